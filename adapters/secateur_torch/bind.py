@@ -1,0 +1,102 @@
+"""One PyTorch model, bound: its weights, and the means to keep them masked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from secateur.adapter import Binding, LayerWeight, Skipped
+from secateur.layout import Array
+from secateur.registry import registry
+from secateur_torch.follow import Follower, owners
+from secateur_torch.modules import Row
+from secateur_torch.walk import Found, walk
+from secateur_torch.weights import TorchWeight, spec_of
+
+if TYPE_CHECKING:
+    from secateur.pruner import Pruner
+
+
+class TorchBinding(Binding):
+    """A module and its weights.  Nothing is put on the module itself."""
+
+    adapter = "torch"
+
+    def __init__(self, weights: Sequence[TorchWeight], skipped: Sequence[Skipped]) -> None:
+        self.weights: Sequence[TorchWeight] = weights
+        self.skipped = skipped
+        self._held: list[tuple[TorchWeight, Tensor]] = []
+        self._follower: Follower | None = None
+
+    def hold(self, masks: Mapping[str, Array]) -> None:
+        self._held = [
+            (weight, weight.native_mask(masks[weight.spec.name]))
+            for weight in self.weights
+            if weight.spec.name in masks
+        ]
+        self.enforce()
+
+    @torch.no_grad()
+    def enforce(self) -> None:
+        for weight, mask in self._held:
+            weight.keep(mask)
+
+    def release(self) -> None:
+        if self._follower is not None:
+            self._follower.release()
+        self._follower, self._held = None, []
+
+    def follow(self, pruner: Pruner, optimizer: object | None) -> None:
+        """Register a hook on an optimizer, or on each of a list of them; see `Follower`."""
+        if optimizer is not None:
+            parameters = [weight.stored.parameter for weight in self.weights]
+            followed = owners(optimizer, parameters)
+            self._follower = Follower(followed, pruner.step, self.enforce)
+
+    def updates(self) -> int | None:
+        return None if self._follower is None else self._follower.updates
+
+    def to_native(self, array: Array) -> Tensor:
+        return torch.tensor(array)
+
+
+def bind(model: nn.Module) -> TorchBinding:
+    """Find the weights of a model.
+
+    Tied weights and shared layers are found once; their other names are aliases.
+    Raises ModelError when a lazy layer has no weights yet.
+    """
+    first: dict[tuple[int, object], Found] = {}
+    aliases: dict[tuple[int, object], list[str]] = {}
+    skipped: list[Skipped] = []
+    for found in walk(model, _from_plugins):
+        if isinstance(found, Skipped):
+            skipped.append(found)
+            continue
+        key = id(found.stored.parameter), _rows(found.row)
+        first.setdefault(key, found)
+        aliases.setdefault(key, []).append(f"{found.layer}:{found.row.role}")
+    return TorchBinding(
+        [_weight(found, aliases[key]) for key, found in first.items()],
+        list(dict.fromkeys(skipped)),
+    )
+
+
+def _weight(found: Found, names: Sequence[str]) -> TorchWeight:
+    layer, row, stored = found
+    spec = spec_of(names[0], layer, row, stored.parameter, tuple(names[1:]))
+    return TorchWeight(spec, row, stored)
+
+
+def _rows(row: LayerWeight) -> tuple[int, int] | None:
+    return row.rows if isinstance(row, Row) else None
+
+
+def _from_plugins(module: nn.Module) -> Sequence[LayerWeight] | None:
+    weights: Sequence[LayerWeight] | None = registry().manager.hook.secateur_bindings(
+        adapter="torch", layer=module
+    )
+    return weights

@@ -1,0 +1,85 @@
+"""Hooks on optimizers, so that masks follow every update that really happens.
+
+A step that a GradScaler skips calls no `optimizer.step()`, and accumulating gradients
+calls it once per update: so neither needs any care here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from secateur.errors import ModelError
+
+
+class Follower:
+    """Calls back after every update of the optimizers that own prunable weights.
+
+    With several of them, one step is one update of the last; after an update of the
+    others, the masks in force are applied and no step is counted.
+    """
+
+    def __init__(
+        self,
+        optimizers: Sequence[Optimizer],
+        step: Callable[[], object],
+        enforce: Callable[[], object],
+    ) -> None:
+        self.updates = 0
+
+        def count() -> None:
+            self.updates += 1
+            step()
+
+        *others, last = optimizers
+        self._handles = [_after(optimizer, enforce) for optimizer in others]
+        self._handles.append(_after(last, count))
+
+    def release(self) -> None:
+        """Take the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def _after(optimizer: Optimizer, act: Callable[[], object]) -> Any:
+    def hook(optimizer: Optimizer, args: object, kwargs: object) -> None:
+        act()
+
+    return optimizer.register_step_post_hook(torch.compiler.disable(hook))
+
+
+def owners(optimizer: object, parameters: Collection[torch.Tensor]) -> list[Optimizer]:
+    """Return the optimizers, of one or a list of them, that update some of the parameters.
+
+    Raises ModelError for what is not an optimizer of torch, or when none of them does.
+    """
+    ours = {id(parameter) for parameter in parameters}
+    given = [
+        _checked(each)
+        for each in (optimizer if isinstance(optimizer, list | tuple) else [optimizer])
+    ]
+    owning = [
+        each
+        for each in given
+        if any(id(held) in ours for group in each.param_groups for held in group["params"])
+    ]
+    if not owning:
+        raise ModelError(
+            "optimizer= updates none of the prunable weights of this model. It may belong to "
+            "another model, or to a copy, or be older than the model's present parameters: "
+            "make the optimizer from model.parameters() after the model took its final form "
+            "(moved, compiled, wrapped or sharded), then attach."
+        )
+    return owning
+
+
+def _checked(optimizer: object) -> Optimizer:
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    raise ModelError(
+        f"optimizer={optimizer!r} is not a torch.optim.Optimizer, so it cannot be followed; "
+        "leave optimizer= out and call pruner.step() after each update"
+    )

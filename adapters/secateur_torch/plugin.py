@@ -1,0 +1,39 @@
+"""Registers the adapter.  Imports no torch: a model of torch cannot exist without it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from secateur.adapter import Adapter, Binding
+from secateur.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TorchAdapter(Adapter):
+    """Binds any `torch.nn.Module`, but those that are Keras models or layers."""
+
+    name = "torch"
+
+    def matches(self, model: object) -> bool:
+        torch: Any = sys.modules.get("torch")
+        nn = getattr(torch, "nn", None)
+        return nn is not None and isinstance(model, nn.Module) and not _is_keras(model)
+
+    def bind(self, model: nn.Module) -> Binding:
+        from secateur_torch.bind import bind
+
+        return bind(model)
+
+
+def _is_keras(model: object) -> bool:
+    keras: Any = sys.modules.get("keras")
+    layer = getattr(keras, "Layer", None)
+    return layer is not None and isinstance(model, layer)
+
+
+@hookimpl
+def secateur_adapters() -> list[Adapter]:
+    return [TorchAdapter()]

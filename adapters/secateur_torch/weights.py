@@ -1,0 +1,100 @@
+"""One prunable weight of a torch model: read as NumPy, masked in place."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from torch import Tensor
+
+from secateur.adapter import LayerWeight, Weight, WeightSpec
+from secateur.layout import Array
+from secateur_torch.modules import Row
+from secateur_torch.stored import Stored
+
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""The integer dtype of each item size."""
+
+
+def to_numpy(tensor: Tensor) -> Array:
+    """Return a read-only array: a view of a CPU tensor's memory, else a copy.
+
+    >>> to_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype
+    dtype(bfloat16)
+    """
+    tensor = tensor.detach().cpu()
+    if tensor.dtype is torch.bfloat16:
+        array: Array = tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    else:
+        array = tensor.numpy()
+    array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+def from_numpy(array: Array) -> Tensor:
+    """Return a tensor on the memory of an array, which may be read-only and must stay as it is."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)
+
+
+class TorchWeight(Weight):
+    """A parameter, or some rows of one, in canonical layout."""
+
+    def __init__(self, spec: WeightSpec, row: LayerWeight, stored: Stored) -> None:
+        self.spec = spec
+        self.stored = stored
+        self._layout = row.layout
+        self._rows = row.rows if isinstance(row, Row) else None
+
+    def read(self) -> Array:
+        if self.stored.effective is not None:
+            with torch.no_grad():
+                tensor = getattr(self.stored.effective, self.stored.name)
+        else:
+            tensor = self.stored.parameter
+        return self._canonical(tensor)
+
+    def gradient(self) -> Array | None:
+        gradient = self.stored.parameter.grad
+        if gradient is None or self.stored.effective is not None:
+            return None
+        return self._canonical(gradient)
+
+    def _canonical(self, tensor: Tensor) -> Array:
+        array = self._layout.to_canonical(to_numpy(self._part(tensor)))
+        array.flags.writeable = False
+        return array
+
+    def _part(self, tensor: Tensor) -> Tensor:
+        return tensor if self._rows is None else tensor[slice(*self._rows)]
+
+    def native_mask(self, mask: Array) -> Tensor:
+        """Return a mask in the parameter's own layout, on its device."""
+        native = from_numpy(self._layout.from_canonical(mask))
+        return native.to(self.stored.parameter.device)
+
+    def keep(self, mask: Tensor) -> None:
+        """Clear every bit of what a native mask prunes; the rest keeps its bits.
+
+        The bits are multiplied as integers, by 1 or 0: a selection, which leaves no -0.0 or
+        NaN behind, and takes a tenth of the time of `masked_fill_`.
+        """
+        part = self._part(self.stored.parameter.detach())
+        part.view(_BITS[part.element_size()]).mul_(mask)
+
+
+def spec_of(
+    name: str, layer: str, row: LayerWeight, tensor: Any, aliases: tuple[str, ...]
+) -> WeightSpec:
+    """Return what is known of a weight, its canonical shape included."""
+    shape = tuple(tensor.shape)
+    if isinstance(row, Row) and row.rows is not None:
+        shape = (row.rows[1] - row.rows[0], *shape[1:])
+    canonical = row.layout.to_canonical(np.broadcast_to(np.empty(()), shape)).shape
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return WeightSpec(name, row.kind, row.role, canonical, dtype, layer, aliases)

@@ -1,0 +1,154 @@
+"""Names, tied and shared weights, and what is skipped or refused, with the reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+
+import secateur_torch.plugin
+from secateur.errors import ModelError
+from secateur_torch.bind import bind
+
+
+def names(model):
+    return [weight.spec.name for weight in bind(model).weights]
+
+
+def reasons(model):
+    return {skipped.name: skipped.reason for skipped in bind(model).skipped}
+
+
+def network():
+    return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 2)))
+
+
+def test_names_are_module_paths_and_roles():
+    assert names(network()) == ["0:kernel", "2.0:kernel"]
+
+
+def test_a_single_layer_is_named_by_its_class():
+    assert names(nn.Linear(3, 2)) == ["Linear:kernel"]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    "wrap",
+    [torch.compile, nn.DataParallel, torch.optim.swa_utils.AveragedModel],
+)
+def test_wrappers_of_torch_do_not_show_in_names(wrap):
+    model = network()
+    model[2] = wrap(model[2])
+    assert names(wrap(model)) == ["0:kernel", "2.0:kernel"]
+
+
+def test_an_attribute_that_is_called_module_keeps_its_name():
+    assert names(nn.ModuleDict({"module": nn.Linear(3, 2)})) == ["module:kernel"]
+
+
+def test_tied_weights_are_one_weight_with_aliases():
+    model = nn.ModuleDict({"tokens": nn.Embedding(7, 3), "head": nn.Linear(3, 7, bias=False)})
+    model["head"].weight = model["tokens"].weight
+    (weight,) = bind(model).weights
+    assert weight.spec.name == "tokens:embedding"
+    assert weight.spec.aliases == ("head:kernel",)
+
+
+def test_a_shared_layer_is_one_weight_with_aliases():
+    layer = nn.Linear(3, 3)
+    (weight,) = bind(nn.Sequential(layer, nn.ReLU(), layer)).weights
+    assert (weight.spec.name, weight.spec.aliases) == ("0:kernel", ("2:kernel",))
+
+
+def test_weights_of_one_layer_share_its_path():
+    layers = {weight.spec.name: weight.spec.layer for weight in bind(nn.LSTM(2, 2)).weights}
+    assert layers == {"LSTM.l0:kernel": "LSTM.l0", "LSTM.l0:recurrent": "LSTM.l0"}
+
+
+def test_a_lazy_layer_is_refused_until_it_has_seen_a_batch():
+    model = nn.Sequential(nn.LazyLinear(3))
+    with pytest.raises(ModelError, match=r"0 \(LazyLinear\) has no weights yet.*Run one batch"):
+        bind(model)
+    model(torch.zeros(1, 5))
+    assert names(model) == ["0:kernel"]
+
+
+def test_unknown_layers_and_normalisation_are_listed_with_the_reason():
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(3, 3))
+
+    model = nn.Sequential(nn.Linear(3, 3), Scale(), nn.LayerNorm(3))
+    assert names(model) == ["0:kernel"]
+    assert "Scale" in reasons(model)["1"]
+    assert "factor" in reasons(model)["1"]
+    assert "secateur_bindings" in reasons(model)["1"]
+    assert reasons(model)["2"] == "LayerNorm: parameters of normalisation are never pruned"
+
+
+def test_weight_norm_is_pruned_in_its_direction_and_ranked_by_the_real_weight():
+    layer = parametrizations.weight_norm(nn.Linear(4, 3))
+    with torch.no_grad():
+        layer.parametrizations.weight.original0.mul_(torch.tensor([[-1.0], [5.0], [9.0]]))
+    (weight,) = bind(layer).weights
+    np.testing.assert_array_equal(weight.read(), layer.weight.detach().numpy())
+    mask = np.zeros((3, 4), bool)
+    mask[:, 1:3] = True
+    binding = bind(layer)
+    binding.hold({weight.spec.name: mask})
+    assert (layer.weight.detach().numpy() != 0).tolist() == mask.tolist()
+
+
+def test_spectral_norm_is_pruned_and_reading_it_changes_nothing():
+    layer = parametrizations.spectral_norm(nn.Linear(4, 3)).train()
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    binding = bind(layer)
+    (weight,) = binding.weights
+    weight.read()
+    after = layer.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    mask = np.zeros((3, 4), bool)
+    mask[:, 1:3] = True
+    binding.hold({weight.spec.name: mask})
+    assert (layer.weight.detach().numpy() != 0).tolist() == mask.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (lambda: parametrizations.orthogonal(nn.Linear(4, 4)), "parametrized by Orthogonal"),
+        (lambda: prune.l1_unstructured(nn.Linear(4, 4), "weight", 0.5), "prune.remove"),
+        (lambda: nn.utils.weight_norm(nn.Linear(4, 4)), "torch.nn.utils.parametrizations"),
+        (lambda: nn.utils.spectral_norm(nn.Linear(4, 4)), "torch.nn.utils.parametrizations"),
+        (lambda: nn.Linear(4, 4, device="meta"), "meta device"),
+        (lambda: nn.Linear(4, 4, dtype=torch.complex64), "complex64"),
+        (lambda: nn.Linear(4, 4).to(torch.float8_e4m3fn), "float8_e4m3fn"),
+    ],
+    ids=["orthogonal", "prune", "old weight_norm", "old spectral_norm", "meta", "complex", "fp8"],
+)
+def test_a_weight_that_cannot_hold_zeros_is_skipped_with_the_reason(layer, reason):
+    model = nn.ModuleDict({"bad": layer(), "good": nn.Linear(2, 2)})
+    assert names(model) == ["good:kernel"]
+    assert reason in reasons(model)["bad:kernel"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_quantized_layers_are_skipped_with_the_reason():
+    model = torch.ao.quantization.quantize_dynamic(network(), {nn.Linear}, inplace=False)
+    assert names(model) == []
+    assert reasons(model) == {
+        "0": "Linear: quantized; prune before quantizing",
+        "2.0": "Linear: quantized; prune before quantizing",
+    }
+
+
+def test_adapter_matches_modules_and_nothing_else():
+    adapter = secateur_torch.plugin.TorchAdapter()
+    assert adapter.matches(network())
+    assert not adapter.matches({"fc": np.zeros((2, 2))})
+    assert not adapter.matches(torch.zeros(2, 2))
+    assert not adapter.matches(nn.Linear)
