@@ -1,0 +1,137 @@
+"""Criteria: a score per weight, higher = keep.
+
+An *elementwise* criterion scores each weight by itself, so core calls it piece by piece
+and never holds all scores at once; any other criterion is called once with the whole
+array in canonical layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from secateur.component import Component
+from secateur.errors import ModelError
+from secateur.keys import infinity, magnitude_keys, score_keys
+from secateur.layout import Array
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a criterion may know beside the values.
+
+    `name` is the weight's, `step` the number of updates finished.  `index` gives the
+    canonical index of every element at hand and `gradient` the gradient, both in the shape
+    of the values that are scored.
+    """
+
+    name: str
+    step: int
+    find_index: Callable[[], Array]
+    find_gradient: Callable[[], Array | None]
+
+    @property
+    def index(self) -> Array:
+        """The canonical index of each element, int64."""
+        return self.find_index()
+
+    @property
+    def gradient(self) -> Array:
+        """The gradient of the last update.  Raises ModelError where there is none."""
+        gradient = self.find_gradient()
+        if gradient is None:
+            raise ModelError(
+                f"{self.name}: the criterion wants a gradient, and there is none at step "
+                f"{self.step}. PyTorch offers it after loss.backward() (attach with "
+                "optimizer= and a schedule that begins at step 1 or later); a Keras or NumPy "
+                "model does not. Use a criterion that needs the values only, like magnitude."
+            )
+        return gradient
+
+
+class Criterion(Component):
+    """The base of all criteria; a subclass writes `score`.
+
+    `elementwise` says that a weight's score depends on that weight alone; `regrows` says
+    that weights which are pruned already may come back.
+    """
+
+    family: ClassVar[str] = "criterion"
+    elementwise: ClassVar[bool] = False
+    regrows: ClassVar[bool] = False
+
+    @abstractmethod
+    def score(self, weight: Array, context: Context) -> Array:
+        """Return a float score for each value, in the same shape; NaN is an error."""
+
+    def keys(self, weight: Array, context: Context) -> Array:
+        """Return unsigned integers that order like the scores."""
+        return score_keys(self.score(weight, context))
+
+    def finite(self, weight: Array, keys: Array) -> bool:
+        """Tell whether every value, whose keys are at hand too, is finite."""
+        return bool(np.isfinite(weight).all())
+
+
+class Magnitude(Criterion):
+    """Keep large weights: ``score = |w|``, compared in the weight's own dtype.
+
+    >>> Magnitude().score(np.array([-2.0, 1.0]), None).tolist()
+    [2.0, 1.0]
+    """
+
+    kind = "magnitude"
+    elementwise = True
+
+    def score(self, weight: Array, context: Context) -> Array:
+        return np.abs(weight)
+
+    def keys(self, weight: Array, context: Context) -> Array:
+        """Return the bits without the sign, which order like the magnitudes."""
+        return magnitude_keys(weight)
+
+    def finite(self, weight: Array, keys: Array) -> bool:
+        """Tell it from the largest key, in one pass."""
+        return int(keys.max(initial=0)) < infinity(weight.dtype)
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(counter: Array) -> Array:
+    """Return the SplitMix64 finaliser of each counter (Steele, Lea and Flood 2014)."""
+    counter ^= counter >> np.uint64(30)
+    counter *= np.uint64(0xBF58476D1CE4E5B9)
+    counter ^= counter >> np.uint64(27)
+    counter *= np.uint64(0x94D049BB133111EB)
+    counter ^= counter >> np.uint64(31)
+    return counter
+
+
+class Random(Criterion):
+    """Keep weights by chance, the same in every framework, on every rank, after a resume.
+
+    The score of the weight with canonical index ``i`` is the ``i``-th number of a
+    counter-based generator (SplitMix64) keyed by the SHA-256 of (seed, weight name, step):
+    any element's score can be had without those before it.
+
+    >>> context = Context("fc:kernel", 0, lambda: np.arange(3), lambda: None)
+    >>> Random(seed=1).score(np.zeros(3), context).round(3).tolist()
+    [0.326, 0.983, 0.568]
+    """
+
+    kind = "random"
+    elementwise = True
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def score(self, weight: Array, context: Context) -> Array:
+        key = hashlib.sha256(f"{self.seed}\0{context.name}\0{context.step}".encode()).digest()
+        start = np.frombuffer(key[:8], "<u8")[0]
+        bits = _mix(context.index.astype(np.uint64) * _GOLDEN + start)
+        return (bits >> np.uint64(11)) * 2.0**-53

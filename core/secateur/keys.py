@@ -1,0 +1,52 @@
+"""Scores as unsigned integers: IEEE numbers order like their bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from secateur.layout import Array
+
+_EXPONENT_BITS = {"float16": 5, "bfloat16": 8, "float32": 8, "float64": 11}
+FLOATS = tuple(_EXPONENT_BITS)
+"""The names of the dtypes that weights and scores may have."""
+
+
+def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(f"u{dtype.itemsize}")
+
+
+def infinity(dtype: np.dtype[Any]) -> int:
+    """Return the key of infinity: every finite magnitude is below it, every NaN above.
+
+    >>> hex(infinity(np.dtype("float32")))
+    '0x7f800000'
+    """
+    mantissa = 8 * dtype.itemsize - 1 - _EXPONENT_BITS[dtype.name]
+    return ((1 << _EXPONENT_BITS[dtype.name]) - 1) << mantissa
+
+
+def magnitude_keys(values: Array) -> Array:
+    """Return unsigned integers that order like ``|values|``: the bits, the sign cleared.
+
+    >>> magnitude_keys(np.array([-0.0, 0.5, -2.0], np.float32)).argsort().tolist()
+    [0, 1, 2]
+    """
+    unsigned = _unsigned(values.dtype)
+    sign_cleared = unsigned.type((1 << (8 * values.dtype.itemsize - 1)) - 1)
+    keys: Array = values.view(unsigned) & sign_cleared
+    return keys
+
+
+def score_keys(scores: Array) -> Array:
+    """Return unsigned integers that order like `scores`, negative ones too; -0.0 equals 0.0.
+
+    >>> score_keys(np.array([-1.0, -0.0, 0.0, 3.0])).argsort(kind="stable").tolist()
+    [0, 1, 2, 3]
+    """
+    unsigned = _unsigned(scores.dtype)
+    sign = unsigned.type(1 << (8 * scores.dtype.itemsize - 1))
+    bits = (scores + scores.dtype.type(0)).view(unsigned)  # adding zero turns -0.0 into 0.0
+    keys: Array = np.where(bits & sign, ~bits, bits | sign)
+    return keys

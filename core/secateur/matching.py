@@ -1,0 +1,94 @@
+"""Which weights a rule is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from secateur.adapter import Kind, Role, WeightSpec
+from secateur.component import Table
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _names(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {adapter: _as_tuple(globs) for adapter, globs in value.items()}
+    return value if isinstance(value, tuple) else _as_tuple(value)
+
+
+Globs = tuple[str, ...]
+Position = Literal["first", "last"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Match(Table):
+    """The conditions of a rule; all that are given must hold, and ``{}`` matches everything.
+
+    `name` is a glob, or several, for the weight's name or its layer's; it may be a table of
+    one entry per adapter, for models whose layers are named differently.  `position` is the
+    first or the last layer that can be pruned, `depth` a range of relative depth, from 0 at
+    the first such layer to 1 at the last.
+    """
+
+    kind: Annotated[tuple[Kind, ...], BeforeValidator(_as_tuple)] | None = None
+    role: Annotated[tuple[Role, ...], BeforeValidator(_as_tuple)] | None = None
+    name: Annotated[Globs | dict[str, Globs], BeforeValidator(_names)] | None = None
+    position: Annotated[tuple[Position, ...], BeforeValidator(_as_tuple)] | None = None
+    depth: Annotated[tuple[Share, Share], BeforeValidator(_as_tuple)] | None = None
+    min_size: Annotated[int, Field(ge=0)] | None = None
+    max_size: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _ranges_are_not_empty(self) -> Match:
+        if self.depth and self.depth[0] > self.depth[1]:
+            raise ValueError(f"depth = {list(self.depth)} is empty: the first is the larger")
+        if None not in (self.min_size, self.max_size) and self.min_size > self.max_size:  # type: ignore[operator]
+            raise ValueError(f"min_size = {self.min_size} is above max_size = {self.max_size}")
+        return self
+
+    def matches(self, spec: WeightSpec, layers: Sequence[str], adapter: str) -> bool:
+        """Tell whether a weight fulfils every condition; `layers` are the model's, in order."""
+        place = layers.index(spec.layer)
+        depth = place / max(1, len(layers) - 1)
+        return (
+            (self.kind is None or spec.kind in self.kind)
+            and (self.role is None or spec.role in self.role)
+            and (self.min_size is None or spec.size >= self.min_size)
+            and (self.max_size is None or spec.size <= self.max_size)
+            and (self.depth is None or self.depth[0] <= depth <= self.depth[1])
+            and (self.position is None or _stands(place, len(layers), self.position))
+            and (self.name is None or _is_named(spec, self.globs(adapter)))
+        )
+
+    def normalised(self) -> dict[str, Any]:
+        """Return the conditions with alternatives in a fixed order."""
+        table = self.model_dump(mode="json", exclude_none=True)
+        for key in ("kind", "role", "position", "name"):
+            if isinstance(table.get(key), list):
+                table[key] = sorted(table[key])
+            elif key in table:
+                table[key] = {adapter: sorted(globs) for adapter, globs in table[key].items()}
+        return table
+
+    def globs(self, adapter: str) -> Globs:
+        """Return the name globs for an adapter; none when the table leaves it out."""
+        if isinstance(self.name, dict):
+            return self.name.get(adapter, ())
+        return self.name or ()
+
+
+def _stands(place: int, count: int, positions: Sequence[Position]) -> bool:
+    return ("first" in positions and place == 0) or ("last" in positions and place == count - 1)
+
+
+def _is_named(spec: WeightSpec, globs: Globs) -> bool:
+    names = {
+        name for full in (spec.name, *spec.aliases) for name in (full, full.rpartition(":")[0])
+    }
+    return any(fnmatchcase(name, glob) for name in names for glob in globs)

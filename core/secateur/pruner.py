@@ -1,0 +1,217 @@
+"""The live handle on a model under pruning: the one place where state changes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from secateur import masks as mask_rules
+from secateur import report as reports
+from secateur import state as states
+from secateur.adapter import Binding, Weight
+from secateur.clock import Clock
+from secateur.errors import ScheduleWarning, StateError
+from secateur.events import MasksUpdated
+from secateur.layout import Array
+from secateur.planning import Group, Plan
+from secateur.registry import registry
+from secateur.report import Masks, Report
+from secateur.state import State
+
+
+class Pruner:
+    """Keeps a model's weights masked, and moves its schedules; `secateur.attach` makes it.
+
+    `plan` says what will happen to each weight; `current_step` counts the optimizer updates
+    finished.
+    """
+
+    def __init__(self, binding: Binding, plan: Plan) -> None:
+        self.plan = plan
+        self.current_step = 0
+        self._binding = binding
+        self._weights = {weight.spec.name: weight for weight in binding.weights}
+        self._clocks = {group.rule: Clock(group.method.schedule) for group in plan.groups}
+        self._masks: dict[str, Array] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Pruner of {len(self._weights)} weights, step {self.current_step}, "
+            f"sparsity {self.report().sparsity:.4f}>"
+        )
+
+    @property
+    def masks(self) -> Masks:
+        """The masks in force, by weight name: bool, canonical, True = kept, read-only.
+
+        A weight whose schedule has not begun has none yet.
+        """
+        return self.report().masks
+
+    def start(self, optimizer: object | None = None) -> None:
+        """Follow the model's optimizer, and evaluate step 0."""
+        self._binding.follow(self, optimizer)
+        self._update(before=-1)
+
+    def step(self, updates: int = 1) -> None:
+        """Take note that the optimizer has made `updates` updates.
+
+        Pruned weights are set to zero by the masks in force, the step moves on, and masks
+        that are due are computed and applied; of several steps reported at once, the latest
+        due one is carried out.  In PyTorch an optimizer given to `attach`, and in Keras the
+        callback, calls this for you.
+        Raises WeightError for a NaN or infinity in a weight, PluginError when a plugin
+        fails; the masks and the weights are then as they were.
+        """
+        self._binding.enforce()
+        before = self.current_step
+        self.current_step += updates
+        self._update(before)
+
+    def observe(self, **values: float) -> None:
+        """Tell what schedules with ``begin_when`` monitor, such as ``loss=0.3``.
+
+        Call it once per update, before `step`; in Keras the callback does it for you.
+        """
+        self._clocks = {rule: clock.observe(values) for rule, clock in self._clocks.items()}
+
+    def callback(self) -> Any:
+        """Return the Keras callback that moves the schedule, for ``model.fit(callbacks=[...])``."""
+        return self._binding.callback(self)
+
+    def include(self, average: Any) -> None:
+        """Keep an average of the model masked too, such as PyTorch's `AveragedModel`.
+
+        Raises ModelError when it is not an average of this model; nothing is changed then.
+        """
+        self._binding.include(average, self._masks)
+
+    def report(self) -> Report:
+        """Return what the run has come to: sparsity by weight, masks, notes."""
+        return reports.make(self.plan, self.current_step, self._masks, tuple(self._notes()))
+
+    def detach(self) -> None:
+        """Take every hook off the model.  Pruned weights stay zero until they are trained on.
+
+        Warns when a schedule has not reached its final sparsity.
+        """
+        self._binding.release()
+        for note in self._notes():
+            warnings.warn(note, ScheduleWarning, stacklevel=2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as a flat mapping of name to array, for any checkpoint."""
+        self._warn_if_forgotten()
+        return {k: self._binding.to_native(v) for k, v in self._state().to_arrays().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of `state_dict`, from either framework.
+
+        Raises StateError when it belongs to another policy or model; nothing is changed then.
+        """
+        self._resume(State.from_arrays(state))
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to one .npz file that either framework can load."""
+        self._warn_if_forgotten()
+        states.save(self._state(), Path(path))
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a file of `save`.  Raises StateError as `load_state_dict` does."""
+        self._resume(states.load(Path(path)))
+
+    def _notes(self) -> Iterator[str]:
+        made = self._binding.updates()
+        if made and not self.current_step:
+            yield (
+                f"the optimizer made {made} updates and the schedule never moved: pass "
+                "callbacks=[pruner.callback()] to model.fit(), or call pruner.step() after "
+                "each update of your own training loop"
+            )
+        for group in self.plan.groups:
+            if left := self._clocks[group.rule].left_at(self.current_step):
+                yield f"rule {group.rule}: {left}"
+
+    def _warn_if_forgotten(self) -> None:
+        if not self.current_step and (notes := list(self._notes())) and self._binding.updates():
+            warnings.warn(notes[0], ScheduleWarning, stacklevel=3)
+
+    def _update(self, before: int) -> None:
+        self._clocks = {rule: clock.at(self.current_step) for rule, clock in self._clocks.items()}
+        fresh: dict[str, Array] = {}
+        targets: dict[str, float] = {}
+        for group in self.plan.groups:
+            scheduled = self._clocks[group.rule].due(before, self.current_step)
+            if scheduled is not None:
+                target = group.method.target(scheduled)
+                masks = self._compute(group, target)
+                fresh |= masks
+                targets |= dict.fromkeys(masks, target)
+        if fresh:
+            self._apply(fresh, targets)
+
+    def _compute(self, group: Group, target: float) -> dict[str, Array]:
+        weights: list[Weight] = [self._weights[spec.name] for spec in group.specs]
+        return mask_rules.compute(group.method, weights, target, self.current_step, self._masks)
+
+    def _apply(self, fresh: dict[str, Array], targets: dict[str, float]) -> None:
+        for mask in fresh.values():
+            mask.flags.writeable = False
+        event = MasksUpdated(
+            self.current_step,
+            MappingProxyType(fresh),
+            MappingProxyType(targets),
+            self.plan.policy.fingerprint,
+        )
+        registry().notify(event)
+        masks = self._masks | fresh
+        self._binding.hold(masks)
+        self._masks = masks
+
+    def _state(self) -> State:
+        return State(
+            self.current_step,
+            self.plan.policy.fingerprint,
+            self._masks,
+            {r: clock.began for r, clock in self._clocks.items() if clock.began is not None},
+            {r: clock.observed for r, clock in self._clocks.items() if clock.observed},
+        )
+
+    def _resume(self, state: State) -> None:
+        if state.fingerprint != self.plan.policy.fingerprint:
+            raise StateError(
+                f"the state was saved under policy {state.fingerprint[:12]}, and this pruner "
+                f"runs {self.plan.policy.fingerprint[:12]}; attach with the policy of that run"
+            )
+        masks = self._fitted(state.masks)
+        self._binding.hold(masks)
+        self._masks = masks
+        self.current_step = state.step
+        self._clocks = {
+            group.rule: Clock(
+                group.method.schedule,
+                state.observed.get(group.rule, ()),
+                state.began.get(group.rule),
+            )
+            for group in self.plan.groups
+        }
+
+    def _fitted(self, masks: Mapping[str, Array]) -> dict[str, Array]:
+        """Return saved masks under this model's names.  Raises StateError for misfits."""
+        specs = {spec.name: spec for group in self.plan.groups for spec in group.specs}
+        names = {alias: spec.name for spec in specs.values() for alias in spec.aliases}
+        fitted: dict[str, Array] = {}
+        for saved, mask in masks.items():
+            name = saved if saved in specs else names.get(saved, saved)
+            if name not in specs or mask.shape != specs[name].shape:
+                have = ", ".join(f"{spec.name} {spec.shape}" for spec in specs.values())
+                raise StateError(
+                    f"the state has a mask of shape {mask.shape} for {saved!r}, which does not "
+                    f"fit this plan; it prunes: {have}"
+                )
+            mask.flags.writeable = False
+            fitted[name] = mask
+        return fitted

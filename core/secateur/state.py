@@ -1,0 +1,116 @@
+"""The state of a run as a flat mapping of name to array, the form that every checkpoint takes.
+
+``step`` is an int64, ``secateur`` the rest as JSON in UTF-8, and ``mask/<weight>`` a mask
+packed to bits, canonical.  One file, NumPy's .npz, loads in either framework.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.errors import StateError
+from secateur.files import write_atomically
+from secateur.layout import Array
+
+FORMAT = 1
+_META, _STEP, _MASK = "secateur", "step", "mask/"
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that a pruner must know to go on where it stopped.
+
+    `masks` are bool, canonical; `began` is, by rule, the step at which a schedule with
+    ``begin_when`` began, and `observed` the monitored values that it has yet to judge.
+    """
+
+    step: int
+    fingerprint: str
+    masks: Mapping[str, Array]
+    began: Mapping[int, int] = field(default_factory=dict)
+    observed: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return the state as arrays of integers."""
+        meta = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "shapes": {name: mask.shape for name, mask in self.masks.items()},
+            "began": {str(rule): step for rule, step in self.began.items()},
+            "observed": {str(rule): values for rule, values in self.observed.items()},
+        }
+        text = json.dumps(meta, sort_keys=True).encode()
+        arrays: dict[str, Array] = {
+            _STEP: np.array(self.step, np.int64),
+            _META: np.frombuffer(text, np.uint8).copy(),
+        }
+        for name, mask in self.masks.items():
+            arrays[_MASK + name] = np.packbits(mask.reshape(-1))
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> State:
+        """Return the state that `to_arrays` wrote.  Raises StateError for anything else."""
+        try:
+            meta = json.loads(np.asarray(arrays[_META], np.uint8).tobytes())
+            if meta["format"] != FORMAT:
+                raise StateError(
+                    f"a pruning state of format {meta['format']}; this secateur reads "
+                    f"format {FORMAT}. Update the older side."
+                )
+            masks = {
+                str(name): _unpack(name, np.asarray(arrays[_MASK + name]), tuple(shape))
+                for name, shape in meta["shapes"].items()
+            }
+            return cls(
+                int(np.asarray(arrays[_STEP])),
+                str(meta["fingerprint"]),
+                masks,
+                {int(rule): int(step) for rule, step in meta["began"].items()},
+                {int(k): tuple(map(float, values)) for k, values in meta["observed"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, StateError):
+                raise
+            raise StateError(
+                f"not a pruning state: {type(error).__name__}: {error}. Load what "
+                "pruner.state_dict() or pruner.save() wrote."
+            ) from error
+
+
+def _unpack(name: str, packed: Array, shape: tuple[int, ...]) -> Array:
+    size = int(np.prod(shape, dtype=np.int64))
+    if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
+        raise StateError(
+            f"{name}: the saved mask has {packed.size} bytes, and shape {shape} takes "
+            f"{-(-size // 8)}; the file is damaged"
+        )
+    return np.unpackbits(packed, count=size).astype(bool).reshape(shape)
+
+
+def save(state: State, path: Path) -> None:
+    """Write a state to a .npz file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **state.to_arrays())
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: Path) -> State:
+    """Read a state from a .npz file.  Raises StateError when it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return State.from_arrays(dict(arrays))
+    except FileNotFoundError:
+        raise StateError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, StateError):
+            raise StateError(f"{path}: {error}") from error
+        raise StateError(f"{path}: not a pruning state file: {error}") from error
