@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from secateur.adapter import Binding, LayerWeight, Skipped
+from secateur.errors import ModelError
 from secateur.layout import Array
 from secateur.registry import registry
 from secateur_torch.follow import Follower, owners
@@ -29,6 +30,7 @@ class TorchBinding(Binding):
         self.weights: Sequence[TorchWeight] = weights
         self.skipped = skipped
         self._held: list[tuple[TorchWeight, Tensor]] = []
+        self._averages: list[TorchBinding] = []
         self._follower: Follower | None = None
 
     def hold(self, masks: Mapping[str, Array]) -> None:
@@ -38,6 +40,8 @@ class TorchBinding(Binding):
             if weight.spec.name in masks
         ]
         self.enforce()
+        for average in self._averages:
+            average.hold(masks)
 
     @torch.no_grad()
     def enforce(self) -> None:
@@ -55,6 +59,25 @@ class TorchBinding(Binding):
             parameters = [weight.stored.parameter for weight in self.weights]
             followed = owners(optimizer, parameters)
             self._follower = Follower(followed, pruner.step, self.enforce)
+
+    def include(self, average: Any, masks: Mapping[str, Array]) -> None:
+        """Hold the masks on an average of the model too, such as an `AveragedModel`.
+
+        It costs nothing per update: masks are applied to it when they change, and from
+        then on the average of zeros is zero.
+        Raises ModelError when it is not an average of this model; nothing is changed then.
+        """
+        included = bind(average)
+        shapes = {weight.spec.name: weight.spec.shape for weight in included.weights}
+        for weight in self.weights:
+            if shapes.get(weight.spec.name) != weight.spec.shape:
+                raise ModelError(
+                    f"{type(average).__name__} is no average of this model: {weight.spec.name} "
+                    f"is {weight.spec.shape} in the model and "
+                    f"{shapes.get(weight.spec.name, 'missing')} there"
+                )
+        included.hold(masks)
+        self._averages.append(included)
 
     def updates(self) -> int | None:
         return None if self._follower is None else self._follower.updates
@@ -78,7 +101,7 @@ def bind(model: nn.Module) -> TorchBinding:
             continue
         key = id(found.stored.parameter), _rows(found.row)
         first.setdefault(key, found)
-        aliases.setdefault(key, []).append(f"{found.layer}:{found.row.role}")
+        aliases.setdefault(key, []).append(found.name)
     return TorchBinding(
         [_weight(found, aliases[key]) for key, found in first.items()],
         list(dict.fromkeys(skipped)),
@@ -86,8 +109,8 @@ def bind(model: nn.Module) -> TorchBinding:
 
 
 def _weight(found: Found, names: Sequence[str]) -> TorchWeight:
-    layer, row, stored = found
-    spec = spec_of(names[0], layer, row, stored.parameter, tuple(names[1:]))
+    row, stored = found.row, found.stored
+    spec = spec_of(found.name, found.layer, row, stored.parameter, tuple(names[1:]))
     return TorchWeight(spec, row, stored)
 
 

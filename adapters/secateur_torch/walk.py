@@ -31,6 +31,7 @@ _WRAPPERS = {
 class Found(NamedTuple):
     """A prunable weight of a layer: where it is, and what it is."""
 
+    name: str
     layer: str
     row: LayerWeight
     stored: Stored
@@ -66,11 +67,13 @@ def _visit(
         rows = ()
     for row in rows:
         part = row.part if isinstance(row, Row) else ""
-        layer = f"{name}.{part}" if part else name
+        path_of_part = f"{name}.{part}" if part else name
+        weight = f"{path_of_part}:{row.role}"
+        layer = path_of_part.removesuffix("_reverse")  # both directions are one layer
         try:
-            yield Found(layer, row, find(module, row.attribute))
+            yield Found(weight, layer, row, find(module, row.attribute))
         except Unprunable as reason:
-            yield Skipped(f"{layer}:{row.role}", f"{type(module).__name__}: {reason}")
+            yield Skipped(weight, f"{type(module).__name__}: {reason}")
     claimed = {row.attribute.split(".")[0] for row in rows}
     if parametrize.is_parametrized(module):
         claimed.add("parametrizations")

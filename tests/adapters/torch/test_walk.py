@@ -62,9 +62,9 @@ def test_a_shared_layer_is_one_weight_with_aliases():
     assert (weight.spec.name, weight.spec.aliases) == ("0:kernel", ("2:kernel",))
 
 
-def test_weights_of_one_layer_share_its_path():
-    layers = {weight.spec.name: weight.spec.layer for weight in bind(nn.LSTM(2, 2)).weights}
-    assert layers == {"LSTM.l0:kernel": "LSTM.l0", "LSTM.l0:recurrent": "LSTM.l0"}
+def test_weights_of_one_layer_share_its_path_in_both_directions():
+    binding = bind(nn.LSTM(2, 2, num_layers=2, bidirectional=True))
+    assert {weight.spec.layer for weight in binding.weights} == {"LSTM.l0", "LSTM.l1"}
 
 
 def test_a_lazy_layer_is_refused_until_it_has_seen_a_batch():
