@@ -1,0 +1,38 @@
+# Everything runs in a virtual environment that make sets up: .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test quick lint docs bench clean
+
+demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
+	$(BIN)/python docs/examples/one_policy_two_frameworks.py
+
+test: $(VENV)/dev  ## the whole suite
+	$(BIN)/python -m pytest
+
+quick: $(VENV)/dev  ## the suite without its long tests
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/dev  ## run every example of the README and the docs
+	$(BIN)/python -m pytest tests/docs core --doctest-modules
+
+bench: $(VENV)/dev  ## measure, side by side with the peers, and write docs/benchmarks.md
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/%: $(BIN)/python pyproject.toml constraints.txt
+	$(INSTALL) --editable ".[$*]"
+	@touch $@
