@@ -1,0 +1,1 @@
+"""The Keras 3 adapter of secateur, for the TensorFlow, JAX and torch backends."""

@@ -1,0 +1,195 @@
+"""A Keras model, bound."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from secateur.adapter import Binding
+from secateur.errors import ModelError
+from secateur.layout import Array
+from secateur_keras import carry
+from secateur_keras.clock import Clock, as_optimizers, moving_average
+from secateur_keras.find import find
+from secateur_keras.hold import Held
+from secateur_keras.state import PruningState
+from secateur_keras.weight import KerasWeight
+
+if TYPE_CHECKING:
+    from secateur.pruner import Pruner
+
+
+class KerasBinding(Binding):
+    """A Keras model whose pruned variables carry a mask as their constraint."""
+
+    adapter = "keras"
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.trained = model  # the model that fit() is called on; it may contain `model`
+        found, self.skipped = find(model)
+        self.weights: list[KerasWeight] = [KerasWeight(one, self.sync) for one in found]
+        self._by_name = {weight.spec.name: weight for weight in self.weights}
+        self._held: dict[str, Held] = {}
+        self._carriers: dict[int, carry.Carrier] = {}
+        self._given: tuple[Any, ...] = ()
+        self._clock = Clock(self.optimizers())
+        self._compiled = False
+        self._catch_up: Callable[[], None] = _nothing
+
+    def optimizers(self) -> tuple[Any, ...]:
+        """Return the optimizers whose updates are steps: those given, or the compiled one."""
+        compiled = getattr(self.trained, "optimizer", None)
+        return self._given or (() if compiled is None else (compiled,))
+
+    def hold(self, masks: Mapping[str, Array]) -> None:
+        self.sync()
+        self._install(name for name in masks if name not in self._held)
+        for name, mask in masks.items():
+            native = self._by_name[name].layout.from_canonical(mask)
+            self._held[name].hold(np.ascontiguousarray(native))
+
+    def enforce(self) -> None:
+        if not self._compiled:
+            self.sync()
+            for held in self._held.values():
+                held.enforce()
+
+    @contextlib.contextmanager
+    def updated_by_keras(self) -> Iterator[None]:
+        """Say that the step to come was made by Keras, whose update runs the constraints."""
+        carried = all(id(one) in self._carriers for one in self.optimizers())
+        self._compiled = carried or not carry.needed()
+        try:
+            yield
+        finally:
+            self._compiled = False
+
+    def release(self) -> None:
+        PruningState.take_off(self.model)
+        self._put_down()
+        for held in self._held.values():
+            held.release()
+        self._held = {}
+        _trace_again(self.trained)
+
+    def follow(self, pruner: Pruner, optimizer: object | None) -> None:
+        self._given = () if optimizer is None else as_optimizers(optimizer)
+        self._clock = Clock(self.optimizers())
+        self._install(spec.name for group in pruner.plan.groups for spec in group.specs)
+        self._carry()
+        PruningState.put_on(self.model, pruner, lambda: self._catch_up())
+
+    def callback(self, pruner: Pruner) -> object:
+        from secateur_keras.callback import PruningCallback
+
+        return PruningCallback(pruner, self)
+
+    def updates(self) -> int:
+        self.sync()
+        return self._clock.total(self.optimizers())
+
+    def restart_clock(self) -> None:
+        """Count updates from here; a checkpoint may have set the optimizer forward or back."""
+        self.sync()
+        self._clock.restart(self.optimizers())
+
+    def updates_since_last_look(self) -> int:
+        """Return how many updates the optimizer made since the last look; skipped ones are none."""
+        self.sync()
+        return self._clock.moved(self.optimizers())
+
+    def adopt(self, trained: Any, catch_up: Callable[[], None]) -> None:
+        """Take note of the model that is being trained, at the start of fit().
+
+        catch_up: brings the pruner up to date with the optimizer, before a state is saved.
+        """
+        self._catch_up = catch_up
+        if trained is not self.trained:
+            self.trained = trained
+            _trace_again(trained)
+        if not self.optimizers():
+            raise ModelError(
+                f"{trained.name} has no optimizer whose updates could be counted; give "
+                "optimizer= to secateur.attach (a list, where there are several), or call "
+                "pruner.step() yourself"
+            )
+        self._carry()
+
+    def adopted_ends(self) -> None:
+        """Take note of the end of fit()."""
+        self._catch_up = _nothing
+
+    def sync(self) -> None:
+        """Bring variables up to date on JAX, where fit() keeps them outside the model."""
+        for model in (self.model, self.trained):
+            if hasattr(model, "jax_state_sync"):
+                model.jax_state_sync()
+
+    def _install(self, names: Iterable[str]) -> None:
+        variables = {name: self._by_name[name].variable for name in names}
+        if taken := [name for name, v in variables.items() if isinstance(v.constraint, Held)]:
+            raise ModelError(
+                f"{taken[0]} is being pruned by another pruner; nothing was changed. Call "
+                "detach() on that one first."
+            )
+        with _scope(self.model):
+            for name, variable in variables.items():
+                self._held[name] = held = Held(variable, _mask_of(variable))
+                held.average = self._average
+                variable.constraint = held
+        if variables:
+            self._put_down()
+            _trace_again(self.trained)
+
+    def _carry(self) -> None:
+        """Let the optimizers carry the masks, where that is needed and they are built."""
+        new = [one for one in self.optimizers() if one.built and id(one) not in self._carriers]
+        if new and carry.needed():
+            masks = [held.mask for held in self._held.values()]
+            self._carriers.update({id(one): carry.Carrier(one, masks) for one in new})
+            _trace_again(self.trained)
+
+    def _put_down(self) -> None:
+        for carrier in self._carriers.values():
+            carrier.release()
+        self._carriers = {}
+
+    def _average(self, variable: Any) -> Any:
+        found = (moving_average(one, variable) for one in self.optimizers())
+        return next((average for average in found if average is not None), None)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _mask_of(variable: Any) -> Any:
+    """Make the mask of a variable, all kept, placed as the variable is."""
+    placed = {} if getattr(variable, "_layout", None) is None else {"layout": variable._layout}
+    return keras.Variable(
+        "ones",
+        shape=variable.shape,
+        dtype="bool",
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+        name=f"{variable.name}_mask",
+        **placed,
+    )
+
+
+def _scope(model: Any) -> contextlib.AbstractContextManager[Any]:
+    """Return the scope of tf.distribute that the model's variables were made in."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def _trace_again(model: Any) -> None:
+    """Throw away a train step that was compiled with other constraints."""
+    if getattr(model, "train_function", None) is not None:
+        model.make_train_function(force=True)

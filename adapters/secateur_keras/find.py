@@ -1,0 +1,137 @@
+"""Find the prunable weights of a model, and what is left dense and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Any
+
+import keras
+
+from secateur.adapter import LayerWeight, Skipped
+from secateur.errors import ModelError
+from secateur.registry import registry
+from secateur_keras.layers import NORMALIZATIONS, refusal, rows_of
+from secateur_keras.walk import Place, own_variables, places_in
+
+NOT_BUILT = "not built: the layer was never called on data, and has no weights yet"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A prunable variable, the row that describes it, and its names; the first is its own."""
+
+    variable: Any
+    row: LayerWeight
+    layer: str
+    names: tuple[str, ...]
+
+
+@dataclass
+class _Search:
+    found: dict[int, Found] = field(default_factory=dict)
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+    unbuilt: list[str] = field(default_factory=list)
+
+    def skip(self, name: str, reason: str) -> None:
+        self.skipped.setdefault(name, Skipped(name, reason))
+
+
+def find(model: Any) -> tuple[list[Found], list[Skipped]]:
+    """Return the prunable variables in the order of the model, each once, and the rest.
+
+    Raises ModelError when no layer has been built yet.
+    """
+    if not model.built:
+        raise _not_built(model, "the model is")
+    search = _Search()
+    _visit(search, Place("", model), model.name, frozenset())
+    if search.unbuilt and not search.found:
+        raise _not_built(model, f"its layers are ({', '.join(search.unbuilt[:5])})")
+    return list(search.found.values()), list(search.skipped.values())
+
+
+def _not_built(model: Any, what: str) -> ModelError:
+    return ModelError(
+        f"{model.name} has no weights to prune yet: {what} not built. Call it on a batch, "
+        "start a Sequential with keras.Input(shape), or call model.build(input_shape); then "
+        "attach."
+    )
+
+
+def _visit(search: _Search, place: Place, name: str, above: frozenset[int]) -> None:
+    layer = place.layer
+    rows = _rows(layer)
+    taken: set[int] = set()
+    if rows is not None and not layer.built:
+        search.unbuilt.append(name)
+        search.skip(name, NOT_BUILT)
+    elif rows and (reason := refusal(layer, rows)):
+        search.skip(name, reason)
+        return
+    else:
+        taken = _take(search, layer, rows or (), name)
+        _list_the_rest(search, layer, rows, taken, name)
+    for inner in places_in(place):
+        held = {id(variable) for variable in inner.layer.variables}
+        if id(inner.layer) not in above and not held & taken:
+            _visit(search, inner, inner.path, above | {id(layer)})
+
+
+def _rows(layer: Any) -> Sequence[LayerWeight] | None:
+    taught: Sequence[LayerWeight] | None = registry().manager.hook.secateur_bindings(
+        adapter="keras", layer=layer
+    )
+    return rows_of(layer) if taught is None else taught
+
+
+def _take(search: _Search, layer: Any, rows: Sequence[LayerWeight], name: str) -> set[int]:
+    """Add the variables of a layer's rows; return their ids."""
+    taken: set[int] = set()
+    for row, weight_name in zip(rows, _names(rows, name), strict=True):
+        variable = attrgetter(row.attribute)(layer)
+        if not isinstance(variable, keras.Variable):
+            kind = type(variable).__name__
+            search.skip(weight_name, f"{row.attribute} is a {kind}, not a keras.Variable")
+            continue
+        taken.add(id(variable))
+        before = search.found.get(id(variable))
+        if before is None:
+            search.found[id(variable)] = Found(variable, row, name, (weight_name,))
+        elif weight_name not in before.names:
+            search.found[id(variable)] = replace(before, names=(*before.names, weight_name))
+    return taken
+
+
+def _names(rows: Sequence[LayerWeight], name: str) -> Iterator[str]:
+    """Yield a name for each row; rows of equal role get the attribute's own word between."""
+    roles = [row.role for row in rows]
+    for row in rows:
+        word = row.attribute.removesuffix(f"_{row.role}")
+        part = f".{word}" if roles.count(row.role) > 1 else ""
+        yield f"{name}{part}:{row.role}"
+
+
+def _list_the_rest(
+    search: _Search,
+    layer: Any,
+    rows: Sequence[LayerWeight] | None,
+    taken: set[int],
+    name: str,
+) -> None:
+    rest = [variable for variable in own_variables(layer) if id(variable) not in taken]
+    if isinstance(layer, NORMALIZATIONS):
+        if rest:
+            search.skip(name, "normalisation parameters are never pruned")
+    elif rows is None:
+        if rest:
+            search.skip(
+                name,
+                f"{type(layer).__name__} is not known; a plugin can teach it by the hook "
+                "secateur_bindings",
+            )
+    else:
+        for variable in rest:
+            if variable.ndim > 1 and "bias" not in variable.name:
+                search.skip(f"{name}.{variable.name}", "not a prunable weight of its layer")

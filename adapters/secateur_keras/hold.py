@@ -1,0 +1,75 @@
+"""Keep a variable masked: a constraint that every Keras optimizer runs inside its update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from secateur.layout import Array
+
+Constraint = Callable[[Any], Any]
+
+
+class Held:
+    """The constraint of one pruned variable: first the user's own, then the mask.
+
+    The mask is a Variable, so that a compiled step sees it change.
+    """
+
+    def __init__(self, variable: Any, mask: Any) -> None:
+        self.variable, self.mask = variable, mask
+        self.own: Constraint | None = variable.constraint
+        self.average: Callable[[Any], Any] = _no_average
+
+    def __call__(self, value: Any) -> Any:
+        """Return the value with pruned weights +0.0; runs inside the compiled step."""
+        if self.own is not None:
+            value = self.own(value)
+        if is_baked_in(self.mask, value):
+            return value
+        average = self.average(self.variable)
+        if average is not None:
+            average.assign(self.masked(average))
+        return self.masked(value)
+
+    def masked(self, value: Any) -> Any:
+        """Select, never multiply: a product leaves -0.0, and NaN."""
+        zero = ops.zeros((), dtype=keras.backend.standardize_dtype(self.variable.dtype))
+        return ops.where(self.mask.value, ops.convert_to_tensor(value), zero)
+
+    def hold(self, mask: Array) -> None:
+        """Take a mask, in the variable's own layout, and zero what it prunes."""
+        self.mask.assign(mask)
+        self.enforce()
+
+    def enforce(self) -> None:
+        """Set pruned weights, and the moving averages of them, to +0.0 now."""
+        self.variable.assign(self.masked(self.variable))
+        average = self.average(self.variable)
+        if average is not None:
+            average.assign(self.masked(average))
+
+    def release(self) -> None:
+        """Give the variable its own constraint back."""
+        if self.variable.constraint is self:
+            self.variable.constraint = self.own
+
+
+def _no_average(_variable: Any) -> None:
+    return None
+
+
+def is_baked_in(mask: Any, value: Any) -> bool:
+    """Tell whether JAX is tracing an update into which this mask would go as a constant.
+
+    It would never change again, so such an update goes unmasked, and `enforce` follows it.
+    """
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    traced = getattr(value, "value", value)
+    return isinstance(traced, jax.core.Tracer) and not isinstance(mask.value, jax.core.Tracer)

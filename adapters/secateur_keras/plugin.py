@@ -1,0 +1,60 @@
+"""Registers the adapter.  Light: Keras is looked up in `sys.modules`, never imported here."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from secateur.adapter import Adapter
+from secateur.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from secateur_keras.bind import KerasBinding
+
+OLDEST = (3, 5)
+
+
+class KerasAdapter(Adapter):
+    """Binds the models and layers of Keras 3, on any backend."""
+
+    name = "keras"
+
+    def matches(self, model: object) -> bool:
+        """Tell whether this is a layer or model of Keras 3.5 or newer."""
+        return _version("keras") >= OLDEST and _is_layer_of("keras", model)
+
+    def hint(self, model: object) -> str | None:
+        """Say what to install, for a model of an older Keras or of tf_keras."""
+        for package in ("keras", "tf_keras"):
+            if _is_layer_of(package, model):
+                version = sys.modules[package].__version__
+                return (
+                    f"It is a model of {package} {version}, and secateur needs Keras 3.5 or "
+                    'newer: pip install "secateur[keras]", and build the model with `keras`.'
+                )
+        return None
+
+    def bind(self, model: Any) -> KerasBinding:
+        """Find the prunable weights of a built model.  Changes nothing in it.
+
+        Raises ModelError for a model that is not built.
+        """
+        from secateur_keras.bind import KerasBinding
+
+        return KerasBinding(model)
+
+
+def _version(package: str) -> tuple[int, ...]:
+    version = getattr(sys.modules.get(package), "__version__", "0.0")
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def _is_layer_of(package: str, model: object) -> bool:
+    layers = getattr(sys.modules.get(package), "layers", None)
+    base = getattr(layers, "Layer", None)
+    return base is not None and isinstance(model, base)
+
+
+@hookimpl
+def secateur_adapters() -> list[Adapter]:
+    return [KerasAdapter()]

@@ -1,0 +1,58 @@
+"""One prunable variable, read in canonical layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import ml_dtypes
+import numpy as np
+
+from secateur.adapter import Weight, WeightSpec
+from secateur.layout import Array, Layout
+from secateur_keras.find import Found
+
+
+class KerasWeight(Weight):
+    """A Keras variable seen in canonical layout.
+
+    `sync` brings the variable's value up to date where the trainer keeps it elsewhere.
+    """
+
+    def __init__(self, found: Found, sync: Callable[[], None]) -> None:
+        self.variable = found.variable
+        self.layout: Layout = found.row.layout
+        self._sync = sync
+        # A shape is found by moving an empty array, which costs no memory.
+        shape = self.layout.to_canonical(np.empty(self.variable.shape, np.bool_)).shape
+        self.spec = WeightSpec(
+            name=found.names[0],
+            kind=found.row.kind,
+            role=found.row.role,
+            shape=shape,
+            dtype=keras.backend.standardize_dtype(self.variable.dtype),
+            layer=found.layer,
+            aliases=found.names[1:],
+        )
+
+    def read(self) -> Array:
+        self._sync()
+        view = self.layout.to_canonical(to_numpy(self.variable.value))
+        view.flags.writeable = False
+        return view
+
+
+def to_numpy(value: Any) -> Array:
+    """Return a backend tensor as an array of its own dtype, bfloat16 included."""
+    if keras.backend.backend() == "torch":
+        tensor = value.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            import torch
+
+            bits: Array = tensor.view(torch.int16).numpy()
+            return bits.view(ml_dtypes.bfloat16)
+        native: Array = tensor.numpy()
+        return native
+    array: Array = np.asarray(value)
+    return array

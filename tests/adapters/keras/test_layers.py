@@ -1,0 +1,303 @@
+"""The table of layers: names, kinds, roles, canonical shapes, and exact layouts."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from secateur.errors import ModelError
+from secateur_keras.plugin import KerasAdapter
+
+bind = KerasAdapter().bind
+
+
+def sequential(shape, *parts):
+    return keras.Sequential([keras.Input(shape), *parts])
+
+
+def specs(model):
+    return [(w.spec.name, w.spec.kind, w.spec.role, w.spec.shape) for w in bind(model).weights]
+
+
+KERNEL = "kernel"
+CASES = {
+    "dense": ((4,), lambda: layers.Dense(3), [("dense:kernel", "dense", KERNEL, (3, 4))]),
+    "einsum_dense_two_outputs": (
+        (5, 4),
+        lambda: layers.EinsumDense("abc,cde->abde", (None, 2, 3)),
+        [("einsum_dense:kernel", "dense", KERNEL, (6, 4))],
+    ),
+    "einsum_dense_two_inputs": (
+        (5, 4),
+        lambda: layers.EinsumDense("abc,bcd->ad", (3,)),
+        [("einsum_dense:kernel", "dense", KERNEL, (3, 20))],
+    ),
+    "einsum_dense_ellipsis": (
+        (5, 4),
+        lambda: layers.EinsumDense("...x,xy->...y", (3,)),
+        [("einsum_dense:kernel", "dense", KERNEL, (3, 4))],
+    ),
+    "conv1d": (
+        (9, 4),
+        lambda: layers.Conv1D(6, 3),
+        [("conv1d:kernel", "conv", KERNEL, (6, 4, 3))],
+    ),
+    "conv2d": (
+        (9, 9, 4),
+        lambda: layers.Conv2D(6, (3, 2)),
+        [("conv2d:kernel", "conv", KERNEL, (6, 4, 3, 2))],
+    ),
+    "conv2d_grouped": (
+        (9, 9, 4),
+        lambda: layers.Conv2D(6, 3, groups=2),
+        [("conv2d:kernel", "conv", KERNEL, (6, 2, 3, 3))],
+    ),
+    "conv3d": (
+        (9, 9, 9, 2),
+        lambda: layers.Conv3D(5, (3, 2, 1)),
+        [("conv3d:kernel", "conv", KERNEL, (5, 2, 3, 2, 1))],
+    ),
+    "conv1d_transpose": (
+        (9, 4),
+        lambda: layers.Conv1DTranspose(6, 3),
+        [("conv1d_transpose:kernel", "conv_transpose", KERNEL, (6, 4, 3))],
+    ),
+    "conv2d_transpose": (
+        (9, 9, 4),
+        lambda: layers.Conv2DTranspose(6, (3, 2)),
+        [("conv2d_transpose:kernel", "conv_transpose", KERNEL, (6, 4, 3, 2))],
+    ),
+    "conv3d_transpose": (
+        (5, 5, 5, 4),
+        lambda: layers.Conv3DTranspose(6, (3, 2, 1)),
+        [("conv3d_transpose:kernel", "conv_transpose", KERNEL, (6, 4, 3, 2, 1))],
+    ),
+    "depthwise_conv1d": (
+        (9, 4),
+        lambda: layers.DepthwiseConv1D(3, depth_multiplier=2),
+        [("depthwise_conv1d:kernel", "depthwise", KERNEL, (8, 1, 3))],
+    ),
+    "depthwise_conv2d": (
+        (9, 9, 4),
+        lambda: layers.DepthwiseConv2D((3, 2), depth_multiplier=2),
+        [("depthwise_conv2d:kernel", "depthwise", KERNEL, (8, 1, 3, 2))],
+    ),
+    "separable_conv1d": (
+        (9, 4),
+        lambda: layers.SeparableConv1D(6, 3, depth_multiplier=2, name="sep"),
+        [
+            ("sep.depthwise:kernel", "depthwise", KERNEL, (8, 1, 3)),
+            ("sep.pointwise:kernel", "conv", KERNEL, (6, 8, 1)),
+        ],
+    ),
+    "separable_conv2d": (
+        (9, 9, 4),
+        lambda: layers.SeparableConv2D(6, 3, name="sep"),
+        [
+            ("sep.depthwise:kernel", "depthwise", KERNEL, (4, 1, 3, 3)),
+            ("sep.pointwise:kernel", "conv", KERNEL, (6, 4, 1, 1)),
+        ],
+    ),
+    "embedding": (
+        (5,),
+        lambda: layers.Embedding(11, 3),
+        [("embedding:embedding", "embedding", "embedding", (11, 3))],
+    ),
+    "simple_rnn": (
+        (5, 4),
+        lambda: layers.SimpleRNN(3),
+        [
+            ("simple_rnn:kernel", "rnn", KERNEL, (1, 3, 4)),
+            ("simple_rnn:recurrent", "rnn", "recurrent", (1, 3, 3)),
+        ],
+    ),
+    "lstm": (
+        (5, 4),
+        lambda: layers.LSTM(3),
+        [
+            ("lstm:kernel", "rnn", KERNEL, (4, 3, 4)),
+            ("lstm:recurrent", "rnn", "recurrent", (4, 3, 3)),
+        ],
+    ),
+    "gru": (
+        (5, 4),
+        lambda: layers.GRU(3),
+        [
+            ("gru:kernel", "rnn", KERNEL, (3, 3, 4)),
+            ("gru:recurrent", "rnn", "recurrent", (3, 3, 3)),
+        ],
+    ),
+    "bidirectional": (
+        (5, 4),
+        lambda: layers.Bidirectional(layers.GRU(3), name="both"),
+        [
+            ("both.forward_gru:kernel", "rnn", KERNEL, (3, 3, 4)),
+            ("both.forward_gru:recurrent", "rnn", "recurrent", (3, 3, 3)),
+            ("both.backward_gru:kernel", "rnn", KERNEL, (3, 3, 4)),
+            ("both.backward_gru:recurrent", "rnn", "recurrent", (3, 3, 3)),
+        ],
+    ),
+    "rnn_over_cell": (
+        (5, 4),
+        lambda: layers.RNN(layers.LSTMCell(3, name="cell"), name="loop"),
+        [
+            ("loop.cell:kernel", "rnn", KERNEL, (4, 3, 4)),
+            ("loop.cell:recurrent", "rnn", "recurrent", (4, 3, 3)),
+        ],
+    ),
+    "rnn_over_stacked_cells": (
+        (5, 4),
+        lambda: layers.RNN([layers.GRUCell(3, name="a"), layers.SimpleRNNCell(2, name="b")]),
+        [
+            ("rnn.stacked_rnn_cells.a:kernel", "rnn", KERNEL, (3, 3, 4)),
+            ("rnn.stacked_rnn_cells.a:recurrent", "rnn", "recurrent", (3, 3, 3)),
+            ("rnn.stacked_rnn_cells.b:kernel", "rnn", KERNEL, (1, 2, 3)),
+            ("rnn.stacked_rnn_cells.b:recurrent", "rnn", "recurrent", (1, 2, 2)),
+        ],
+    ),
+    "conv_lstm1d": (
+        (5, 8, 2),
+        lambda: layers.ConvLSTM1D(3, 3),
+        [
+            ("conv_lstm1d:kernel", "rnn", KERNEL, (4, 3, 2, 3)),
+            ("conv_lstm1d:recurrent", "rnn", "recurrent", (4, 3, 3, 3)),
+        ],
+    ),
+    "conv_lstm2d": (
+        (5, 8, 8, 2),
+        lambda: layers.ConvLSTM2D(3, (3, 2)),
+        [
+            ("conv_lstm2d:kernel", "rnn", KERNEL, (4, 3, 2, 3, 2)),
+            ("conv_lstm2d:recurrent", "rnn", "recurrent", (4, 3, 3, 3, 2)),
+        ],
+    ),
+    "conv_lstm3d": (
+        (5, 4, 4, 4, 2),
+        lambda: layers.ConvLSTM3D(3, 2),
+        [
+            ("conv_lstm3d:kernel", "rnn", KERNEL, (4, 3, 2, 2, 2, 2)),
+            ("conv_lstm3d:recurrent", "rnn", "recurrent", (4, 3, 3, 2, 2, 2)),
+        ],
+    ),
+    "time_distributed": (
+        (5, 4),
+        lambda: layers.TimeDistributed(layers.Dense(3)),
+        [("time_distributed.dense:kernel", "dense", KERNEL, (3, 4))],
+    ),
+    "spectral_normalization": (
+        (4,),
+        lambda: layers.SpectralNormalization(layers.Dense(3)),
+        [("spectral_normalization.dense:kernel", "dense", KERNEL, (3, 4))],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_layer_gives_the_named_canonical_weights(case):
+    shape, layer, expected = CASES[case]
+    assert specs(sequential(shape, layer())) == expected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_layout_takes_every_element_there_and_back(case):
+    shape, layer, _ = CASES[case]
+    for weight in bind(sequential(shape, layer())).weights:
+        numbers = np.arange(weight.spec.size).reshape(weight.variable.shape)
+        canonical = weight.layout.to_canonical(numbers)
+        assert canonical.shape == weight.spec.shape
+        assert np.array_equal(weight.layout.from_canonical(canonical), numbers)
+
+
+def test_attention_has_four_roles():
+    x = keras.Input((5, 12))
+    attention = layers.MultiHeadAttention(num_heads=2, key_dim=3, value_dim=4, name="mha")
+    assert specs(keras.Model(x, attention(x, x))) == [
+        ("mha:query", "attention", "query", (6, 12)),
+        ("mha:key", "attention", "key", (6, 12)),
+        ("mha:value", "attention", "value", (8, 12)),
+        ("mha:output", "attention", "output", (12, 8)),
+    ]
+
+
+def test_grouped_query_attention_has_four_roles():
+    x = keras.Input((5, 12))
+    attention = layers.GroupQueryAttention(3, num_query_heads=4, num_key_value_heads=2, name="gqa")
+    assert specs(keras.Model(x, attention(x, x))) == [
+        ("gqa:query", "attention", "query", (12, 12)),
+        ("gqa:key", "attention", "key", (6, 12)),
+        ("gqa:value", "attention", "value", (6, 12)),
+        ("gqa:output", "attention", "output", (12, 12)),
+    ]
+
+
+def test_attention_weight_is_the_matrix_that_the_layer_multiplies_by():
+    x = np.random.default_rng(0).normal(size=(2, 5, 12)).astype("float32")
+    inputs = keras.Input((5, 12))
+    attention = layers.MultiHeadAttention(num_heads=2, key_dim=3)
+    model = keras.Model(inputs, attention(inputs, inputs))
+    query, *_, output = (weight.read() for weight in bind(model).weights)
+    projected = keras.ops.convert_to_numpy(attention.query_dense(x))
+    assert np.allclose(projected.reshape(2, 5, 6), x @ query.T, atol=1e-5)
+    back = keras.ops.convert_to_numpy(attention.output_dense(projected))
+    assert np.allclose(back, projected.reshape(2, 5, 6) @ output.T, atol=1e-5)
+
+
+def test_gates_of_a_gru_come_in_the_order_r_z_n():
+    model = sequential((5, 4), layers.GRU(3))
+    kernel, recurrent = bind(model).weights
+    z, r, h = np.split(model.layers[0].cell.kernel.numpy(), 3, axis=1)
+    assert all(np.array_equal(kernel.read()[i], gate.T) for i, gate in enumerate((r, z, h)))
+    z, r, h = np.split(model.layers[0].cell.recurrent_kernel.numpy(), 3, axis=1)
+    assert all(np.array_equal(recurrent.read()[i], gate.T) for i, gate in enumerate((r, z, h)))
+
+
+def test_gates_of_an_lstm_come_in_the_order_i_f_g_o():
+    model = sequential((5, 4), layers.LSTM(3))
+    kernel, _ = bind(model).weights
+    gates = np.split(model.layers[0].cell.kernel.numpy(), 4, axis=1)
+    assert all(np.array_equal(kernel.read()[i], gate.T) for i, gate in enumerate(gates))
+
+
+def test_convolution_canonical_element_is_out_in_row_column():
+    model = sequential((9, 9, 4), layers.Conv2D(6, 3))
+    native = model.layers[0].kernel.numpy()
+    assert bind(model).weights[0].read()[5, 2, 0, 1] == native[0, 1, 2, 5]
+
+
+def test_transposed_convolution_canonical_element_is_out_in_row_column():
+    model = sequential((9, 9, 4), layers.Conv2DTranspose(6, 3))
+    native = model.layers[0].kernel.numpy()
+    assert bind(model).weights[0].read()[5, 2, 0, 1] == native[0, 1, 5, 2]
+
+
+def test_depthwise_canonical_channel_is_input_times_multiplier_plus_offset():
+    model = sequential((9, 9, 4), layers.DepthwiseConv2D(3, depth_multiplier=2))
+    native = model.layers[0].kernel.numpy()
+    assert bind(model).weights[0].read()[2 * 3 + 1, 0, 0, 2] == native[0, 2, 3, 1]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_weights_are_read_in_their_own_dtype(dtype):
+    weight = bind(sequential((4,), layers.Dense(3, dtype=dtype))).weights[0]
+    expected = "float32" if keras.backend.backend() == "jax" and dtype == "float64" else dtype
+    assert weight.spec.dtype == weight.read().dtype.name == expected
+
+
+def test_read_is_read_only():
+    weight = bind(sequential((4,), layers.Dense(3))).weights[0]
+    with pytest.raises(ValueError, match="read-only"):
+        weight.read()[0, 0] = 1
+
+
+def test_subclass_of_a_layer_counts_as_that_layer():
+    class Mine(layers.Dense):
+        pass
+
+    assert specs(sequential((4,), Mine(3, name="mine"))) == [
+        ("mine:kernel", "dense", KERNEL, (3, 4))
+    ]
+
+
+def test_unbuilt_model_is_refused_with_the_way_to_build_it():
+    with pytest.raises(ModelError, match=r"not built.*keras\.Input"):
+        bind(keras.Sequential([layers.Dense(3)]))
