@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -106,3 +108,14 @@ def test_jit_trace_of_a_model_under_pruning_holds_the_zeros(pruned, batches):
     traced = torch.jit.trace(pruned, images)
     torch.testing.assert_close(traced(images), pruned(images))
     assert torch.equal(traced.state_dict()["head.weight"], pruned.head.weight)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_onnx_export_of_a_model_under_pruning_holds_the_zeros(pruned, batches, tmp_path):
+    ((images, _),) = batches(1)
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(pruned, (images,), path, verbose=False, external_data=False)
+    weights = {w.name: onnx.numpy_helper.to_array(w) for w in onnx.load(path).graph.initializer}
+    for name in ("hidden.weight", "head.weight"):
+        np.testing.assert_array_equal(weights[name], pruned.get_parameter(name).detach().numpy())
+        assert (weights[name] == 0).mean() == pytest.approx(0.8, abs=1e-2)
