@@ -1,0 +1,261 @@
+"""Where weights are found: nested, shared, tied, wrapped and custom layers; what is skipped."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import secateur
+from secateur.layout import DENSE_IN_OUT
+from secateur_keras.plugin import KerasAdapter
+
+HALF = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+bind = KerasAdapter().bind
+
+
+def names(model):
+    return [weight.spec.name for weight in bind(model).weights]
+
+
+def skipped(model):
+    return {one.name: one.reason for one in bind(model).skipped}
+
+
+def block(name):
+    x = keras.Input((4,))
+    return keras.Model(x, layers.Dense(4, name="ffn")(x), name=name)
+
+
+def test_nested_models_give_their_names_to_the_path():
+    x = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="ffn")], name="decoder")
+    model = keras.Model(x, inner(block("encoder")(x)))
+    assert names(model) == ["encoder.ffn:kernel", "decoder.ffn:kernel"]
+
+
+def test_layers_of_a_subclassed_model_come_in_the_order_they_were_made():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.stem = layers.Conv2D(2, 3, name="stem")
+            self.blocks = [layers.Dense(3, name=f"block{i}") for i in range(2)]
+            self.heads = {"a": layers.Dense(1, name="head_a"), "b": layers.Dense(1, name="head_b")}
+
+        def call(self, x):
+            x = keras.ops.mean(self.stem(x), (1, 2))
+            for layer in self.blocks:
+                x = layer(x)
+            return {name: head(x) for name, head in self.heads.items()}
+
+    model = Net()
+    model(np.zeros((1, 5, 5, 1), "float32"))
+    expected = ["stem", "block0", "block1", "head_a", "head_b"]
+    assert names(model) == [f"{name}:kernel" for name in expected]
+
+
+def test_siblings_of_one_name_are_told_apart():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.parts = [layers.Dense(3, name="same") for _ in range(3)]
+
+        def call(self, x):
+            for layer in self.parts:
+                x = layer(x)
+            return x
+
+    model = Net()
+    model(np.zeros((1, 4), "float32"))
+    assert names(model) == ["same:kernel", "same_1:kernel", "same_2:kernel"]
+
+
+def test_shared_layer_is_one_weight_with_an_alias_for_each_other_place():
+    shared = layers.Dense(4, name="shared")
+    x = keras.Input((4,))
+    left = keras.Model(x, shared(x), name="left")
+    y = keras.Input((4,))
+    right = keras.Model(y, shared(y), name="right")
+    z = keras.Input((4,))
+    weights = bind(keras.Model(z, right(left(z)))).weights
+    assert [w.spec.name for w in weights] == ["left.shared:kernel"]
+    assert weights[0].spec.aliases == ("right.shared:kernel",)
+
+
+def test_layer_called_twice_is_one_weight():
+    shared = layers.Dense(4, name="shared")
+    x = keras.Input((4,))
+    assert names(keras.Model(x, shared(shared(x)))) == ["shared:kernel"]
+
+
+def test_variable_tied_between_layers_is_one_weight():
+    embed = layers.Embedding(7, 3, name="embed")
+
+    class Again(layers.Embedding):
+        def build(self, _shape):
+            self._embeddings = embed.embeddings
+
+    x = keras.Input((2,), dtype="int32")
+    weights = bind(keras.Model(x, embed(x) + Again(7, 3, name="again")(x))).weights
+    assert [w.spec.name for w in weights] == ["embed:embedding"]
+    assert weights[0].spec.aliases == ("again:embedding",)
+
+
+def test_bare_layer_is_a_model_too():
+    layer = layers.Dense(3, name="alone")
+    layer.build((None, 4))
+    assert names(layer) == ["alone:kernel"]
+
+
+def test_normalisation_and_unknown_layers_are_listed_with_the_reason():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(3),
+            layers.BatchNormalization(name="bn"),
+            layers.LayerNormalization(name="ln"),
+            layers.PReLU(name="prelu"),
+            layers.Dropout(0.5),
+        ]
+    )
+    reasons = skipped(model)
+    assert reasons["bn"] == reasons["ln"] == "normalisation parameters are never pruned"
+    assert "PReLU is not known" in reasons["prelu"]
+    assert list(reasons) == ["bn", "ln", "prelu"]
+
+
+def test_activation_with_parameters_inside_a_layer_is_not_forgotten():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(3, activation=layers.PReLU(name="act"), name="d")]
+    )
+    model(np.zeros((1, 4), "float32"))
+    assert names(model) == ["d:kernel"]
+    assert "PReLU" in skipped(model)["d.act"]
+
+
+def test_layer_that_was_never_called_is_listed():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.used, self.spare = layers.Dense(3, name="used"), layers.Dense(3, name="spare")
+
+        def build(self, shape):
+            self.used.build(shape)
+
+        def call(self, x):
+            return self.used(x)
+
+    model = Net()
+    model(np.zeros((1, 4), "float32"))
+    assert names(model) == ["used:kernel"]
+    assert "not built" in skipped(model)["spare"]
+
+
+def test_lora_layer_is_refused_with_the_reason():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="a"), layers.Dense(3)])
+    model.get_layer("a").enable_lora(2)
+    assert "a:kernel" not in names(model)
+    assert "LoRA" in skipped(model)["a"]
+
+
+def test_lora_inside_attention_is_refused_with_the_reason():
+    x = keras.Input((5, 12))
+    attention = layers.MultiHeadAttention(2, 3, name="mha")
+    model = keras.Model(x, layers.Dense(2, name="out")(attention(x, x)))
+    attention.query_dense.enable_lora(2)
+    assert names(model) == ["out:kernel"]
+    assert "LoRA" in skipped(model)["mha"]
+
+
+@pytest.mark.parametrize("mode", ["int8", "float8"])
+def test_quantized_layer_is_refused_with_the_reason(mode):
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(16, name="a"), layers.Dense(3)])
+    model.get_layer("a").quantize(mode)
+    assert names(model) == ["dense:kernel"]
+    assert f"quantized to {mode}" in skipped(model)["a"]
+
+
+@pytest.fixture
+def plugin():
+    class Plugin:
+        @secateur.hookimpl
+        def secateur_bindings(self, adapter, layer):
+            if adapter == "keras" and type(layer).__name__ == "Twin":
+                return [
+                    secateur.LayerWeight("left", "dense", layout=DENSE_IN_OUT),
+                    secateur.LayerWeight("right", "dense", layout=DENSE_IN_OUT),
+                ]
+            if adapter == "keras" and type(layer).__name__ == "Leave":
+                return []
+            return None
+
+    from secateur.registry import registry
+
+    plugin = Plugin()
+    secateur.register(plugin, "twin")
+    yield plugin
+    registry().manager.unregister(plugin)
+
+
+class Twin(layers.Layer):
+    def build(self, shape):
+        self.left = self.add_weight(shape=(shape[-1], 3), name="left")
+        self.right = self.add_weight(shape=(shape[-1], 3), name="right")
+
+    def call(self, x):
+        return x @ self.left + x @ self.right
+
+
+class Leave(Twin):
+    pass
+
+
+@pytest.mark.usefixtures("plugin")
+def test_plugin_teaches_a_custom_layer():
+    model = keras.Sequential([keras.Input((4,)), Twin(name="twin"), Leave(name="leave")])
+    assert names(model) == ["twin.left:kernel", "twin.right:kernel"]
+    report = secateur.prune(model, HALF)
+    assert report.sparsity == 0.5
+    assert (model.get_layer("twin").left.numpy() == 0).sum() == 6
+
+
+def test_custom_layer_without_a_plugin_is_listed():
+    model = keras.Sequential([keras.Input((4,)), Twin(name="twin"), layers.Dense(2)])
+    assert names(model) == ["dense:kernel"]
+    assert "secateur_bindings" in skipped(model)["twin"]
+
+
+def test_model_with_nothing_to_prune_is_an_error_that_says_what_there_is():
+    model = keras.Sequential([keras.Input((4,)), layers.BatchNormalization(name="bn")])
+    with pytest.raises(secateur.ModelError, match="bn: normalisation"):
+        secateur.plan(model, HALF)
+
+
+def test_subclassed_model_whose_layers_are_not_built_is_refused():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3, name="dense")
+            self.built = True
+
+        def call(self, x):
+            return self.dense(x)
+
+    with pytest.raises(secateur.ModelError, match=r"layers are \(dense\) not built"):
+        bind(Net())
+
+
+def test_plan_changes_nothing():
+    model = block("plain")
+    before = [model.get_weights(), model.layers[1].kernel.constraint]
+    secateur.plan(model, HALF)
+    assert all(map(np.array_equal, before[0], model.get_weights()))
+    assert model.layers[1].kernel.constraint is None
+
+
+def test_prune_leaves_no_hook_behind():
+    model = block("plain")
+    attributes = set(vars(model))
+    report = secateur.prune(model, HALF)
+    assert report.sparsity == 0.5
+    assert model.layers[1].kernel.constraint is None
+    assert set(vars(model)) == attributes
