@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from secateur_torch.bind import bind
+
+HERE = Path(__file__).parent
 
 
 class Small(nn.Module):
@@ -91,3 +98,24 @@ def assert_masked():
             assert not value.view(f"u{value.itemsize}")[~mask].any(), name
 
     return check
+
+
+@pytest.fixture(scope="session")
+def torchrun():
+    """Run a script of this folder on some ranks of this machine, each a real process."""
+
+    def run(ranks, script, *arguments, check=True):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc-per-node", str(ranks), str(HERE / script), *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
