@@ -13,7 +13,9 @@ with contextlib.suppress(ImportError):
     import torch  # noqa: F401  torch must come before TensorFlow in one process
 
 import keras
+import numpy as np
 import pytest
+from keras import layers
 
 
 def pytest_configure(config):
@@ -30,6 +32,93 @@ def _fresh_keras():
     keras.utils.set_random_seed(1)
 
 
+def _network():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(6, 3, activation="relu", name="conv"),
+            layers.Flatten(),
+            layers.Dense(16, activation="relu", name="hidden"),
+            layers.Dense(3, name="out"),
+        ]
+    )
+
+
+def _data(count=64):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(count, 8, 8, 1)).astype("float32"), rng.integers(0, 3, count)
+
+
+def _compile(model, optimizer="adam", **options):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, **options)
+
+
+def numbers(variable):
+    """The values of a Keras variable, on any backend."""
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
+
+
+class Watch(keras.callbacks.Callback):
+    """After each batch: W == W*M bit for bit, with no -0.0, whatever compiled the step."""
+
+    def __init__(self, pruner):
+        super().__init__()
+        self.pruner, self.sparsities, self.steps = pruner, [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        assert self.model is not None  # brings the variables up to date on JAX
+        assert_held(self.pruner)
+        self.sparsities.append(self.pruner.report().sparsity)
+        self.steps.append(self.pruner.current_step)
+
+
+def assert_held(pruner):
+    weights = {weight.spec.name: weight for weight in pruner._binding.weights}
+    for name, mask in pruner.masks.items():
+        pruned = weights[name].read()[~mask]
+        assert not pruned.view(f"uint{8 * pruned.itemsize}").any(), name
+
+
+def _fit(model, pruner, batches=16, batch_size=4, **options):
+    watch = Watch(pruner)
+    callbacks = [pruner.callback(), watch]
+    model.fit(
+        *_data(batches * batch_size),
+        batch_size=batch_size,
+        verbose=0,
+        shuffle=False,
+        callbacks=callbacks,
+        **options,
+    )
+    return watch
+
+
 @pytest.fixture
-def backend() -> str:
-    return keras.backend.backend()
+def network():
+    """Build a small network: a convolution and two dense layers."""
+    return _network
+
+
+@pytest.fixture
+def data():
+    """Make images and labels."""
+    return _data
+
+
+@pytest.fixture
+def compile_():
+    """Compile a classifier."""
+    return _compile
+
+
+@pytest.fixture
+def fit():
+    """Train under a pruner, checking the weights after each batch."""
+    return _fit
+
+
+@pytest.fixture
+def held():
+    """Assert that every pruned weight is +0.0 now."""
+    return assert_held

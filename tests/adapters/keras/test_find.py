@@ -188,12 +188,9 @@ def plugin():
                 return []
             return None
 
-    from secateur.registry import registry
-
-    plugin = Plugin()
-    secateur.register(plugin, "twin")
+    secateur.register(plugin := Plugin(), "twin")
     yield plugin
-    registry().manager.unregister(plugin)
+    secateur.unregister("twin")
 
 
 class Twin(layers.Layer):

@@ -20,59 +20,7 @@ POLICY = {
 }
 
 
-def network():
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(6, 3, activation="relu", name="conv"),
-            layers.Flatten(),
-            layers.Dense(16, activation="relu", name="hidden"),
-            layers.Dense(3, name="out"),
-        ]
-    )
-
-
-def data(count=64):
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(count, 8, 8, 1)).astype("float32"), rng.integers(0, 3, count)
-
-
-def compile_(model, optimizer="adam", **options):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, **options)
-
-
-class Watch(keras.callbacks.Callback):
-    """After each batch: W == W*M bit for bit, with no -0.0, and the counts of the plan."""
-
-    def __init__(self, pruner, layers=("conv", "hidden", "out")):
-        super().__init__()
-        self.pruner, self.layers, self.sparsities = pruner, layers, []
-
-    def on_train_batch_end(self, batch, logs=None):
-        masks = self.pruner.masks
-        for name in self.layers if masks else ():
-            kernel = self.model.get_layer(name).kernel.numpy()
-            axes = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
-            pruned = kernel.transpose(axes)[~masks[f"{name}:kernel"]]
-            assert not pruned.view("uint32").any()
-        self.sparsities.append(self.pruner.report().sparsity)
-
-
-def fit(model, pruner, batches=16, **options):
-    watch = Watch(pruner)
-    model.fit(
-        *data(batches * 4),
-        batch_size=4,
-        verbose=0,
-        shuffle=False,
-        callbacks=[pruner.callback(), watch],
-        **options,
-    )
-    return watch
-
-
-def test_masks_follow_the_schedule_and_hold_after_every_batch():
+def test_masks_follow_the_schedule_and_hold_after_every_batch(network, compile_, fit):
     model = network()
     compile_(model)
     pruner = secateur.attach(model, POLICY)
@@ -87,7 +35,7 @@ def test_masks_follow_the_schedule_and_hold_after_every_batch():
     assert pruner.report().notes == ()
 
 
-def test_attach_before_compile_is_the_same_as_after():
+def test_attach_before_compile_is_the_same_as_after(network, compile_, fit):
     weights = []
     for early in (True, False):
         keras.utils.set_random_seed(3)
@@ -102,7 +50,9 @@ def test_attach_before_compile_is_the_same_as_after():
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
 
 
-def test_attach_after_a_fit_reaches_the_step_that_was_already_compiled():
+def test_attach_after_a_fit_reaches_the_step_that_was_already_compiled(
+    network, data, compile_, fit
+):
     model = network()
     compile_(model)
     model.fit(*data(), batch_size=4, verbose=0)
@@ -111,7 +61,7 @@ def test_attach_after_a_fit_reaches_the_step_that_was_already_compiled():
     assert pruner.current_step == 16
 
 
-def test_forgotten_callback_is_reported_with_what_to_add():
+def test_forgotten_callback_is_reported_with_what_to_add(network, data, compile_):
     model = network()
     compile_(model)
     pruner = secateur.attach(model, POLICY)
@@ -125,7 +75,7 @@ def test_forgotten_callback_is_reported_with_what_to_add():
     assert "never moved" in str(warned[0].message)
 
 
-def test_the_model_stays_itself():
+def test_the_model_stays_itself(network, compile_, fit):
     model = network()
     compile_(model)
     kind, names = type(model), [v.path for v in model.variables]
@@ -137,7 +87,7 @@ def test_the_model_stays_itself():
     assert model.get_config() == config
 
 
-def test_users_own_constraint_runs_first_and_comes_back_after_detach():
+def test_users_own_constraint_runs_first_and_comes_back_after_detach(data, compile_):
     class Count(keras.constraints.Constraint):
         calls = 0
 
@@ -161,7 +111,7 @@ def test_users_own_constraint_runs_first_and_comes_back_after_detach():
     assert kernel.constraint is own
 
 
-def test_second_pruner_on_a_model_is_refused_until_the_first_is_detached():
+def test_second_pruner_on_a_model_is_refused_until_the_first_is_detached(network, compile_):
     model = network()
     compile_(model)
     first = secateur.attach(model, {"schedule": {"kind": "constant", "final_sparsity": 0.5}})

@@ -131,10 +131,10 @@ CASES = {
         (5, 4),
         lambda: layers.Bidirectional(layers.GRU(3), name="both"),
         [
-            ("both.forward_gru:kernel", "rnn", KERNEL, (3, 3, 4)),
-            ("both.forward_gru:recurrent", "rnn", "recurrent", (3, 3, 3)),
-            ("both.backward_gru:kernel", "rnn", KERNEL, (3, 3, 4)),
-            ("both.backward_gru:recurrent", "rnn", "recurrent", (3, 3, 3)),
+            ("both.forward:kernel", "rnn", KERNEL, (3, 3, 4)),
+            ("both.forward:recurrent", "rnn", "recurrent", (3, 3, 3)),
+            ("both.backward:kernel", "rnn", KERNEL, (3, 3, 4)),
+            ("both.backward:recurrent", "rnn", "recurrent", (3, 3, 3)),
         ],
     ),
     "rnn_over_cell": (
