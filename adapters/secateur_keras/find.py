@@ -46,7 +46,7 @@ def find(model: Any) -> tuple[list[Found], list[Skipped]]:
     if not model.built:
         raise _not_built(model, "the model is")
     search = _Search()
-    _visit(search, Place("", model), model.name, frozenset())
+    _visit(search, Place("", model, model.name), model.name, frozenset())
     if search.unbuilt and not search.found:
         raise _not_built(model, f"its layers are ({', '.join(search.unbuilt[:5])})")
     return list(search.found.values()), list(search.skipped.values())
@@ -71,7 +71,7 @@ def _visit(search: _Search, place: Place, name: str, above: frozenset[int]) -> N
         search.skip(name, reason)
         return
     else:
-        taken = _take(search, layer, rows or (), name)
+        taken = _take(search, place, rows or (), name)
         _list_the_rest(search, layer, rows, taken, name)
     for inner in places_in(place):
         held = {id(variable) for variable in inner.layer.variables}
@@ -80,17 +80,15 @@ def _visit(search: _Search, place: Place, name: str, above: frozenset[int]) -> N
 
 
 def _rows(layer: Any) -> Sequence[LayerWeight] | None:
-    taught: Sequence[LayerWeight] | None = registry().manager.hook.secateur_bindings(
-        adapter="keras", layer=layer
-    )
+    taught = registry().layer_weights("keras", layer)
     return rows_of(layer) if taught is None else taught
 
 
-def _take(search: _Search, layer: Any, rows: Sequence[LayerWeight], name: str) -> set[int]:
+def _take(search: _Search, place: Place, rows: Sequence[LayerWeight], name: str) -> set[int]:
     """Add the variables of a layer's rows; return their ids."""
     taken: set[int] = set()
     for row, weight_name in zip(rows, _names(rows, name), strict=True):
-        variable = attrgetter(row.attribute)(layer)
+        variable = attrgetter(row.attribute)(place.layer)
         if not isinstance(variable, keras.Variable):
             kind = type(variable).__name__
             search.skip(weight_name, f"{row.attribute} is a {kind}, not a keras.Variable")
@@ -98,7 +96,7 @@ def _take(search: _Search, layer: Any, rows: Sequence[LayerWeight], name: str) -
         taken.add(id(variable))
         before = search.found.get(id(variable))
         if before is None:
-            search.found[id(variable)] = Found(variable, row, name, (weight_name,))
+            search.found[id(variable)] = Found(variable, row, place.whole, (weight_name,))
         elif weight_name not in before.names:
             search.found[id(variable)] = replace(before, names=(*before.names, weight_name))
     return taken

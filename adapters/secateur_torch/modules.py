@@ -30,7 +30,7 @@ NORMALISATION: tuple[type[nn.Module], ...] = (
 class Row(LayerWeight):
     """A row of the table.
 
-    `part` is appended to the layer's path (``l0_reverse`` of a bidirectional LSTM);
+    `part` is appended to the layer's path (``l0.backward`` of a stacked bidirectional LSTM);
     `rows` are the first and the last-but-one row of a packed parameter.
     """
 
@@ -63,6 +63,8 @@ def _conv_transpose(module: Any) -> list[Row]:
     ]
 
 
+DIRECTIONS = {"": "forward", "_reverse": "backward"}
+"""The directions of a bidirectional layer, by the ending of their parameters' names."""
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
 
@@ -73,20 +75,19 @@ def _gated(attribute: str, role: Role, shape: tuple[int, int], gates: int, part:
 def _rnn(module: nn.RNNBase) -> list[Row]:
     gates, hidden, projected = _GATES[module.mode], module.hidden_size, module.proj_size
     state = projected or hidden
-    directions = ("", "_reverse") if module.bidirectional else ("",)
+    directions = DIRECTIONS if module.bidirectional else {"": ""}
     rows = []
     for layer in range(module.num_layers):
         inputs = state * len(directions) if layer else module.input_size
-        for direction in directions:
-            part = f"l{layer}{direction}"
-            rows.append(
-                _gated(f"weight_ih_{part}", "kernel", (gates * hidden, inputs), gates, part)
-            )
-            rows.append(
-                _gated(f"weight_hh_{part}", "recurrent", (gates * hidden, state), gates, part)
-            )
+        for suffix, direction in directions.items():
+            stored = f"l{layer}{suffix}"
+            # a single layer is called as in Keras, by the module's name alone
+            part = ".".join(filter(None, (f"l{layer}" * (module.num_layers > 1), direction)))
+            sizes = ((gates * hidden, inputs), (gates * hidden, state))
+            rows.append(_gated(f"weight_ih_{stored}", "kernel", sizes[0], gates, part))
+            rows.append(_gated(f"weight_hh_{stored}", "recurrent", sizes[1], gates, part))
             if projected:
-                rows.append(_gated(f"weight_hr_{part}", "output", (projected, hidden), 1, part))
+                rows.append(_gated(f"weight_hr_{stored}", "output", (projected, hidden), 1, part))
     return rows
 
 

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from secateur.adapter import LayerWeight, Skipped
 from secateur.errors import ModelError
-from secateur_torch.modules import NORMALISATION, Row, rows_of
+from secateur_torch.modules import DIRECTIONS, NORMALISATION, Row, rows_of
 from secateur_torch.stored import Stored, Unprunable, find
 
 Custom = Callable[[nn.Module], Sequence[LayerWeight] | None]
@@ -69,7 +69,8 @@ def _visit(
         part = row.part if isinstance(row, Row) else ""
         path_of_part = f"{name}.{part}" if part else name
         weight = f"{path_of_part}:{row.role}"
-        layer = path_of_part.removesuffix("_reverse")  # both directions are one layer
+        place = ".".join(word for word in part.split(".") if word not in DIRECTIONS.values())
+        layer = f"{name}.{place}" if place else name  # both directions are one layer
         try:
             yield Found(weight, layer, row, find(module, row.attribute))
         except Unprunable as reason:

@@ -51,8 +51,8 @@ TABLE = {
     "rnn": (
         lambda: nn.RNN(3, 5),
         {
-            "m.l0:kernel": ("rnn", "kernel", (1, 5, 3)),
-            "m.l0:recurrent": ("rnn", "recurrent", (1, 5, 5)),
+            "m:kernel": ("rnn", "kernel", (1, 5, 3)),
+            "m:recurrent": ("rnn", "recurrent", (1, 5, 5)),
         },
     ),
     "gru, two layers": (
@@ -67,12 +67,12 @@ TABLE = {
     "lstm, both directions, projected": (
         lambda: nn.LSTM(3, 5, bidirectional=True, proj_size=2),
         {
-            "m.l0:kernel": ("rnn", "kernel", (4, 5, 3)),
-            "m.l0:recurrent": ("rnn", "recurrent", (4, 5, 2)),
-            "m.l0:output": ("rnn", "output", (1, 2, 5)),
-            "m.l0_reverse:kernel": ("rnn", "kernel", (4, 5, 3)),
-            "m.l0_reverse:recurrent": ("rnn", "recurrent", (4, 5, 2)),
-            "m.l0_reverse:output": ("rnn", "output", (1, 2, 5)),
+            "m.forward:kernel": ("rnn", "kernel", (4, 5, 3)),
+            "m.forward:recurrent": ("rnn", "recurrent", (4, 5, 2)),
+            "m.forward:output": ("rnn", "output", (1, 2, 5)),
+            "m.backward:kernel": ("rnn", "kernel", (4, 5, 3)),
+            "m.backward:recurrent": ("rnn", "recurrent", (4, 5, 2)),
+            "m.backward:output": ("rnn", "output", (1, 2, 5)),
         },
     ),
     "rnn cell": (
@@ -167,7 +167,7 @@ def test_lstm_gates_are_in_the_order_input_forget_cell_output():
     module = nn.LSTM(3, 5)
     mask = np.ones((4, 5, 3), bool)
     mask[1] = False
-    bind(module).hold({"LSTM.l0:kernel": mask})
+    bind(module).hold({"LSTM:kernel": mask})
     assert not module.weight_ih_l0[5:10].any()
     assert module.weight_ih_l0[:5].all()
     assert module.weight_ih_l0[10:].all()
