@@ -119,7 +119,4 @@ def _rows(row: LayerWeight) -> tuple[int, int] | None:
 
 
 def _from_plugins(module: nn.Module) -> Sequence[LayerWeight] | None:
-    weights: Sequence[LayerWeight] | None = registry().manager.hook.secateur_bindings(
-        adapter="torch", layer=module
-    )
-    return weights
+    return registry().layer_weights("torch", module)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from secateur.planning import Plan
     from secateur.policy import Policy, Rule
     from secateur.pruner import Pruner
-    from secateur.registry import register
+    from secateur.registry import register, unregister
     from secateur.report import Report
     from secateur.schedules import Gradual, Periodic, Schedule
 
@@ -69,7 +69,7 @@ _HOME = {
     "secateur.planning": ("Plan",),
     "secateur.policy": ("Policy", "Rule"),
     "secateur.pruner": ("Pruner",),
-    "secateur.registry": ("register",),
+    "secateur.registry": ("register", "unregister"),
     "secateur.report": ("Report",),
     "secateur.schedules": ("Gradual", "Periodic", "Schedule"),
 }

@@ -75,7 +75,7 @@ def attach(
     >>> schedule = {"kind": "linear", "final_sparsity": 0.5, "end_step": 2, "frequency": 1}
     >>> pruner = attach({"fc": w}, {"schedule": schedule})
     >>> w += 1
-    ... pruner.step()
+    >>> pruner.step()
     >>> w.tolist()
     [[0.0, 0.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0]]
 

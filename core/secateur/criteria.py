@@ -72,7 +72,10 @@ class Criterion(Component):
 
     def keys(self, weight: Array, context: Context) -> Array:
         """Return unsigned integers that order like the scores."""
-        return score_keys(self.score(weight, context))
+        scores = np.asarray(self.score(weight, context))
+        if scores.shape != weight.shape or np.isnan(scores).any():
+            raise ValueError(f"gave scores of shape {scores.shape}, or a score that is NaN")
+        return score_keys(scores)
 
     def finite(self, weight: Array, keys: Array) -> bool:
         """Tell whether every value, whose keys are at hand too, is finite."""

@@ -2,7 +2,8 @@
 
 A plugin is a module or an object with functions of these names, each marked with
 ``@secateur.hookimpl``, announced by an entry point of the group ``secateur`` or registered
-in code with ``secateur.register``.
+in code with ``secateur.register``.  Hooks that return something are called once, when the
+plugin is registered; `secateur_bindings` and `secateur_masks_updated` while it works.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from secateur.schedules import Schedule
 
 PROJECT = "secateur"
+HOOK_VERSION = 1
+"""Counts the changes of these hooks that break plugins; a plugin may say which it wants."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

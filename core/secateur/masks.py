@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from secateur import sharded
 from secateur.adapter import Weight
-from secateur.errors import PluginError, SecateurError
 from secateur.layout import Array
 from secateur.patterns import FixedPattern
 from secateur.policy import Method
+from secateur.running import fault, running
 from secateur.scores import Elements
+from secateur.workers import Workers
 
 
 def compute(
@@ -20,47 +22,49 @@ def compute(
     sparsity: float,
     step: int = 0,
     in_force: Mapping[str, Array] | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Array]:
     """Return the mask of each weight of a rule, by name; changes nothing.
 
     in_force: the masks so far; what they prune stays pruned while the target grows.
-    Masks are bool, canonical, True = kept.
+    workers: those who hold the weights in shards, when there are several.
+    Masks are bool, canonical, True = kept; of sharded weights, what this worker holds.
     Raises WeightError for a value that is NaN or infinite, and PluginError, naming the
     plugin, the weights and the step, when a plugin's part fails.
     """
     held = in_force or {}
-    names = [weight.spec.name for weight in weights]
-    try:
-        values = [weight.read() for weight in weights]
-        # Keys of different widths do not compare; a wider dtype holds every value exactly.
-        common = np.result_type(*values) if method.distribution.compares_weights else None
-        scores = [
-            Elements(
-                weight.spec,
-                value,
-                method.criterion,
-                step,
-                gradient=weight.gradient,
-                in_force=held.get(weight.spec.name),
-                compare_as=common,
-            )
-            for weight, value in zip(weights, values, strict=True)
-        ]
-        pattern = method.pattern
-        if isinstance(pattern, FixedPattern):
-            return dict(zip(names, map(pattern.select, scores), strict=True))
-        groups = [pattern.group(elements) for elements in scores]
-        kept = method.distribution.select(groups, sparsity)
-        return {
-            weight.spec.name: pattern.expand(mask, weight.spec)
-            for weight, mask in zip(weights, kept, strict=True)
-        }
-    except SecateurError:
-        raise
-    except Exception as error:  # whatever a plugin's code raises
-        parts = (method.criterion, method.pattern, method.distribution)
-        raise PluginError(
-            f"step {step}, weights {', '.join(names)}: {type(error).__name__}: {error} "
-            f"(criterion, pattern and distribution: {', '.join(p.kind for p in parts)}); "
-            "nothing was changed"
-        ) from error
+    if workers is not None:
+        return sharded.compute(method, weights, sparsity, step, held, workers)
+    specs = [weight.spec for weight in weights]
+    names = [spec.name for spec in specs]
+    pattern, distribution = method.pattern, method.distribution
+    values = [weight.read() for weight in weights]
+    # Keys of different widths do not compare; a wider dtype holds every value exactly.
+    common = np.result_type(*values) if distribution.compares_weights else None
+    scores = [
+        Elements(
+            weight.spec,
+            value,
+            method.criterion,
+            step,
+            gradient=weight.gradient,
+            in_force=held.get(weight.spec.name),
+            compare_as=common,
+        )
+        for weight, value in zip(weights, values, strict=True)
+    ]
+    if isinstance(pattern, FixedPattern):
+        with running(pattern, step, names):
+            masks = [pattern.select(each) for each in scores]
+    else:
+        with running(pattern, step, names):
+            groups = [pattern.group(each) for each in scores]
+        with running(distribution, step, names):
+            kept = distribution.select(groups, sparsity)
+        with running(pattern, step, names):
+            masks = [pattern.expand(*pair) for pair in zip(kept, specs, strict=True)]
+    for mask, spec in zip(masks, specs, strict=True):
+        if mask.shape != spec.shape or mask.dtype != bool:
+            gave = f"gave a mask of {mask.dtype} {mask.shape}; wanted bool {spec.shape}"
+            raise fault(pattern, step, [spec.name], gave)
+    return dict(zip(names, masks, strict=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from secateur.adapter import Binding, Skipped, WeightSpec
 from secateur.errors import ModelError, PolicyError
 from secateur.policy import Method, Policy
+from secateur.running import running
 from secateur.tables import render, share
 
 
@@ -134,7 +135,8 @@ def _targets(method: Method, specs: Sequence[WeightSpec]) -> dict[str, float | N
     """Return where each weight will end, None where the scores will tell."""
     if method.pattern.fixed_sparsity is not None:
         return {spec.name: method.final for spec in specs}
-    targets = method.distribution.targets(specs, method.final)
+    with running(method.distribution, 0, [spec.name for spec in specs]):
+        targets = method.distribution.targets(specs, method.final)
     if targets is None:
         return {spec.name: None for spec in specs}
     return {spec.name: float(t) for spec, t in zip(specs, targets, strict=True)}

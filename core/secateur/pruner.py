@@ -19,6 +19,7 @@ from secateur.layout import Array
 from secateur.planning import Group, Plan
 from secateur.registry import registry
 from secateur.report import Masks, Report
+from secateur.running import fault, running
 from secateur.state import State
 
 
@@ -132,7 +133,9 @@ class Pruner:
                 "each update of your own training loop"
             )
         for group in self.plan.groups:
-            if left := self._clocks[group.rule].left_at(self.current_step):
+            with running(group.method.schedule, self.current_step, [s.name for s in group.specs]):
+                left = self._clocks[group.rule].left_at(self.current_step)
+            if left:
                 yield f"rule {group.rule}: {left}"
 
     def _warn_if_forgotten(self) -> None:
@@ -144,7 +147,7 @@ class Pruner:
         fresh: dict[str, Array] = {}
         targets: dict[str, float] = {}
         for group in self.plan.groups:
-            scheduled = self._clocks[group.rule].due(before, self.current_step)
+            scheduled = self._due(group, before)
             if scheduled is not None:
                 target = group.method.target(scheduled)
                 masks = self._compute(group, target)
@@ -152,6 +155,15 @@ class Pruner:
                 targets |= dict.fromkeys(masks, target)
         if fresh:
             self._apply(fresh, targets)
+
+    def _due(self, group: Group, before: int) -> float | None:
+        schedule, names = group.method.schedule, [spec.name for spec in group.specs]
+        with running(schedule, self.current_step, names):
+            scheduled = self._clocks[group.rule].due(before, self.current_step)
+        if scheduled is not None and not 0 <= scheduled <= 1:
+            gave = f"gave sparsity {scheduled}; wanted 0 to 1"
+            raise fault(schedule, self.current_step, names, gave)
+        return scheduled
 
     def _compute(self, group: Group, target: float) -> dict[str, Array]:
         weights: list[Weight] = [self._weights[spec.name] for spec in group.specs]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import TYPE_CHECKING, Any
@@ -14,134 +14,225 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from secateur import hookspecs
+from secateur.adapter import Adapter, LayerWeight
 from secateur.component import Component
+from secateur.contributions import ADAPTER, EXPORTER, Contributions, Key, examine
 from secateur.errors import PluginError, PluginWarning, nearest
 
 if TYPE_CHECKING:
-    from secateur.adapter import Adapter
     from secateur.events import MasksUpdated
+    from secateur.exporters import Exporter
 
-FAMILIES = {
-    "schedule": "secateur_schedules",
-    "criterion": "secateur_criteria",
-    "pattern": "secateur_patterns",
-    "distribution": "secateur_distributions",
-}
-"""Each family of components and the hook that registers them."""
+DISABLE = "SECATEUR_DISABLE_PLUGINS"
+STRICT = "SECATEUR_STRICT_PLUGINS"
+BUILTIN = "builtin"
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One plugin: its name, the distribution and version it came with, and what went wrong."""
+    """One plugin: its name, the distribution it came with, what it brings, what went wrong.
+
+    `distribution` is empty for a plugin that was registered in code; `error` is None for one
+    that is registered.
+    """
 
     name: str
-    distribution: str
-    version: str
+    distribution: str = ""
+    version: str = ""
+    brings: tuple[str, ...] = ()
     error: str | None = None
+
+    def __str__(self) -> str:
+        origin = f" of {self.distribution} {self.version}" if self.distribution else ""
+        return f"{self.name!r}{origin}"
 
 
 class Registry:
-    """All plugins of this process."""
+    """All plugins of this process: `plugins`, by name, and the parts that they brought."""
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
-        self.plugins: list[Plugin] = []
+        self.plugins: dict[str, Plugin] = {}
+        self.left_out: list[Plugin] = []
+        self._parts: dict[Key, tuple[Any, str]] = {}
 
     def load(self) -> None:
         """Register the built-ins, then every entry point that is not disabled."""
-        from secateur import builtin
+        from secateur import __version__, builtin
 
-        self.add(builtin, "builtin")
-        disabled = set(filter(None, os.environ.get("SECATEUR_DISABLE_PLUGINS", "").split(",")))
+        self._add(builtin, Plugin(BUILTIN, "secateur", __version__), examine(builtin))
+        disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
         for entry, source in _entry_points():
-            if entry.name not in disabled:
-                self._load_entry_point(entry, source)
+            plugin = Plugin(entry.name, _name(source), source.version)
+            if disabled & {entry.name, plugin.distribution}:
+                self.left_out.append(replace(plugin, error=f"disabled by {DISABLE}"))
+            else:
+                self._load(entry, plugin)
 
-    def _load_entry_point(self, entry: EntryPoint, source: Distribution) -> None:
-        name, version = source.metadata["Name"], source.version
+    def _load(self, entry: EntryPoint, plugin: Plugin) -> None:
         try:
-            self.add(entry.load(), entry.name)
-        except Exception as error:  # whatever a third party's module raises
-            if os.environ.get("SECATEUR_STRICT_PLUGINS") == "1":
-                raise PluginError(f"plugin {entry.name!r} of {name} {version}: {error}") from error
-            self.plugins.append(Plugin(entry.name, name, version, str(error)))
+            module = entry.load()
+            brings = examine(module)
+            plugin = replace(plugin, brings=brings.names())
+            self._add(module, plugin, brings)
+        except (Exception, SystemExit) as error:  # whatever a third party's module raises
+            known = isinstance(error, PluginError)
+            why = str(error) if known else f"{type(error).__name__}: {error}"
+            if os.environ.get(STRICT) == "1":
+                raise PluginError(f"plugin {plugin}: {why}") from error
+            self.left_out.append(replace(plugin, error=why))
             warnings.warn(
-                f"plugin {entry.name!r} of {name} {version} was left out: "
-                f"{type(error).__name__}: {error}. Update or uninstall {name}, or set "
-                f"SECATEUR_DISABLE_PLUGINS={entry.name}.",
+                f"plugin {plugin} was left out: {why}. Update or uninstall "
+                f"{plugin.distribution}, or set {DISABLE}={plugin.distribution}.",
                 PluginWarning,
                 stacklevel=2,
             )
-        else:
-            self.plugins.append(Plugin(entry.name, name, version))
 
     def add(self, plugin: object, name: str | None = None) -> None:
-        """Register a plugin; refuse misspelt hooks and names that exist, and leave no trace."""
-        self.manager.register(plugin, name)
+        """Register a plugin in code.  Raises PluginError, and leaves no trace then."""
+        given = name or str(getattr(plugin, "__name__", type(plugin).__qualname__))
         try:
-            self.manager.check_pending()
-            for family in FAMILIES:
-                self.components(family)
-        except (pluggy.PluginValidationError, PluginError, TypeError) as error:
-            self.manager.unregister(plugin)
-            raise PluginError(f"{name or plugin!r} cannot be registered: {error}") from error
+            brings = examine(plugin)
+            self._add(plugin, Plugin(given, brings=brings.names()), brings)
+        except PluginError as error:
+            raise PluginError(f"plugin {given!r} cannot be registered: {error}") from error
+
+    def _add(self, module: object, plugin: Plugin, brings: Contributions) -> None:
+        same = self.manager.get_name(module) or plugin.name
+        if same in self.plugins:
+            raise PluginError(
+                f"it, or one of its name, is registered already: {self.plugins[same]}; uninstall "
+                f"one of them, or call secateur.unregister({same!r}) first"
+            )
+        for family, kind in brings.parts:
+            if (family, kind) in self._parts:
+                raise PluginError(
+                    f"the {family} {kind!r} is registered already, by plugin "
+                    f"{self.plugins[self._parts[family, kind][1]]}; rename one, or disable one "
+                    f"of the two plugins by {DISABLE}"
+                )
+        self.manager.register(module, plugin.name)
+        self.plugins[plugin.name] = plugin
+        self._parts |= {key: (part, plugin.name) for key, part in brings.parts.items()}
+
+    def remove(self, name: str) -> None:
+        """Take a plugin off.  Raises PluginError when there is none of that name."""
+        if name not in self.plugins:
+            raise PluginError(f"no plugin {name!r} is registered: {nearest(name, self.plugins)}")
+        self.manager.unregister(name=name)
+        del self.plugins[name]
+        self._parts = {key: held for key, held in self._parts.items() if held[1] != name}
 
     def components(self, family: str) -> dict[str, type[Component]]:
         """Return the registered classes of a family, by kind."""
-        found: dict[str, type[Component]] = {}
-        owners: dict[str, str] = {}
-        for owner, component in self._each(FAMILIES[family]):
-            kind = component.kind
-            if kind in found:
-                raise PluginError(
-                    f"two plugins register the {family} {kind!r}: {owners[kind]} and {owner}; "
-                    f"rename one, or set SECATEUR_DISABLE_PLUGINS to one of them"
-                )
-            found[kind], owners[kind] = component, owner
-        return found
+        return self._of(family)
 
     def component(self, family: str, kind: str) -> type[Component]:
-        """Return the class of that kind.  Raises PluginError that names what exists."""
+        """Return the class of that kind.  Raises PluginError that names what exists.
+
+        Of third-party plugins that bring the same name none may be preferred in silence:
+        masks would depend on what else is installed.  So the name is refused until one goes.
+        """
         known = self.components(family)
         if kind not in known:
+            raise PluginError(f"no {family} {kind!r}: {nearest(kind, known)}.{self._missing()}")
+        owner = self.owner(known[kind])
+        rivals = [plugin for plugin in self.left_out if f"{family} {kind}" in plugin.brings]
+        if rivals and owner.name != BUILTIN:
             raise PluginError(
-                f"no {family} {kind!r}: {nearest(kind, known)}. If a plugin brings it, install "
-                "that plugin; `secateur plugins` lists what is registered."
+                f"the {family} {kind!r} is brought by two plugins, {owner} and {rivals[0]}; "
+                f"uninstall one, or set {DISABLE}={owner.distribution or owner.name}"
             )
         return known[kind]
 
-    def notify(self, event: MasksUpdated) -> None:
-        """Tell every observer of new masks.  Raises PluginError when one of them fails."""
-        hook = "secateur_masks_updated"
-        for observer in self.manager.hook.secateur_masks_updated.get_hookimpls():
-            try:
-                observer.function(event=event)
-            except Exception as error:  # whatever a plugin raises
-                raise PluginError(
-                    f"plugin {observer.plugin_name!r}, {hook}, step {event.step}, weights "
-                    f"{', '.join(event.masks)}: {type(error).__name__}: {error}; nothing was "
-                    "changed"
-                ) from error
+    def _missing(self) -> str:
+        absent = "; ".join(f"{plugin} ({plugin.error})" for plugin in self.left_out)
+        if absent:
+            return f" Left out: {absent}."
+        return " If a plugin brings it, install that plugin."
+
+    def owner(self, component: type[Component]) -> Plugin:
+        """Return the plugin that registered a class, or one that it derives from."""
+        for base in component.__mro__:
+            held = self._parts.get((getattr(base, "family", ""), getattr(base, "kind", "")))
+            if held and held[0] is base:
+                return self.plugins[held[1]]
+        return Plugin(f"{component.__module__}.{component.__qualname__}")
 
     def adapters(self) -> list[Adapter]:
         """Return every registered adapter."""
-        return [adapter for _, adapter in self._each("secateur_adapters")]
+        return list(self._of(ADAPTER).values())
 
-    def _each(self, hook: str) -> Iterator[tuple[str, Any]]:
-        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
-            for item in implementation.function() or ():
-                yield implementation.plugin_name, item
+    def exporter(self, kind: str) -> Exporter:
+        """Return the exporter of that kind.  Raises PluginError that names what exists."""
+        known = self._of(EXPORTER)
+        if kind not in known:
+            raise PluginError(f"no exporter {kind!r}: {nearest(kind, known)}.{self._missing()}")
+        found: Exporter = known[kind]
+        return found
+
+    def _of(self, family: str) -> dict[str, Any]:
+        return {kind: part for (group, kind), (part, _) in self._parts.items() if group == family}
+
+    def layer_weights(self, adapter: str, layer: object) -> Sequence[LayerWeight] | None:
+        """Ask the plugins for the weights of a layer; None when none knows it.
+
+        Raises PluginError when one fails, or when two know the layer.
+        """
+        answers: dict[str, Sequence[LayerWeight]] = {}
+        for implementation in self.manager.hook.secateur_bindings.get_hookimpls():
+            where = f"{type(layer).__name__} of the {adapter} adapter"
+            answer = self._ask(implementation, where, adapter=adapter, layer=layer)
+            if answer is None:
+                continue
+            if not _are_layer_weights(answer):
+                raise PluginError(
+                    f"plugin {self.plugins[implementation.plugin_name]}, secateur_bindings, "
+                    f"{where}: returned {answer!r}; wanted a list of LayerWeight, or None"
+                )
+            answers[implementation.plugin_name] = answer
+        if len(answers) > 1:
+            names = " and ".join(str(self.plugins[name]) for name in answers)
+            raise PluginError(
+                f"two plugins bind the layer {type(layer).__name__}: {names}; disable one by "
+                f"{DISABLE}"
+            )
+        return next(iter(answers.values()), None)
+
+    def notify(self, event: MasksUpdated) -> None:
+        """Tell every observer of new masks.  Raises PluginError when one of them fails."""
+        where = f"step {event.step}, weights {', '.join(event.masks)}"
+        for implementation in self.manager.hook.secateur_masks_updated.get_hookimpls():
+            self._ask(implementation, where, event=event)
+
+    def _ask(self, implementation: pluggy.HookImpl, where: str, **given: Any) -> Any:
+        try:
+            return implementation.function(*(given[name] for name in implementation.argnames))
+        except Exception as error:  # whatever a plugin raises
+            raise PluginError(
+                f"plugin {self.plugins[implementation.plugin_name]}, "
+                f"{implementation.function.__name__}, {where}: {type(error).__name__}: {error}; "
+                "nothing was changed"
+            ) from error
+
+
+def _are_layer_weights(answer: object) -> bool:
+    return isinstance(answer, Sequence) and all(isinstance(each, LayerWeight) for each in answer)
 
 
 def _entry_points() -> list[tuple[EntryPoint, Distribution]]:
     found = {
-        (entry.name, entry.value): (entry, source)
-        for source in distributions()
+        (entry.name, _name(source)): (entry, source)
+        for source in reversed(list(distributions()))  # of two copies the first on the path counts
         for entry in source.entry_points
         if entry.group == hookspecs.PROJECT
     }
     return [found[key] for key in sorted(found)]
+
+
+def _name(source: Distribution) -> str:
+    return source.metadata["Name"] or "an unnamed distribution"
 
 
 _lock = threading.RLock()
@@ -166,3 +257,11 @@ def register(plugin: object, name: str | None = None) -> None:
     Raises PluginError when a hook is misspelt or a name is taken; nothing is registered then.
     """
     registry().add(plugin, name)
+
+
+def unregister(name: str) -> None:
+    """Take a plugin off by its name, so that a changed one can be registered.
+
+    Raises PluginError when there is none of that name.
+    """
+    registry().remove(name)

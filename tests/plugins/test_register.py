@@ -1,0 +1,271 @@
+"""Plugins that are registered in code, and plugins that fail while they work."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import secateur
+from secateur.errors import PluginError
+from secateur.registry import registry
+
+STEP = {"kind": "constant", "final_sparsity": 0.5, "begin_step": 1, "frequency": 1}
+
+
+def weights() -> dict[str, np.ndarray]:
+    return {"fc": np.arange(1.0, 9.0).reshape(2, 4), "out": np.arange(1.0, 5.0).reshape(2, 2)}
+
+
+class Largest(secateur.Criterion):
+    kind = "largest"
+
+    def score(self, weight, context):
+        return weight
+
+
+class Plugin:
+    @secateur.hookimpl
+    def secateur_criteria(self):
+        return [Largest]
+
+
+def test_a_plugin_registered_in_code_is_used_in_a_policy_at_once(registered):
+    registered(Plugin())
+    w = {"fc": np.array([[-4.0, 1.0], [-3.0, 2.0]])}
+    secateur.prune(w, {"criterion": "largest", "schedule": {**STEP, "begin_step": 0}})
+    assert w["fc"].tolist() == [[0, 1], [0, 2]]
+
+
+def test_a_plugin_that_is_changed_in_a_notebook_says_how_to_register_it_again():
+    secateur.register(Plugin())
+    try:
+        with pytest.raises(PluginError, match=r"secateur\.unregister\('Plugin'\) first"):
+            secateur.register(Plugin())
+    finally:
+        secateur.unregister("Plugin")
+    assert "largest" not in registry().components("criterion")
+
+
+def test_unregistering_an_unknown_name_lists_the_registered():
+    with pytest.raises(PluginError, match=r"no plugin 'buildin' .* did you mean 'builtin'"):
+        secateur.unregister("buildin")
+
+
+def test_the_same_object_twice_under_two_names_is_refused(registered):
+    class Observer:
+        @secateur.hookimpl
+        def secateur_masks_updated(self, event): ...
+
+    registered(observer := Observer())
+    with pytest.raises(PluginError, match="registered already: 'test 0'"):
+        secateur.register(observer, "other")
+
+
+def test_a_refused_plugin_leaves_no_trace():
+    class Twice:
+        @secateur.hookimpl
+        def secateur_schedules(self):
+            return []
+
+        @secateur.hookimpl
+        def secateur_criteria(self):
+            return [Largest, Largest]
+
+    before = set(registry().plugins), dict(registry().components("criterion"))
+    with pytest.raises(PluginError, match="brings the criterion 'largest' twice"):
+        secateur.register(Twice())
+    assert (set(registry().plugins), dict(registry().components("criterion"))) == before
+    assert not registry().manager.has_plugin("Twice")
+
+
+class BadSchedule(secateur.Schedule):
+    kind = "bad_schedule"
+    final: ClassVar[float] = 0.5  # type: ignore[misc]
+
+    def sparsity(self, step):
+        raise ArithmeticError("out of tune")
+
+    def updates_at(self, step):
+        return step == 1
+
+
+class WildSchedule(BadSchedule):
+    kind = "wild_schedule"
+
+    def sparsity(self, step):
+        return float("nan")
+
+
+class BadCriterion(secateur.Criterion):
+    kind = "bad_criterion"
+
+    def score(self, weight, context):
+        raise ArithmeticError("out of tune")
+
+
+class BadElementwise(BadCriterion):
+    kind = "bad_elementwise"
+    elementwise = True
+
+
+class NaNCriterion(secateur.Criterion):
+    kind = "nan_criterion"
+    elementwise = True
+
+    def score(self, weight, context):
+        return weight * np.nan
+
+
+class ShapelessCriterion(secateur.Criterion):
+    kind = "shapeless_criterion"
+
+    def score(self, weight, context):
+        return np.zeros(1)
+
+
+class BadPattern(secateur.Pattern):
+    kind = "bad_pattern"
+
+    def group(self, elements):
+        return elements
+
+    def expand(self, kept, spec):
+        raise ArithmeticError("out of tune")
+
+
+class ShapelessPattern(BadPattern):
+    kind = "shapeless_pattern"
+
+    def expand(self, kept, spec):
+        return kept[:1]
+
+
+class BadDistribution(secateur.Distribution):
+    kind = "bad_distribution"
+
+    def select(self, groups, sparsity, total=None):
+        raise ArithmeticError("out of tune")
+
+
+class AllBad:
+    @secateur.hookimpl
+    def secateur_schedules(self):
+        return [BadSchedule, WildSchedule]
+
+    @secateur.hookimpl
+    def secateur_criteria(self):
+        return [BadCriterion, BadElementwise, NaNCriterion, ShapelessCriterion]
+
+    @secateur.hookimpl
+    def secateur_patterns(self):
+        return [BadPattern, ShapelessPattern]
+
+    @secateur.hookimpl
+    def secateur_distributions(self):
+        return [BadDistribution]
+
+
+WRONG = {
+    "bad_schedule": ("schedule", "fc, out", "ArithmeticError: out of tune"),
+    "wild_schedule": ("schedule", "fc, out", "gave sparsity nan"),
+    "bad_criterion": ("criterion", "fc", "ArithmeticError: out of tune"),
+    "bad_elementwise": ("criterion", "fc", "ArithmeticError: out of tune"),
+    "nan_criterion": ("criterion", "fc", "NaN"),
+    "shapeless_criterion": ("criterion", "fc", "shape"),
+    "bad_pattern": ("pattern", "fc, out", "ArithmeticError: out of tune"),
+    "shapeless_pattern": ("pattern", "fc", "gave a mask of bool"),
+    "bad_distribution": ("distribution", "fc, out", "ArithmeticError: out of tune"),
+}
+HOOKS = {
+    "schedule": "secateur_schedules",
+    "criterion": "secateur_criteria",
+    "pattern": "secateur_patterns",
+    "distribution": "secateur_distributions",
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_part_that_fails_at_work_is_named_and_the_weights_are_as_they_were(registered, kind):
+    family, names, why = WRONG[kind]
+    registered(AllBad())
+    model, untouched = weights(), weights()
+    pruner = secateur.attach(model, {"schedule": STEP, family: kind})
+    with pytest.raises(PluginError) as caught:
+        pruner.step()
+    message = str(caught.value)
+    assert message.startswith(
+        f"plugin 'test 0', {HOOKS[family]} ({family} {kind!r}), step 1, weights {names}: "
+    )
+    assert why in message
+    assert message.endswith("nothing was changed")
+    for name, array in model.items():
+        np.testing.assert_array_equal(array, untouched[name])
+
+
+def test_an_observer_that_fails_is_named_and_the_weights_are_as_they_were(registered):
+    class Observer:
+        @secateur.hookimpl
+        def secateur_masks_updated(self, event):
+            raise OSError("disk full")
+
+    registered(Observer())
+    model, untouched = weights(), weights()
+    with pytest.raises(
+        PluginError,
+        match="plugin 'test 0', secateur_masks_updated, step 0, "
+        "weights fc, out: OSError: disk full; nothing was changed",
+    ):
+        secateur.attach(model, {"schedule": {**STEP, "begin_step": 0}})
+    for name, array in model.items():
+        np.testing.assert_array_equal(array, untouched[name])
+
+
+def test_an_observer_cannot_change_masks(registered):
+    seen = []
+
+    class Observer:
+        @secateur.hookimpl
+        def secateur_masks_updated(self, event):
+            seen.append(event)
+
+    registered(Observer())
+    secateur.attach(weights(), {"schedule": {**STEP, "begin_step": 0}})
+    [event] = seen
+    with pytest.raises(ValueError, match="read-only"):
+        event.masks["fc"][0, 0] = True
+    with pytest.raises(TypeError):
+        event.masks["fc"] = None
+    with pytest.raises(AttributeError):
+        event.step = 3
+
+
+class Layer: ...
+
+
+@pytest.mark.parametrize("answer", [["kernel"], 1])
+def test_a_binding_of_the_wrong_type_names_the_plugin(registered, answer):
+    class Bindings:
+        @secateur.hookimpl
+        def secateur_bindings(self, layer):
+            return answer if isinstance(layer, Layer) else None
+
+    registered(Bindings())
+    assert registry().layer_weights("any", object()) is None
+    with pytest.raises(PluginError, match=r"'test 0', secateur_bindings, Layer .* wanted a list"):
+        registry().layer_weights("any", Layer())
+
+
+def test_two_plugins_that_bind_one_layer_are_both_named(registered):
+    class Bindings:
+        @secateur.hookimpl
+        def secateur_bindings(self, adapter, layer):
+            return [secateur.LayerWeight("w", "dense")] if isinstance(layer, Layer) else None
+
+    registered(Bindings())
+    registered(Bindings())
+    with pytest.raises(
+        PluginError, match="two plugins bind the layer Layer: 'test 0' and 'test 1'"
+    ):
+        registry().layer_weights("any", Layer())
