@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from secateur_torch.weights import TorchWeight, spec_of
 
 if TYPE_CHECKING:
     from secateur.pruner import Pruner
+    from secateur.workers import Workers
 
 
 class TorchBinding(Binding):
@@ -26,9 +28,15 @@ class TorchBinding(Binding):
 
     adapter = "torch"
 
-    def __init__(self, weights: Sequence[TorchWeight], skipped: Sequence[Skipped]) -> None:
+    def __init__(
+        self,
+        weights: Sequence[TorchWeight],
+        skipped: Sequence[Skipped],
+        workers: Workers | None = None,
+    ) -> None:
         self.weights: Sequence[TorchWeight] = weights
         self.skipped = skipped
+        self.workers = workers
         self._held: list[tuple[TorchWeight, Tensor]] = []
         self._averages: list[TorchBinding] = []
         self._follower: Follower | None = None
@@ -102,15 +110,28 @@ def bind(model: nn.Module) -> TorchBinding:
         key = id(found.stored.parameter), _rows(found.row)
         first.setdefault(key, found)
         aliases.setdefault(key, []).append(found.name)
-    return TorchBinding(
-        [_weight(found, aliases[key]) for key, found in first.items()],
-        list(dict.fromkeys(skipped)),
-    )
+    parameters = [found.stored.parameter for found in first.values()]
+    workers = _workers(parameters)
+    weights = [_weight(found, aliases[key], workers) for key, found in first.items()]
+    return TorchBinding(weights, list(dict.fromkeys(skipped)), workers)
 
 
-def _weight(found: Found, names: Sequence[str]) -> TorchWeight:
+def _workers(parameters: Sequence[Any]) -> Workers | None:
+    if "torch.distributed.tensor" in sys.modules:  # else there can be no DTensor
+        from secateur_torch import sharded
+
+        if any(map(sharded.is_sharded, parameters)):
+            return sharded.workers_of(parameters)
+    return None
+
+
+def _weight(found: Found, names: Sequence[str], workers: Workers | None) -> TorchWeight:
     row, stored = found.row, found.stored
     spec = spec_of(found.name, found.layer, row, stored.parameter, tuple(names[1:]))
+    if workers is not None:
+        from secateur_torch.sharded import ShardedWeight
+
+        return ShardedWeight(spec, row, stored, workers)
     return TorchWeight(spec, row, stored)
 
 

@@ -18,6 +18,7 @@ from secateur.layout import IDENTITY, Array, Layout
 
 if TYPE_CHECKING:
     from secateur.pruner import Pruner
+    from secateur.workers import Workers
 
 Kind = Literal["dense", "conv", "conv_transpose", "depthwise", "embedding", "rnn", "attention"]
 Role = Literal["kernel", "recurrent", "query", "key", "value", "output", "embedding"]
@@ -79,6 +80,14 @@ class Weight(ABC):
     def read(self) -> Array:
         """Return the values now, in canonical layout: a read-only view, or a copy."""
 
+    def index(self) -> Array:
+        """Return the canonical index of each value that `read` returns, both flat.
+
+        Only weights that several workers hold in shards need it; `read`, `gradient` and
+        masks are flat there, and hold what this worker holds.
+        """
+        raise NotImplementedError
+
     def gradient(self) -> Array | None:
         """Return the gradient of the last update in canonical layout, where there is one."""
         return None
@@ -94,6 +103,8 @@ class Binding(ABC):
     adapter: str
     weights: Sequence[Weight]
     skipped: Sequence[Skipped]
+    workers: Workers | None = None
+    """Those who hold the weights in shards, when there are several."""
 
     @abstractmethod
     def hold(self, masks: Mapping[str, Array]) -> None:

@@ -51,12 +51,14 @@ def prune(model: Any, policy: PolicyLike) -> Report:
     found: dict[str, Any] = {}
     for group in planned.groups:
         members = [weights[spec.name] for spec in group.specs]
-        found |= masks.compute(group.method, members, group.method.final)
+        found |= masks.compute(
+            group.method, members, group.method.final, workers=binding.workers
+        )
     for mask in found.values():
         mask.flags.writeable = False
     binding.hold(found)
     binding.release()
-    return report.make(planned, 0, found, ())
+    return report.make(planned, 0, found, (), masks.kept(found, binding.workers))
 
 
 def attach(

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import ClassVar
 
-import numpy as np
-
 from secateur.adapter import WeightSpec
 from secateur.component import Component
 from secateur.counts import exact, keep_count
 from secateur.errors import PluginError
+from secateur.lamp import lamp
 from secateur.layout import Array
-from secateur.scores import Pooled, Ranked
+from secateur.scores import Ranked
 from secateur.selection import Sum, select
+from secateur.workers import Workers
 
 
 class Distribution(Component):
@@ -34,14 +34,18 @@ class Distribution(Component):
         return None
 
     def select(
-        self, groups: Sequence[Ranked], sparsity: float, total: Sum | None = None
+        self, groups: Sequence[Ranked], sparsity: float, workers: Workers | None = None
     ) -> list[Array]:
-        """Return a mask of each weight's groups, True = kept."""
+        """Return a mask of each weight's groups, True = kept.
+
+        workers: those who hold shards of the weights, when there are several; the groups
+        given are then some of all, and `Ranked.count` counts all.
+        """
         targets = self.targets([group.spec for group in groups], sparsity)
         if targets is None:
             raise PluginError(f"distribution {self.kind!r} has neither targets() nor select()")
         return [
-            select([group], keep_count(group.count, target), total)[0]
+            select([group], keep_count(group.count, target), _total(workers))[0]
             for group, target in zip(groups, targets, strict=True)
         ]
 
@@ -95,9 +99,10 @@ class Global(Distribution):
     compares_weights = True
 
     def select(
-        self, groups: Sequence[Ranked], sparsity: float, total: Sum | None = None
+        self, groups: Sequence[Ranked], sparsity: float, workers: Workers | None = None
     ) -> list[Array]:
-        return select(groups, keep_count(sum(group.count for group in groups), sparsity), total)
+        keep = keep_count(sum(group.count for group in groups), sparsity)
+        return select(groups, keep, _total(workers))
 
 
 class LAMP(Global):
@@ -112,19 +117,10 @@ class LAMP(Global):
     kind = "lamp"
 
     def select(
-        self, groups: Sequence[Ranked], sparsity: float, total: Sum | None = None
+        self, groups: Sequence[Ranked], sparsity: float, workers: Workers | None = None
     ) -> list[Array]:
-        return super().select([_lamp(group) for group in groups], sparsity, total)
+        return super().select([lamp(group, workers) for group in groups], sparsity, workers)
 
 
-def _lamp(group: Ranked) -> Ranked:
-    squares = np.square(group.array().astype(np.float64)).reshape(-1)
-    best_first = np.argsort(-squares, kind="stable")
-    in_order = squares[best_first]
-    # accumulate adds strictly one after another, unlike a reduction
-    at_or_above = np.add.accumulate(in_order)
-    lamp = np.zeros_like(squares)
-    lamp[best_first] = np.divide(
-        in_order, at_or_above, out=np.zeros_like(in_order), where=at_or_above > 0
-    )
-    return Pooled(group.spec, lamp.reshape(group.shape), group.in_force)
+def _total(workers: Workers | None) -> Sum | None:
+    return None if workers is None else workers.total

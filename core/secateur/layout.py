@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
 
 KERAS_GRU_GATES = (1, 0, 2)
 """Where gates r, z, n stand in a Keras GRU, which stores z, r, h."""
@@ -33,6 +34,10 @@ class Step(Protocol):
         """Take it back."""
         ...
 
+    def move(self, index: Array, shape: Shape) -> tuple[Array, Shape]:
+        """Return where flat indices into `shape` stand afterwards, and the shape then."""
+        ...
+
 
 @dataclass(frozen=True)
 class Transpose:
@@ -45,6 +50,11 @@ class Transpose:
 
     def inverse(self, array: Array) -> Array:
         return array.transpose(np.argsort(self.axes).tolist())
+
+    def move(self, index: Array, shape: Shape) -> tuple[Array, Shape]:
+        where = np.unravel_index(index, shape)
+        turned = tuple(shape[axis] for axis in self.axes)
+        return np.ravel_multi_index([where[axis] for axis in self.axes], turned), turned
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,9 @@ class Reshape:
     def inverse(self, array: Array) -> Array:
         return array.reshape(self.before)
 
+    def move(self, index: Array, shape: Shape) -> tuple[Array, Shape]:
+        return index, self.after
+
 
 @dataclass(frozen=True)
 class Take:
@@ -72,6 +85,10 @@ class Take:
 
     def inverse(self, array: Array) -> Array:
         return array[np.argsort(self.order)]
+
+    def move(self, index: Array, shape: Shape) -> tuple[Array, Shape]:
+        below = prod(shape[1:])
+        return np.argsort(self.order)[index // below] * below + index % below, shape
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,18 @@ class Layout:
         for step in reversed(self.steps):
             canonical = step.inverse(canonical)
         return canonical
+
+    def canonical_index(self, index: Array, shape: Shape) -> Array:
+        """Return the canonical flat index of elements, given by their own flat index.
+
+        shape: the framework's own.
+
+        >>> DENSE_IN_OUT.canonical_index(np.array([0, 1, 2]), (2, 3))
+        array([0, 2, 4])
+        """
+        for step in self.steps:
+            index, shape = step.move(index, shape)
+        return index
 
 
 IDENTITY = Layout()

@@ -68,3 +68,11 @@ def compute(
             gave = f"gave a mask of {mask.dtype} {mask.shape}; wanted bool {spec.shape}"
             raise fault(pattern, step, [spec.name], gave)
     return dict(zip(names, masks, strict=True))
+
+
+def kept(masks: Mapping[str, Array], workers: Workers | None) -> dict[str, int]:
+    """Return how many elements each mask keeps, over all workers."""
+    counts = np.array([np.count_nonzero(mask) for mask in masks.values()], np.int64)
+    if workers is not None:
+        counts = workers.total(counts)
+    return dict(zip(masks, counts.tolist(), strict=True))

@@ -7,6 +7,7 @@ groups, and ``expand`` turns their mask into a mask of the weight.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -43,6 +44,13 @@ class Pattern(Component):
     @abstractmethod
     def expand(self, kept: Array, spec: WeightSpec) -> Array:
         """Return the mask of the weight, canonical, from the mask of its groups."""
+
+    def extent(self, spec: WeightSpec) -> Sequence[int | None] | None:
+        """Return how far a group reaches along each canonical axis; None is all of it.
+
+        Weights that are sharded over processes need it; groups are laid from index 0.
+        """
+        return None
 
 
 class FixedPattern(Pattern):
@@ -87,13 +95,13 @@ class Block(Pattern):
     in_: Annotated[int, Field(ge=1, alias="in")] = 1
     pooling: Literal["avg", "max"] = "avg"
 
-    def tile(self, spec: WeightSpec) -> tuple[int, ...]:
-        """Return the extent of a tile along each canonical axis."""
+    def extent(self, spec: WeightSpec) -> tuple[int, ...]:
+        """Return the size of a tile along each canonical axis."""
         sizes = dict(zip(plane(spec), (self.out, self.in_), strict=True))
         return tuple(sizes.get(axis, 1) for axis in range(len(spec.shape)))
 
     def group(self, elements: Ranked) -> Ranked:
-        tile = self.tile(elements.spec)
+        tile = self.extent(elements.spec)
         scores = pool_tiles(elements, tile, self.pooling)
         in_force = elements.in_force
         for axis, size in enumerate(tile):
@@ -103,7 +111,7 @@ class Block(Pattern):
         return Pooled(elements.spec, scores, in_force)
 
     def expand(self, kept: Array, spec: WeightSpec) -> Array:
-        for axis, size in enumerate(self.tile(spec)):
+        for axis, size in enumerate(self.extent(spec)):
             if size > 1:
                 kept = np.repeat(kept, size, axis=axis)
         return kept[tuple(slice(0, length) for length in spec.shape)]
@@ -135,6 +143,11 @@ class NM(FixedPattern):
     def fixed_sparsity(self) -> Fraction:
         return 1 - Fraction(self.keep, self.of)
 
+    def extent(self, spec: WeightSpec) -> tuple[int, ...]:
+        """Return the size of a set along ``in``."""
+        inputs = plane(spec)[1]
+        return tuple(self.of if axis == inputs else 1 for axis in range(len(spec.shape)))
+
     def select(self, elements: Ranked) -> Array:
         return keep_in_sets(elements, plane(elements.spec)[1], self.keep, self.of)
 
@@ -149,6 +162,11 @@ class Channel(Pattern):
 
     kind = "channel"
     axis: Literal["out", "in"] = "out"
+
+    def extent(self, spec: WeightSpec) -> tuple[int | None, ...]:
+        """Return 1 along the axis of the channels, and all of the others."""
+        axis = self._axis(spec)
+        return tuple(1 if other == axis else None for other in range(len(spec.shape)))
 
     def _axis(self, spec: WeightSpec) -> int:
         return plane(spec)[self.axis == "in"]

@@ -37,6 +37,7 @@ class Pruner:
         self._weights = {weight.spec.name: weight for weight in binding.weights}
         self._clocks = {group.rule: Clock(group.method.schedule) for group in plan.groups}
         self._masks: dict[str, Array] = {}
+        self._kept: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return (
@@ -92,7 +93,9 @@ class Pruner:
 
     def report(self) -> Report:
         """Return what the run has come to: sparsity by weight, masks, notes."""
-        return reports.make(self.plan, self.current_step, self._masks, tuple(self._notes()))
+        return reports.make(
+            self.plan, self.current_step, self._masks, tuple(self._notes()), self._kept
+        )
 
     def detach(self) -> None:
         """Take every hook off the model.  Pruned weights stay zero until they are trained on.
@@ -167,7 +170,9 @@ class Pruner:
 
     def _compute(self, group: Group, target: float) -> dict[str, Array]:
         weights: list[Weight] = [self._weights[spec.name] for spec in group.specs]
-        return mask_rules.compute(group.method, weights, target, self.current_step, self._masks)
+        return mask_rules.compute(
+            group.method, weights, target, self.current_step, self._masks, self._binding.workers
+        )
 
     def _apply(self, fresh: dict[str, Array], targets: dict[str, float]) -> None:
         for mask in fresh.values():
@@ -179,9 +184,12 @@ class Pruner:
             self.plan.policy.fingerprint,
         )
         registry().notify(event)
-        masks = self._masks | fresh
+        self._hold(self._masks | fresh)
+
+    def _hold(self, masks: dict[str, Array]) -> None:
+        kept = mask_rules.kept(masks, self._binding.workers)
         self._binding.hold(masks)
-        self._masks = masks
+        self._masks, self._kept = masks, kept
 
     def _state(self) -> State:
         return State(
@@ -199,8 +207,7 @@ class Pruner:
                 f"runs {self.plan.policy.fingerprint[:12]}; attach with the policy of that run"
             )
         masks = self._fitted(state.masks)
-        self._binding.hold(masks)
-        self._masks = masks
+        self._hold(masks)
         self.current_step = state.step
         self._clocks = {
             group.rule: Clock(

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from secateur.errors import nearest
 from secateur.layout import Array
 from secateur.planning import Plan
@@ -114,15 +112,19 @@ def _target(target: float | None) -> str:
     return "by score" if target is None else share(target)
 
 
-def make(plan: Plan, step: int, masks: Mapping[str, Array], notes: tuple[str, ...]) -> Report:
-    """Report on the masks in force under a plan."""
+def make(
+    plan: Plan,
+    step: int,
+    masks: Mapping[str, Array],
+    notes: tuple[str, ...],
+    kept: Mapping[str, int],
+) -> Report:
+    """Report on the masks in force under a plan; `kept` counts what each of them keeps."""
     weights = tuple(
         WeightReport(
             planned.spec.name,
             planned.spec.size,
-            int(np.count_nonzero(masks[planned.spec.name]))
-            if planned.spec.name in masks
-            else planned.spec.size,
+            kept.get(planned.spec.name, planned.spec.size),
             planned.target,
         )
         for planned in plan.weights

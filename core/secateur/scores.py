@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from secateur.criteria import Context, Criterion
-from secateur.errors import PluginError, WeightError
+from secateur.errors import WeightError
 from secateur.keys import FLOATS, score_keys
 from secateur.layout import Array
+from secateur.running import fault, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,13 +55,22 @@ class Ranked(ABC):
         in_force: Array | None,
     ) -> None:
         self.spec, self.shape, self.axes, self.in_force = spec, shape, axes, in_force
-        self.size = prod(shape)
+        self.size = self._count = prod(shape)
+        self._global_index: Callable[[Array], Array] | None = None
         self._alive = None if in_force is None else in_force.transpose(axes).reshape(-1)
 
     @property
     def count(self) -> int:
         """How many groups the weight has, over all workers that hold a shard of it."""
-        return self.size
+        return self._count
+
+    def place(self, count: int, index: Callable[[Array], Array]) -> Self:
+        """Say that these are some of `count` groups, the others being with other workers.
+
+        index: gives the canonical index among all of them of some of the places here.
+        """
+        self._count, self._global_index = count, index
+        return self
 
     def keys(self, places: Places) -> Array:
         """Return unsigned integers that order like the scores, higher = keep."""
@@ -79,6 +89,12 @@ class Ranked(ABC):
 
     def index(self, places: Array) -> Array:
         """Return the canonical index of each place."""
+        if self._global_index is not None:
+            return self._global_index(places)
+        return self.local_index(places)
+
+    def local_index(self, places: Array) -> Array:
+        """Return the canonical index of each place among the groups that are here."""
         if self.axes == tuple(range(len(self.axes))):
             return places
         shape = [self.shape[axis] for axis in self.axes]
@@ -148,11 +164,15 @@ class Elements(Ranked):
             self._gradient,
         )
         self._check(np.isfinite(values).all())
-        scored = np.asarray(self._criterion.score(values, context))
+        with running(self._criterion, self._step, [self.spec.name]):
+            scored = np.asarray(self._criterion.score(values, context))
         if scored.shape != self.shape or scored.dtype.name not in FLOATS:
-            raise PluginError(
-                f"criterion {self._criterion.kind!r} gave {scored.dtype} scores of shape "
-                f"{scored.shape} for {self.spec.name}; wanted floats of shape {self.shape}"
+            raise fault(
+                self._criterion,
+                self._step,
+                [self.spec.name],
+                f"gave {scored.dtype} scores of shape {scored.shape}; wanted floats of shape "
+                f"{self.shape}",
             )
         return self._flat(scored)
 
@@ -161,23 +181,28 @@ class Elements(Ranked):
             return self._ranked(self._scored[places])
         values = self._read(places)
         self._check(np.isfinite(values).all())
-        return self._ranked(self._criterion.score(values, self._context(places)))
+        with running(self._criterion, self._step, [self.spec.name]):
+            scores = self._criterion.score(values, self._context(places))
+        return self._ranked(scores)
 
     def _score_keys(self, places: Places) -> Array:
         if self._scored is not None:
             return score_keys(self.scores(places))
         values = self._read(places)
-        keys = self._criterion.keys(values, self._context(places))
-        self._check(self._criterion.finite(values, keys))
+        with running(self._criterion, self._step, [self.spec.name]):
+            keys = self._criterion.keys(values, self._context(places))
+            finite = self._criterion.finite(values, keys)
+        self._check(finite)
         return keys
 
     def _ranked(self, scores: Array) -> Array:
         if np.isnan(scores).any():
-            raise PluginError(
-                f"criterion {self._criterion.kind!r} gave NaN for {self.spec.name} "
-                f"at step {self._step}; nothing was changed"
-            )
+            raise fault(self._criterion, self._step, [self.spec.name], "a score is NaN")
         return scores
+
+    def check(self) -> None:
+        """Raise WeightError when a value is NaN or infinite, naming it."""
+        self._check(np.isfinite(self._values[:]).all())
 
     def _check(self, finite: bool | np.bool_) -> None:
         if finite:
@@ -185,7 +210,7 @@ class Elements(Ranked):
         flat = self.canonical(np.arange(self.size)).reshape(-1)
         for place in flat:
             if not np.isfinite(value := self._values[place]):
-                where = np.unravel_index(int(self.index(place)), self.shape)
+                where = np.unravel_index(int(self.index(place)), self.spec.shape)
                 raise WeightError(
                     f"{self.spec.name}: the value at {tuple(map(int, where))} (canonical) is "
                     f"{value}, which cannot be ranked; nothing was changed. Find where "

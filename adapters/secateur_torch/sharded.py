@@ -1,0 +1,154 @@
+"""Weights that are DTensors: each process reads and masks its own shard, and gathers none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+from secateur.adapter import LayerWeight, WeightSpec
+from secateur.errors import ModelError
+from secateur.layout import Array
+from secateur.workers import Workers
+from secateur_torch.stored import Stored
+from secateur_torch.weights import TorchWeight, from_numpy, to_numpy
+
+
+class ProcessWorkers(Workers):
+    """All processes of the default group of torch.distributed."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.count = dist.get_rank(), dist.get_world_size()
+        self._device = device
+
+    def total(self, numbers: Array) -> Array:
+        sums = torch.tensor(numbers, device=self._device)
+        dist.all_reduce(sums)
+        return sums.cpu().numpy()
+
+    def exchange(self, parcels: Sequence[Array]) -> list[Array]:
+        dtype = parcels[0].dtype
+        sent = [parcel.nbytes for parcel in parcels]
+        sizes = torch.tensor(sent, device=self._device)
+        arriving = torch.empty_like(sizes)
+        dist.all_to_all_single(arriving, sizes)
+        received = arriving.tolist()
+        data = torch.from_numpy(np.concatenate(parcels).view(np.uint8)).to(self._device)
+        into = torch.empty(sum(received), dtype=torch.uint8, device=self._device)
+        dist.all_to_all_single(into, data, received, sent)
+        flat = into.cpu().numpy().view(dtype)
+        return np.split(flat, np.cumsum(received)[:-1] // dtype.itemsize)
+
+
+class ShardedWeight(TorchWeight):
+    """What this process holds of a parameter: flat, in the order of its memory.
+
+    Where several processes hold the same values, each answers for a part of them, and they
+    tell each other the masks.
+    """
+
+    def __init__(
+        self, spec: WeightSpec, row: LayerWeight, stored: Stored, workers: Workers
+    ) -> None:
+        super().__init__(spec, row, stored)
+        self._workers = workers
+        parameter = stored.parameter
+        first, last = self._rows or (0, parameter.shape[0])
+        self._native_shape = (last - first, *parameter.shape[1:])
+        shape, offset = _box(spec.name, parameter)
+        begin = min(max(first - offset[0], 0), shape[0])
+        end = min(max(last - offset[0], begin), shape[0])
+        self._here = slice(begin, end)
+        self._shape = (end - begin, *shape[1:])
+        self._offset = (offset[0] + begin - first, *offset[1:])
+        self._replicas = _replicas(parameter, workers)
+        size, number = prod(self._shape), self._replicas.index(workers.rank)
+        count = len(self._replicas)
+        self._share = slice(size * number // count, size * (number + 1) // count)
+
+    def index(self) -> Array:
+        """Return the canonical index of each value that `read` returns."""
+        index = np.zeros((), np.int64)
+        for axis, (length, start) in enumerate(zip(self._shape, self._offset, strict=True)):
+            below = prod(self._native_shape[axis + 1 :])
+            index = np.add.outer(index, np.arange(start, start + length) * below)
+        share = index.reshape(-1)[self._share]
+        return self._layout.canonical_index(share, self._native_shape)
+
+    def native_mask(self, mask: Array) -> Tensor:
+        if len(self._replicas) > 1:
+            parcels = [
+                mask if worker in self._replicas else mask[:0]
+                for worker in range(self._workers.count)
+            ]
+            received = self._workers.exchange(parcels)
+            mask = np.concatenate([received[worker] for worker in self._replicas])
+        part = self._part(self.stored.parameter.detach())
+        return from_numpy(mask.reshape(self._shape)).to(part.device)
+
+    def _canonical(self, tensor: Tensor) -> Array:
+        array = to_numpy(self._part(tensor)).reshape(-1)[self._share]
+        array.flags.writeable = False
+        return array
+
+    def _part(self, tensor: Tensor) -> Tensor:
+        local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+        if local.shape[1:] != self._shape[1:] or local.shape[0] < self._here.stop:
+            raise ModelError(
+                f"{self.spec.name} was sharded when the pruner was attached, and is not now; "
+                "call reshard() on the model first"
+            )
+        return local[self._here]
+
+
+def is_sharded(tensor: object) -> bool:
+    """Tell whether a parameter is a DTensor."""
+    return isinstance(tensor, DTensor)
+
+
+def workers_of(parameters: Sequence[Any]) -> ProcessWorkers:
+    """Return the processes that hold these parameters.
+
+    Raises ModelError when that is not all of them.
+    """
+    meshes = [each.device_mesh for each in parameters if isinstance(each, DTensor)]
+    for mesh in meshes:
+        if mesh.size() != dist.get_world_size():
+            raise ModelError(
+                f"a parameter lies on a mesh of {mesh.size()} of the {dist.get_world_size()} "
+                "processes; pruning needs parameters that all processes hold together"
+            )
+    return ProcessWorkers(torch.device(meshes[0].device_type))
+
+
+def _box(name: str, parameter: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape of the local part, and where it begins."""
+    if not isinstance(parameter, DTensor):
+        return tuple(parameter.shape), (0,) * parameter.ndim
+    strange = [p for p in parameter.placements if not isinstance(p, Replicate | Shard)]
+    if strange:
+        raise ModelError(f"{name} has the placement {strange[0]}; wanted Shard or Replicate")
+    shape, offset = compute_local_shape_and_global_offset(
+        parameter.shape, parameter.device_mesh, parameter.placements
+    )
+    return tuple(shape), tuple(offset)
+
+
+def _replicas(parameter: Any, workers: Workers) -> list[int]:
+    """Return the ranks that hold the same values as this one, itself included."""
+    if not isinstance(parameter, DTensor):
+        return list(range(workers.count))
+    mesh = parameter.device_mesh
+    place: list[int | slice] = list(mesh.get_coordinate() or ())
+    for axis, placement in enumerate(parameter.placements):
+        if isinstance(placement, Replicate):
+            place[axis] = slice(None)
+    ranks: list[int] = mesh.mesh[tuple(place)].reshape(-1).tolist()
+    return ranks
