@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from secateur.registry import register, unregister
     from secateur.report import Report
     from secateur.schedules import Gradual, Periodic, Schedule
+    from secateur.twins import transfer
 
 _HOME = {
     "secateur.adapter": ("Adapter", "Binding", "LayerWeight", "Skipped", "Weight", "WeightSpec"),
@@ -72,6 +73,7 @@ _HOME = {
     "secateur.registry": ("register", "unregister"),
     "secateur.report": ("Report",),
     "secateur.schedules": ("Gradual", "Periodic", "Schedule"),
+    "secateur.twins": ("transfer",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [*sorted(_MODULE_OF), "__version__"]

@@ -6,12 +6,11 @@ import warnings
 from typing import Any
 
 from secateur import masks, report
-from secateur.adapter import Adapter
-from secateur.errors import ModelError, ScheduleWarning
+from secateur.errors import ScheduleWarning
+from secateur.models import bind
 from secateur.planning import Plan, resolve
 from secateur.policy import PolicyLike, as_policy
 from secateur.pruner import Pruner
-from secateur.registry import registry
 from secateur.report import Report
 
 
@@ -28,7 +27,7 @@ def plan(model: Any, policy: PolicyLike, *, total_steps: int | None = None) -> P
 
     Raises PolicyError, or ModelError for a model that cannot be bound.
     """
-    return resolve(as_policy(policy), _adapter_of(model).bind(model), total_steps)
+    return resolve(as_policy(policy), bind(model), total_steps)
 
 
 def prune(model: Any, policy: PolicyLike) -> Report:
@@ -45,7 +44,7 @@ def prune(model: Any, policy: PolicyLike) -> Report:
     Raises PolicyError, ModelError, or WeightError for a NaN or infinity; nothing is changed
     then.
     """
-    binding = _adapter_of(model).bind(model)
+    binding = bind(model)
     planned = resolve(as_policy(policy), binding)
     weights = {weight.spec.name: weight for weight in binding.weights}
     found: dict[str, Any] = {}
@@ -88,7 +87,7 @@ def attach(
     for rule in settled.settled_rules:
         if rule.method:
             rule.method.schedule.with_total_steps(total_steps)
-    binding = _adapter_of(model).bind(model)
+    binding = bind(model)
     planned = resolve(settled, binding, total_steps)
     pruner = Pruner(binding, planned)
     if total_steps is not None:
@@ -112,24 +111,3 @@ def _warn_if_too_short(planned: Plan, total_steps: int) -> None:
                 ScheduleWarning,
                 stacklevel=3,
             )
-
-
-def _adapter_of(model: Any) -> Adapter:
-    """Return the one adapter whose model this is."""
-    adapters = registry().adapters()
-    matching = [adapter for adapter in adapters if adapter.matches(model)]
-    if len(matching) == 1:
-        return matching[0]
-    names = ", ".join(adapter.name for adapter in adapters)
-    kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    if matching:
-        claims = ", ".join(adapter.name for adapter in matching)
-        raise ModelError(
-            f"{kind} is claimed by several adapters: {claims}. Set SECATEUR_DISABLE_PLUGINS to "
-            "all of them but one."
-        )
-    hints = [hint for adapter in adapters if (hint := adapter.hint(model))]
-    raise ModelError(
-        f"no adapter knows a model of type {kind}; there are adapters for: {names}. "
-        + (" ".join(hints) or "Pass a Keras model, a torch.nn.Module, or {name: array}.")
-    )

@@ -7,7 +7,6 @@ shapes and, written out plainly and apart from the adapters, how each framework 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,6 +57,11 @@ class Layer(Step):
 
     kind: ClassVar[str]
     name: str
+
+    def weight_name(self, role: str) -> str:
+        """Return the name that secateur gives the weight, in both frameworks."""
+        *part, role = role.split(".")
+        return f"{'.'.join((self.name, *part))}:{role}"
 
 
 @dataclass(frozen=True)
@@ -215,16 +219,12 @@ class Recurrent(Layer):
     hidden: int
     bidirectional: bool = False
 
-    @property
-    def directions(self) -> tuple[str, ...]:
-        return ("forward", "backward") if self.bidirectional else ("forward",)
-
     def shapes(self) -> dict[str, tuple[int, ...]]:
         gates = GATES[self.cell]
         found = {}
-        for direction in self.directions:
-            found[f"{direction}.kernel"] = (gates, self.hidden, self.inputs)
-            found[f"{direction}.recurrent"] = (gates, self.hidden, self.hidden)
+        for part in ("forward.", "backward.") if self.bidirectional else ("",):
+            found[f"{part}kernel"] = (gates, self.hidden, self.inputs)
+            found[f"{part}recurrent"] = (gates, self.hidden, self.hidden)
         return found
 
     def keras_layer(self, layers: Any) -> Any:
@@ -254,9 +254,8 @@ class Recurrent(Layer):
     def to_torch(self, weights: dict[str, Array], bias: Array) -> dict[str, Array]:
         names = {"kernel": "weight_ih_l0", "recurrent": "weight_hh_l0"}
         return {
-            names[role.split(".")[1]] + ("_reverse" if role[0] == "b" else ""): value.reshape(
-                -1, value.shape[2]
-            )
+            names[role.rpartition(".")[2]]
+            + ("_reverse" if role.startswith("backward") else ""): value.reshape(-1, value.shape[2])
             for role, value in weights.items()
         }
 
@@ -289,8 +288,3 @@ class Attention(Layer):
     def to_torch(self, weights: dict[str, Array], bias: Array) -> dict[str, Array]:
         packed = np.concatenate([weights[role] for role in ("query", "key", "value")])
         return {"in_proj_weight": packed, "out_proj.weight": weights["output"]}
-
-
-def size_of(layer: Layer) -> int:
-    """Return how many prunable elements a layer has."""
-    return sum(map(prod, layer.shapes().values()))

@@ -28,11 +28,6 @@ class Twin:
         """The steps with weights, in order."""
         return list(_layers(self.steps))
 
-    @property
-    def names_agree(self) -> bool:
-        """Whether both frameworks call the weights the same; stacked gates they do not."""
-        return not any(isinstance(layer, s.Recurrent) for layer in self.layers)
-
     def inputs(self, seed: int, count: int = 3) -> Array:
         """Return a batch of inputs, channels last."""
         chance = np.random.default_rng(seed)
@@ -60,7 +55,7 @@ class Twin:
     def reference(self, weights: dict[str, dict[str, Array]]) -> dict[str, tuple[Array, str]]:
         """Return the weights as a model of the NumPy reference, in the order of the plan."""
         return {
-            f"{layer.name}:{role}": (weights[layer.name][role].copy(), layer.kind)
+            layer.weight_name(role): (weights[layer.name][role].copy(), layer.kind)
             for layer in self.layers
             for role in layer.shapes()
         }
@@ -120,44 +115,46 @@ def torch_twin(twin: Twin) -> Any:
     import torch
     from torch import nn
 
-    def convolve(module: Any, x: Any) -> Any:
-        return module(x.movedim(-1, 1)).movedim(1, -1)
-
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             for layer in twin.layers:
                 self.add_module(layer.name, layer.torch_module(nn))
 
-        def forward(self, x: Any) -> Any:
-            return self.apply_steps(twin.steps, x)
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return _forward(self, twin.steps, x)
 
-        def apply_steps(self, steps: tuple[s.Step, ...], x: Any) -> Any:
-            for step in steps:
-                module = self._modules.get(getattr(step, "name", ""))
-                match step:
-                    case s.Relu():
-                        x = x.relu()
-                    case s.Pool():
-                        x = convolve(nn.MaxPool2d(2), x)
-                    case s.Flatten():
-                        x = x.reshape(len(x), -1)
-                    case s.Mean():
-                        x = x.mean(tuple(range(1, x.ndim - 1)))
-                    case s.Residual():
-                        x = x + self.apply_steps(step.steps, x)
-                    case s.Attention():
-                        x = module(x, x, x, need_weights=False)[0]  # type: ignore[misc]
-                    case s.Recurrent():
-                        x = module(x)[0]  # type: ignore[misc]
-                    case s.Conv() | s.ConvTranspose() | s.Depthwise():
-                        x = convolve(module, x)
-                    case _:
-                        x = module(x)  # type: ignore[misc]
-            return x
+    return Network().eval()
 
-    with torch.no_grad():
-        return Network().eval()
+
+def _forward(network: Any, steps: tuple[s.Step, ...], x: Any) -> Any:
+    import torch
+
+    def convolve(module: Any, x: Any) -> Any:
+        return module(x.movedim(-1, 1)).movedim(1, -1)
+
+    for step in steps:
+        module = network.get_submodule(getattr(step, "name", ""))
+        match step:
+            case s.Relu():
+                x = x.relu()
+            case s.Pool():
+                x = convolve(torch.nn.MaxPool2d(2), x)
+            case s.Flatten():
+                x = x.reshape(len(x), -1)
+            case s.Mean():
+                x = x.mean(tuple(range(1, x.ndim - 1)))
+            case s.Residual():
+                x = x + _forward(network, step.steps, x)
+            case s.Attention():
+                x = module(x, x, x, need_weights=False)[0]
+            case s.Recurrent():
+                x = module(x)[0]
+            case s.Conv() | s.ConvTranspose() | s.Depthwise():
+                x = convolve(module, x)
+            case _:
+                x = module(x)
+    return x
 
 
 def fill_torch(module: Any, twin: Twin, weights: dict[str, dict[str, Array]]) -> None:
@@ -198,7 +195,7 @@ TWINS = {
     for twin in (
         Twin("dense", (7,), (s.Dense("fc", 7, 11),)),
         Twin("conv1d", (12, 4), (s.Conv("conv", 4, 6, (3,), stride=2),)),
-        Twin("conv2d", (9, 8, 3), (s.Conv("conv", 3, 5, (3, 2), padding="same"),)),
+        Twin("conv2d", (9, 8, 3), (s.Conv("conv", 3, 5, (3, 5), padding="same"),)),
         Twin("conv3d", (5, 6, 7, 2), (s.Conv("conv", 2, 4, (2, 3, 2)),)),
         Twin("grouped", (6, 6, 6), (s.Conv("conv", 6, 4, (3, 3), groups=2),)),
         Twin("conv1d-transpose", (6, 3), (s.ConvTranspose("up", 3, 5, (4,), stride=2),)),
