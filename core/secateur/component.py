@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Self
 
@@ -44,7 +45,8 @@ class Percent(str):
 def _step(value: Any) -> int | Percent:
     if isinstance(value, str):
         if Percent.PATTERN.fullmatch(value):
-            return Percent(value)
+            # one spelling of each share, so that "10.0%" has the fingerprint of "10%"
+            return Percent(f"{Decimal(value[:-1]).normalize():f}%")
     elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise ValueError('must be a step (an integer from 0) or a percentage of the run, like "10%"')
@@ -81,7 +83,7 @@ class Table(BaseModel):
             keys = {field.alias or name for name, field in cls.model_fields.items()}
             for key in value:
                 if key not in keys:
-                    raise ValueError(f"unknown key {key!r}: {nearest(str(key), keys)}")
+                    raise ValueError(f"unknown key {str(key)[:80]!r}: {nearest(str(key), keys)}")
         return value
 
 

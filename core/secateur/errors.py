@@ -38,6 +38,11 @@ class PluginWarning(UserWarning):
     """A third-party plugin was left out because it failed to load."""
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like another one, if any is."""
+    return next(iter(difflib.get_close_matches(word[:80], known, n=1)), None)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint that names the nearest known word and lists what exists.
 
@@ -49,7 +54,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if not names:
         return "there are none"
-    close = difflib.get_close_matches(word, names, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
+    close = closest(word, names)
+    guess = f"did you mean {close!r}? " if close else ""
     listing = f"{'T' if guess else 't'}here are: {', '.join(names)}"
     return guess + listing

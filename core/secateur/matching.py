@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from secateur.adapter import Kind, Role, WeightSpec
 from secateur.component import Table
+from secateur.errors import nearest
+from secateur.registry import registry
 
 
 def _as_tuple(value: Any) -> Any:
@@ -17,14 +19,28 @@ def _as_tuple(value: Any) -> Any:
 
 
 def _names(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {adapter: _as_tuple(globs) for adapter, globs in value.items()}
-    return value if isinstance(value, tuple) else _as_tuple(value)
+    if not isinstance(value, Mapping):
+        return _globs(value)
+    left_out = {plugin.name for plugin in registry().left_out}
+    known = {adapter.name for adapter in registry().adapters()}
+    for adapter in value:
+        if adapter not in known | left_out:
+            raise ValueError(f"no adapter {str(adapter)[:80]!r}: {nearest(str(adapter), known)}")
+    return {adapter: _globs(globs) for adapter, globs in value.items()}
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    globs = value if isinstance(value, tuple) else _as_tuple(value)
+    if not all(isinstance(glob, str) for glob in globs):
+        raise ValueError(
+            'wanted a glob such as "encoder.*", a list of them, or a table of them by adapter'
+        )
+    return globs
 
 
 Globs = tuple[str, ...]
 Position = Literal["first", "last"]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Match(Table):
@@ -71,9 +87,9 @@ class Match(Table):
         table = self.model_dump(mode="json", exclude_none=True)
         for key in ("kind", "role", "position", "name"):
             if isinstance(table.get(key), list):
-                table[key] = sorted(table[key])
+                table[key] = sorted(set(table[key]))
             elif key in table:
-                table[key] = {adapter: sorted(globs) for adapter, globs in table[key].items()}
+                table[key] = {adapter: sorted(set(globs)) for adapter, globs in table[key].items()}
         return table
 
     def globs(self, adapter: str) -> Globs:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from secateur import policy_files
 from secateur.component import Component, Table
@@ -19,7 +26,7 @@ from secateur.distributions import Distribution, Uniform
 from secateur.errors import PluginError
 from secateur.matching import Match
 from secateur.patterns import Pattern, Unstructured
-from secateur.policy_errors import explain
+from secateur.policy_errors import explain, located
 from secateur.registry import registry
 from secateur.schedules import Constant, OneShot, Schedule
 
@@ -40,6 +47,23 @@ def _component(family: str) -> BeforeValidator:
         return component.model_validate({k: v for k, v in table.items() if k != "kind"})
 
     return BeforeValidator(build)
+
+
+def _whole(value: Any) -> Any:
+    # True and 1.0 are equal to 1, which is all that a literal asks for
+    if type(value) is not int:
+        raise ValueError(f"wanted the integer 1, not {value!r:.80}")
+    return value
+
+
+def _installed(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = {word for p in registry().plugins.values() for word in (p.name, p.distribution) if word}
+    for name in names:
+        if name not in known:
+            failed = [p for p in registry().left_out if name in (p.name, p.distribution)]
+            why = failed[0].error if failed else f"not installed: pip install {name}"
+            raise ValueError(f"the policy needs the plugin {name!r}, which is missing ({why})")
+    return names
 
 
 _as_table = PlainSerializer(lambda component: component and component.to_dict())
@@ -103,6 +127,8 @@ class Rule(Table):
 class Policy(Table):
     """What to prune, how, how far and when.
 
+    `plugins` names the distributions, or plugins registered in code, that must be there.
+
     >>> policy = Policy.parse({"schedule": {"kind": "one_shot", "final_sparsity": 0.8}})
     >>> policy.schedule.sparsity(0)
     0.8
@@ -110,8 +136,9 @@ class Policy(Table):
     ((), 64)
     """
 
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(_whole)] = 1
     name: str | None = None
+    plugins: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_installed)] = ()
     schedule: AnySchedule = None
     criterion: Annotated[Criterion, _component("criterion"), _as_table] = Magnitude()
     pattern: Annotated[Pattern, _component("pattern"), _as_table] = Unstructured()
@@ -120,31 +147,37 @@ class Policy(Table):
 
     @model_validator(mode="after")
     def _rules_are_complete(self) -> Self:
-        for settled in self.settled_rules:
-            if settled.method and settled.method.pattern.fixed_sparsity is not None:
-                _check_fixed(settled.method, f"rule {settled.number}: ")
+        for place, rule in enumerate(self.rules or (Rule(),)):
+            try:
+                self._method(rule)
+            except ValueError as error:
+                raise located(error, ("rules", place) if self.rules else ()) from error
         return self
 
     @cached_property
     def settled_rules(self) -> tuple[SettledRule, ...]:
         """The rules with every setting filled in; no rules means one that matches all."""
         return tuple(
-            SettledRule(number, rule.match, rule.required, self._method(number, rule))
+            SettledRule(number, rule.match, rule.required, self._method(rule))
             for number, rule in enumerate(self.rules or (Rule(),), 1)
         )
 
-    def _method(self, number: int, rule: Rule) -> Method | None:
+    def _method(self, rule: Rule) -> Method | None:
         if not rule.prune:
             return None
         schedule = rule.schedule or self.schedule
         if schedule is None:
+            raise ValueError("no schedule, and there is no default one; add [schedule]")
+        pattern = rule.pattern or self.pattern
+        if pattern.fixed_sparsity is not None and not isinstance(schedule, (Constant, OneShot)):
             raise ValueError(
-                f"rule {number} has no schedule, and there is no default one; add [schedule]"
+                f"pattern {pattern.kind!r} has a fixed sparsity, so it takes a constant or "
+                f"one_shot schedule, not {schedule.kind!r}; give the rule a schedule of its own"
             )
         return Method(
             schedule,
             rule.criterion or self.criterion,
-            rule.pattern or self.pattern,
+            pattern,
             rule.distribution or self.distribution,
         )
 
@@ -154,7 +187,7 @@ class Policy(Table):
 
         Raises PolicyError that names the file, the rule, the key and what exists.
         """
-        return cls._parse(policy_files.read(Path(path)), str(path))
+        return cls._parse(policy_files.read(str(path)))
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
@@ -164,30 +197,41 @@ class Policy(Table):
         Traceback (most recent call last):
         secateur.errors.PolicyError: policy: schedule.final_sparsity: field required
         """
-        return cls._parse(policy_files.extend(table, Path()), "policy")
+        return cls._parse(policy_files.extend(table, "policy"))
 
     @classmethod
-    def _parse(cls, table: Mapping[str, Any], source: str) -> Self:
+    def _parse(cls, merged: policy_files.Merged) -> Self:
         try:
-            return cls.model_validate(table)
+            return cls.model_validate(merged.table)
         except ValidationError as error:
-            raise explain(error, source) from None
+            raise explain(error, merged) from None
 
     def dump(self, path: str | Path) -> None:
         """Write the policy to a file in the format that its ending names.
 
-        The file is complete: what it was extended from is written out.
+        The file is complete: what it was extended from is written out, and `plugins` names
+        every distribution that a part of it comes from.
         """
         policy_files.write(self.to_dict(), Path(path))
 
+    def _third_parties(self) -> Iterator[str]:
+        for method in filter(None, (rule.method for rule in self.settled_rules)):
+            for part in vars(method).values():
+                owner = registry().owner(type(part))
+                if owner.distribution not in ("", "secateur"):
+                    yield owner.distribution
+
     def to_dict(self) -> dict[str, Any]:
         """Return the mapping that `parse` makes this policy of."""
-        table = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"rules"})
+        table = self.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"rules", "plugins"}
+        )
         rules = [
             rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
             for rule in self.rules
         ]
-        return {**table, "rules": rules}
+        plugins = sorted({*self.plugins, *self._third_parties()})
+        return {**table, **({"plugins": plugins} if plugins else {}), "rules": rules}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -205,15 +249,6 @@ class Policy(Table):
             for rule in self.settled_rules
         ]
         return {"version": self.version, "rules": rules}
-
-
-def _check_fixed(method: Method, where: str) -> None:
-    pattern, schedule = method.pattern, method.schedule
-    if not isinstance(schedule, (Constant, OneShot)):
-        raise ValueError(
-            f"{where}pattern {pattern.kind!r} has a fixed sparsity, so it takes a constant or "
-            f"one_shot schedule, not {schedule.kind!r}; give the rule a schedule of its own"
-        )
 
 
 PolicyLike = Policy | str | Path | Mapping[str, Any]

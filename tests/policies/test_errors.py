@@ -1,0 +1,167 @@
+"""Errors of policy files: what, where, what exists; never a traceback of a parser."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from secateur.errors import PolicyError
+from secateur.policy import Policy, as_policy
+
+SCHEDULE = '[schedule]\nkind = "one_shot"\nfinal_sparsity = 0.5\n'
+
+
+def rule(text: str) -> str:
+    return f"{SCHEDULE}[[rules]]\n[[rules]]\n{text}\n"
+
+
+HOSTILE = {
+    "pooling": (
+        rule('pattern = { kind = "block", pooling = "avgg" }'),
+        ("p.toml: rule 2, pattern.pooling: 'avgg': input should be 'avg' or 'max'; "
+        "did you mean 'avg'?"),
+    ),
+    "nan_sparsity": (
+        '[schedule]\nkind = "one_shot"\nfinal_sparsity = nan',
+        "p.toml: schedule.final_sparsity: nan: input should be a finite number",
+    ),
+    "sparsity_in_percent": (
+        '[schedule]\nkind = "one_shot"\nfinal_sparsity = 80',
+        "p.toml: schedule.final_sparsity: 80: input should be less than or equal to 1",
+    ),
+    "boolean_for_a_number": (
+        '[schedule]\nkind = "one_shot"\nfinal_sparsity = true',
+        "p.toml: schedule.final_sparsity: True: input should be a valid number",
+    ),
+    "boolean_for_an_integer": (
+        '[schedule]\nkind = "constant"\nfinal_sparsity = 0.5\nfrequency = true',
+        "p.toml: schedule.frequency: True: input should be a valid integer",
+    ),
+    "string_for_a_number": (
+        '[schedule]\nkind = "one_shot"\nfinal_sparsity = "0.5"',
+        "p.toml: schedule.final_sparsity: '0.5': input should be a valid number",
+    ),
+    "version_true": ("version = true", "p.toml: version: wanted the integer 1, not True"),
+    "version_2": ("version = 2", "p.toml: version: 2: input should be 1"),
+    "unknown_key": (
+        SCHEDULE + "frequncy = 3",
+        ("p.toml: schedule: unknown key 'frequncy': there are: begin_step, begin_when, "
+        "final_sparsity"),
+    ),
+    "misspelt_kind_of_schedule": (
+        'schedule = { kind = "polinomial", final_sparsity = 0.5 }',
+        ("p.toml: schedule: no schedule 'polinomial': did you mean 'polynomial'? There are: "
+        "constant, cosine"),
+    ),
+    "misspelt_kind_of_weight": (
+        rule('match = { kind = "embeding" }'),
+        "p.toml: rule 2, match.kind[0]: 'embeding': input should be 'dense'",
+    ),
+    "nan_depth": (
+        rule("match = { depth = [0, nan] }"),
+        "p.toml: rule 2, match.depth[1]: nan: input should be a finite number",
+    ),
+    "unknown_adapter": (
+        rule('match = { name = { pytorch = "a" } }'),
+        ("p.toml: rule 2, match.name: no adapter 'pytorch': did you mean 'torch'? There are: "
+        "keras, numpy, torch"),
+    ),
+    "number_for_a_name": (rule("match = { name = 3 }"), 'wanted a glob such as "encoder.*"'),
+    "double_ids": (
+        SCHEDULE + '[[rules]]\nid = "a"\n[[rules]]\n[[rules]]\nid = "a"',
+        "p.toml: rule 3, id: 'a' is the id of rule 1 too",
+    ),
+    "ids_that_are_lists": (
+        SCHEDULE + '[[rules]]\nid = ["a"]\n[[rules]]\nid = ["a"]',
+        "p.toml: rule 1, id: input should be a valid string",
+    ),
+    "no_schedule": ("[[rules]]\nprune = false\n[[rules]]", "p.toml: rule 2: no schedule"),
+    "n_m_that_grows": (
+        rule('pattern = { kind = "n_m", keep = 2, of = 4 }\n'
+             'schedule = { kind = "linear", final_sparsity = 0.5, end_step = 3 }'),
+        "p.toml: rule 2: pattern 'n_m' has a fixed sparsity",
+    ),
+    "rules_no_list": (SCHEDULE + "[rules]\na = 1", "p.toml: rules: input should be a list"),
+    "rule_no_table": ("rules = [3]\n" + SCHEDULE, "p.toml: rule 1: 3: input should be a table"),
+    "extends_no_string": ("extends = 3", "p.toml: extends = 3: wanted the path"),
+    "extends_null": ('extends = "a\\u0000.toml"', "no path holds a null character"),
+    "extends_nothing": ('extends = "base.toml"', "base.toml: no such policy file"),
+    "extends_unknown_name": (
+        'extends = "cnn-81"',
+        "p.toml: extends: no ready policy 'cnn-81': did you mean 'cnn-80'?",
+    ),
+    "key_written_twice": ("version = 1\nversion = 1", "p.toml: not well formed: Cannot overwrite"),
+    "deeply_nested": ("a = " + "[" * 100_000, "p.toml: not well formed: nested too deeply"),
+    "huge": ("#" * 2_000_000, "p.toml: larger than 1,048,576 bytes, which no policy is"),
+    "long_key": ("x" * 100_000 + " = 1", "p.toml: unknown key 'xxx"),
+    "missing_plugin": (
+        'plugins = ["team-sine"]\nschedule = { kind = "sine", final_sparsity = 0.5 }',
+        ("p.toml: plugins: the policy needs the plugin 'team-sine', which is missing (not "
+        "installed: pip install team-sine)\np.toml: schedule: no schedule 'sine': "),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_bad_policy_file_gets_an_error_that_says_where(tmp_path, monkeypatch, case):
+    text, message = HOSTILE[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.toml").write_text(text)
+    with pytest.raises(PolicyError) as caught:
+        Policy.load("p.toml")
+    assert message in str(caught.value)
+    assert max(map(len, str(caught.value).splitlines())) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.json", b'{"version": NaN}', "NaN is not a number of JSON"),
+        ("p.json", b'{"version": 1, "version": 1}', "'version' is written twice in one table"),
+        ("p.json", b"[" * 100_000, "nested too deeply"),
+        ("p.json", b"[]", "wanted a table of settings, got list"),
+        ("p.yaml", b"version: 1\nversion: 1", "'version' is written twice in one table"),
+        ("p.yaml", b"[" * 100_000, "not well formed: nested too deeply"),
+        ("p.yaml", b"!!python/object/apply:os.system ['true']", "not well formed"),
+        ("p.yaml", b"name: 2020-01-01", "name: input should be a valid string"),
+        ("p.yaml", b"1: 2", "unknown key '1'"),
+        ("p.yaml", b"{a: 1}: 2", "not well formed"),
+        ("p.toml", 'name = "é"'.encode("latin-1"), "not in UTF-8 (byte 8); save it as UTF-8"),
+        ("p.toml", 'name = "x"'.encode("utf-16"), "not in UTF-8"),
+        ("p.txt", b"", "unknown format '.txt'; there are: .toml, .yaml, .yml, .json"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_by_its_name(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(PolicyError) as caught:
+        Policy.load(tmp_path / name)
+    assert str(caught.value).startswith(str(tmp_path / name))
+    assert message in str(caught.value)
+
+
+def test_a_billion_laughs_are_refused_at_once(tmp_path):
+    levels = "\n".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 40))
+    (tmp_path / "p.yaml").write_text(f"x0: &x0 [ha]\n{levels}\nrules: *x39\n")
+    with pytest.raises(PolicyError, match="unknown key 'x0'"):
+        Policy.load(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize("path", ["missing.toml", "", "."])
+def test_a_path_that_is_no_file_is_refused(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PolicyError):
+        as_policy(path)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path):
+    text = SCHEDULE + "[[rules]]\n"
+    (tmp_path / "a.toml").write_text(text)
+    (tmp_path / "b.toml").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert Policy.load(tmp_path / "a.toml") == Policy.load(tmp_path / "b.toml")
+
+
+def test_the_schema_key_of_a_json_file_is_for_the_editor(tmp_path):
+    table = {"$schema": "policy.schema.json", "schedule": {"kind": "one_shot", "final_sparsity": 0}}
+    (tmp_path / "p.json").write_text(json.dumps(table))
+    assert Policy.load(tmp_path / "p.json").schedule.final == 0
