@@ -38,6 +38,12 @@ def _globs(value: Any) -> tuple[str, ...]:
     return globs
 
 
+def _one_or_more(choice: Any) -> BeforeValidator:
+    return BeforeValidator(_as_tuple, json_schema_input_type=choice | list[choice])
+
+
+_ALTERNATIVES = str | list[str]
+_NAMES = BeforeValidator(_names, json_schema_input_type=_ALTERNATIVES | dict[str, _ALTERNATIVES])
 Globs = tuple[str, ...]
 Position = Literal["first", "last"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -52,10 +58,10 @@ class Match(Table):
     the first such layer to 1 at the last.
     """
 
-    kind: Annotated[tuple[Kind, ...], BeforeValidator(_as_tuple)] | None = None
-    role: Annotated[tuple[Role, ...], BeforeValidator(_as_tuple)] | None = None
-    name: Annotated[Globs | dict[str, Globs], BeforeValidator(_names)] | None = None
-    position: Annotated[tuple[Position, ...], BeforeValidator(_as_tuple)] | None = None
+    kind: Annotated[tuple[Kind, ...], _one_or_more(Kind)] | None = None
+    role: Annotated[tuple[Role, ...], _one_or_more(Role)] | None = None
+    name: Annotated[Globs | dict[str, Globs], _NAMES] | None = None
+    position: Annotated[tuple[Position, ...], _one_or_more(Position)] | None = None
     depth: Annotated[tuple[Share, Share], BeforeValidator(_as_tuple)] | None = None
     min_size: Annotated[int, Field(ge=0)] | None = None
     max_size: Annotated[int, Field(ge=0)] | None = None
