@@ -92,6 +92,25 @@ class Take:
 
 
 @dataclass(frozen=True)
+class Flip:
+    """Reverse some axes, as `numpy.flip`."""
+
+    axes: tuple[int, ...]
+
+    def forward(self, array: Array) -> Array:
+        return np.flip(array, self.axes)
+
+    def inverse(self, array: Array) -> Array:
+        return np.flip(array, self.axes)
+
+    def move(self, index: Array, shape: Shape) -> tuple[Array, Shape]:
+        where = list(np.unravel_index(index, shape))
+        for axis in self.axes:
+            where[axis] = shape[axis] - 1 - where[axis]
+        return np.ravel_multi_index(where, shape), shape
+
+
+@dataclass(frozen=True)
 class Layout:
     """The way from a framework's layout to the canonical one, and back.
 

@@ -1,0 +1,157 @@
+"""The table layer class -> prunable weights, with the layout of each.
+
+A class is looked up along its bases, so a user's subclass of `nnx.Linear` is known too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from math import prod
+from operator import attrgetter
+from typing import Any
+
+from flax import nnx
+
+from secateur.adapter import LayerWeight, Role
+from secateur.layout import (
+    DENSE_IN_OUT,
+    Flip,
+    Layout,
+    Reshape,
+    Transpose,
+    conv_hwio,
+    conv_hwoi,
+    matrix_in_out,
+    rnn_in_gates,
+)
+
+NORMALISATION = (nnx.BatchNorm, nnx.GroupNorm, nnx.LayerNorm, nnx.RMSNorm)
+"""Layers whose parameters are never pruned."""
+
+Rows = list[LayerWeight] | str
+"""The weights of a layer, or the reason why it is left dense."""
+
+
+@dataclass(frozen=True)
+class Stacked(LayerWeight):
+    """A weight that is kept in several parameters, stacked along a new first axis."""
+
+    attributes: tuple[str, ...] = ()
+
+
+def rows_of(layer: nnx.Module) -> Rows | None:
+    """Return the prunable weights of a layer; None for a class that is not known.
+
+    >>> conv = nnx.Conv(8, 8, (3, 3), feature_group_count=8, rngs=nnx.Rngs(0))
+    >>> [(row.attribute, row.kind) for row in rows_of(conv)]
+    [('kernel', 'depthwise')]
+    """
+    for base in type(layer).__mro__:
+        if base in _TABLE:
+            return _TABLE[base](layer)
+    return None
+
+
+def _shape(layer: Any, attribute: str = "kernel") -> tuple[int, ...]:
+    return tuple(attrgetter(attribute)(layer).shape)
+
+
+def _linear(_layer: Any) -> Rows:
+    return [LayerWeight("kernel", "dense", layout=DENSE_IN_OUT)]
+
+
+def _matrix(shape: tuple[int, ...], contracted: Collection[int]) -> Layout:
+    """Merge the contracted axes into ``in`` and the others into ``out``."""
+    kept = [axis for axis in range(len(shape)) if axis not in contracted]
+    turned = tuple(shape[axis] for axis in (*kept, *contracted))
+    merged = prod(turned[: len(kept)]), prod(turned[len(kept) :])
+    return Layout((Transpose((*kept, *contracted)), Reshape(turned, merged)))
+
+
+def _linear_general(layer: Any) -> Rows:
+    first = len(layer.batch_axis)
+    contracted = range(first, first + len(layer.in_features))
+    return [LayerWeight("kernel", "dense", layout=_matrix(_shape(layer), contracted))]
+
+
+def _einsum(layer: Any) -> Rows:
+    if layer.einsum_str is None:
+        return "its equation is given at each call, so in and out are not known"
+    operands, output = layer.einsum_str.split("->")
+    letters = operands.split(",")[1]
+    if "." in letters:
+        return f"the kernel of {layer.einsum_str} has axes without a letter"
+    contracted = [axis for axis, letter in enumerate(letters) if letter not in output]
+    return [LayerWeight("kernel", "dense", layout=_matrix(_shape(layer), contracted))]
+
+
+def _conv(layer: Any) -> Rows:
+    depthwise = layer.feature_group_count == layer.in_features > 1
+    layout = conv_hwio(len(layer.kernel_size))
+    return [LayerWeight("kernel", "depthwise" if depthwise else "conv", layout=layout)]
+
+
+def _conv_transpose(layer: Any) -> Rows:
+    spatial = len(layer.kernel_size)
+    if layer.transpose_kernel:
+        layout = conv_hwoi(spatial)
+    else:  # correlated with the input as it is, where others take the gradient of a convolution
+        layout = Layout((Flip(tuple(range(spatial))), *conv_hwio(spatial).steps))
+    return [LayerWeight("kernel", "conv_transpose", layout=layout)]
+
+
+def _embed(_layer: Any) -> Rows:
+    return [LayerWeight("embedding", "embedding", "embedding")]
+
+
+def _attention(layer: Any) -> Rows:
+    parts: dict[str, Role] = {"query": "query", "key": "key", "value": "value", "out": "output"}
+    rows = []
+    for part, role in parts.items():
+        layout = matrix_in_out(_shape(layer, f"{part}.kernel"), 2 if part == "out" else 1)
+        rows.append(LayerWeight(f"{part}.kernel", "attention", role, layout))
+    return rows
+
+
+def _cell(gates: int) -> Callable[[Any], Rows]:
+    roles: dict[str, Role] = {"dense_i.kernel": "kernel", "dense_h.kernel": "recurrent"}
+
+    def rows(layer: Any) -> Rows:
+        return [
+            LayerWeight(name, "rnn", role, rnn_in_gates(_shape(layer, name), gates))
+            for name, role in roles.items()
+        ]
+
+    return rows
+
+
+def _lstm_cell(_layer: Any) -> Rows:
+    layout = Layout((Transpose((0, 2, 1)),))
+    kernels = tuple(f"{name}.kernel" for name in ("ii", "if_", "ig", "io"))
+    recurrent = tuple(f"{name}.kernel" for name in ("hi", "hf", "hg", "ho"))
+    return [
+        Stacked(kernels[0], "rnn", "kernel", layout, kernels),
+        Stacked(recurrent[0], "rnn", "recurrent", layout, recurrent),
+    ]
+
+
+def _lora(_layer: Any) -> Rows:
+    return "LoRA adds to the kernel: prune the plain layer, or merge the two first"
+
+
+_TABLE: dict[type, Callable[[Any], Rows]] = {
+    nnx.Linear: _linear,
+    nnx.LinearGeneral: _linear_general,
+    nnx.Einsum: _einsum,
+    nnx.Conv: _conv,
+    nnx.ConvTranspose: _conv_transpose,
+    nnx.Embed: _embed,
+    nnx.MultiHeadAttention: _attention,
+    nnx.LSTMCell: _lstm_cell,
+    nnx.OptimizedLSTMCell: _cell(4),
+    nnx.GRUCell: _cell(3),
+    nnx.SimpleCell: _cell(1),
+    nnx.LoRA: _lora,
+    nnx.LoRALinear: _lora,
+}

@@ -1,0 +1,46 @@
+"""The policies that the checks run under."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+_PATTERNS: dict[str, dict[str, Any]] = {
+    "unstructured": {"kind": "unstructured"},
+    "blocks 2x3, mean": {"kind": "block", "out": 2, "in": 3},
+    "blocks 4x1, max": {"kind": "block", "out": 4, "in": 1, "pooling": "max"},
+    "channels out": {"kind": "channel", "axis": "out"},
+    "channels in": {"kind": "channel", "axis": "in"},
+}
+_DISTRIBUTIONS = ("uniform", "erk", "global", "lamp")
+
+
+def once(sparsity: float, **settings: Any) -> dict[str, Any]:
+    """Return a policy that prunes everything once."""
+    schedule = {"kind": "one_shot", "final_sparsity": sparsity}
+    return {"schedule": schedule, "rules": [{"match": {}, **settings}]}
+
+
+def constant(sparsity: float, begin: int = 0) -> dict[str, Any]:
+    """Return a policy that holds one sparsity, with masks recomputed every step."""
+    schedule = {"kind": "constant", "final_sparsity": sparsity, "begin_step": begin}
+    return {"schedule": schedule | {"frequency": 1}}
+
+
+def growing(end: int = 4) -> dict[str, Any]:
+    """Return a policy whose masks change at every step, from 0.2 to 0.8."""
+    schedule = {"kind": "linear", "initial_sparsity": 0.2, "final_sparsity": 0.8}
+    return {"schedule": schedule | {"begin_step": 0, "end_step": end, "frequency": 1}}
+
+
+EVERY_MASK: dict[str, dict[str, Any]] = {
+    f"{pattern}, {distribution}": once(0.6, pattern=_PATTERNS[pattern], distribution=distribution)
+    for pattern, distribution in product(_PATTERNS, _DISTRIBUTIONS)
+} | {
+    "2 of 4": {
+        "schedule": {"kind": "one_shot", "final_sparsity": 0.5},
+        "rules": [{"match": {}, "pattern": {"kind": "n_m", "keep": 2, "of": 4}}],
+    },
+    "by chance": once(0.6, criterion={"kind": "random", "seed": 3}),
+}
+"""Every pattern under every distribution, and a criterion that knows weights by name."""
