@@ -16,7 +16,7 @@ from secateur.registry import registry
 from secateur_torch.follow import Follower, owners
 from secateur_torch.modules import Row
 from secateur_torch.walk import Found, walk
-from secateur_torch.weights import TorchWeight, spec_of
+from secateur_torch.weights import TorchWeight, spec_of, to_numpy
 
 if TYPE_CHECKING:
     from secateur.pruner import Pruner
@@ -90,8 +90,16 @@ class TorchBinding(Binding):
     def updates(self) -> int | None:
         return None if self._follower is None else self._follower.updates
 
-    def to_native(self, array: Array) -> Tensor:
-        return torch.tensor(array)
+    def to_native(self, array: Array, whole: int | None = None) -> Tensor:
+        tensor = torch.tensor(array)
+        if whole is None or self.workers is None:
+            return tensor
+        from secateur_torch.sharded import to_dtensor
+
+        return to_dtensor(tensor, whole)
+
+    def chunk(self, native: Any) -> Array | None:
+        return to_numpy(native.to_local()) if hasattr(native, "to_local") else None
 
 
 def bind(model: nn.Module) -> TorchBinding:

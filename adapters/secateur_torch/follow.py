@@ -48,7 +48,8 @@ def _after(optimizer: Optimizer, act: Callable[[], object]) -> Any:
     def hook(optimizer: Optimizer, args: object, kwargs: object) -> None:
         act()
 
-    return optimizer.register_step_post_hook(torch.compiler.disable(hook))
+    eager: Any = torch.compiler.disable  # a compiled train step breaks its graph here, once
+    return optimizer.register_step_post_hook(eager(hook))
 
 
 def owners(optimizer: object, parameters: Collection[torch.Tensor]) -> list[Optimizer]:

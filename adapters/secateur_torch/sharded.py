@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
@@ -113,6 +114,12 @@ def is_sharded(tensor: object) -> bool:
     return isinstance(tensor, DTensor)
 
 
+def to_dtensor(chunk: Tensor, length: int) -> DTensor:
+    """Return a vector of which each process of the default group holds its chunk."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    return DTensor.from_local(chunk, mesh, [Shard(0)], shape=torch.Size([length]), stride=(1,))
+
+
 def workers_of(parameters: Sequence[Any]) -> ProcessWorkers:
     """Return the processes that hold these parameters.
 
@@ -132,9 +139,8 @@ def _box(name: str, parameter: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shape of the local part, and where it begins."""
     if not isinstance(parameter, DTensor):
         return tuple(parameter.shape), (0,) * parameter.ndim
-    strange = [p for p in parameter.placements if not isinstance(p, Replicate | Shard)]
-    if strange:
-        raise ModelError(f"{name} has the placement {strange[0]}; wanted Shard or Replicate")
+    if any(placement.is_partial() for placement in parameter.placements):
+        raise ModelError(f"{name} is a partial sum ({parameter.placements}); reduce it first")
     shape, offset = compute_local_shape_and_global_offset(
         parameter.shape, parameter.device_mesh, parameter.placements
     )

@@ -144,9 +144,16 @@ class Binding(ABC):
         """Hold the masks on an average of the model too; `masks` are those in force."""
         raise ModelError(f"a {self.adapter} model has no averages that could be included")
 
-    def to_native(self, array: Array) -> Any:
-        """Turn an array of a state dict into what the framework's own checkpoints hold."""
+    def to_native(self, array: Array, whole: int | None = None) -> Any:
+        """Turn an array of a state dict into what the framework's own checkpoints hold.
+
+        whole: where the array is this worker's chunk of a longer one, the length of that.
+        """
         return array
+
+    def chunk(self, native: Any) -> Array | None:
+        """Return this worker's chunk of what `to_native` made of chunks; None for others."""
+        return None
 
 
 class Adapter(ABC):

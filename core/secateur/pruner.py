@@ -20,6 +20,7 @@ from secateur.planning import Group, Plan
 from secateur.registry import registry
 from secateur.report import Masks, Report
 from secateur.running import fault, running
+from secateur.sharded_state import ShardedMasks
 from secateur.state import State
 
 
@@ -35,6 +36,8 @@ class Pruner:
         self.current_step = 0
         self._binding = binding
         self._weights = {weight.spec.name: weight for weight in binding.weights}
+        self._shards = ShardedMasks(binding, binding.workers) if binding.workers else None
+        self._unpack = self._shards.unpack if self._shards else None
         self._clocks = {group.rule: Clock(group.method.schedule) for group in plan.groups}
         self._masks: dict[str, Array] = {}
         self._kept: dict[str, int] = {}
@@ -109,6 +112,8 @@ class Pruner:
     def state_dict(self) -> dict[str, Any]:
         """Return the state as a flat mapping of name to array, for any checkpoint."""
         self._warn_if_forgotten()
+        if self._shards is not None:
+            return self._shards.native(self._state())
         return {k: self._binding.to_native(v) for k, v in self._state().to_arrays().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -116,16 +121,22 @@ class Pruner:
 
         Raises StateError when it belongs to another policy or model; nothing is changed then.
         """
-        self._resume(State.from_arrays(state))
+        self._resume(State.from_arrays(state, self._unpack))
 
     def save(self, path: str | Path) -> None:
-        """Write the state to one .npz file that either framework can load."""
+        """Write the state to one .npz file that either framework can load.
+
+        With sharded weights all workers call it, and the first one writes.
+        """
         self._warn_if_forgotten()
-        states.save(self._state(), Path(path))
+        state, shards, workers = self._state(), self._shards, self._binding.workers
+        arrays = state.to_arrays() if shards is None else shards.whole(state)
+        if workers is None or workers.rank == 0:
+            states.save(arrays, Path(path))
 
     def load(self, path: str | Path) -> None:
         """Go on from a file of `save`.  Raises StateError as `load_state_dict` does."""
-        self._resume(states.load(Path(path)))
+        self._resume(states.load(Path(path), self._unpack))
 
     def _notes(self) -> Iterator[str]:
         made = self._binding.updates()
@@ -198,6 +209,12 @@ class Pruner:
             self._masks,
             {r: clock.began for r, clock in self._clocks.items() if clock.began is not None},
             {r: clock.observed for r, clock in self._clocks.items() if clock.observed},
+            {
+                spec.name: spec.shape
+                for group in self.plan.groups
+                for spec in group.specs
+                if spec.name not in self._masks
+            },
         )
 
     def _resume(self, state: State) -> None:
@@ -225,7 +242,7 @@ class Pruner:
         fitted: dict[str, Array] = {}
         for saved, mask in masks.items():
             name = saved if saved in specs else names.get(saved, saved)
-            if name not in specs or mask.shape != specs[name].shape:
+            if name not in specs or (not self._shards and mask.shape != specs[name].shape):
                 have = ", ".join(f"{spec.name} {spec.shape}" for spec in specs.values())
                 raise StateError(
                     f"the state has a mask of shape {mask.shape} for {saved!r}, which does not "

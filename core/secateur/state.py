@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from secateur.files import write_atomically
 from secateur.layout import Array
 
 FORMAT = 1
+Unpack = Callable[[str, Any, tuple[int, ...]], Array]
 _META, _STEP, _MASK = "secateur", "step", "mask/"
 
 
@@ -30,6 +32,8 @@ class State:
 
     `masks` are bool, canonical; `began` is, by rule, the step at which a schedule with
     ``begin_when`` began, and `observed` the monitored values that it has yet to judge.
+    `waiting` holds the shapes of weights that will be pruned and have no mask yet: all
+    arrays have the same keys and lengths throughout a run, as distributed checkpoints want.
     """
 
     step: int
@@ -37,28 +41,41 @@ class State:
     masks: Mapping[str, Array]
     began: Mapping[int, int] = field(default_factory=dict)
     observed: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    waiting: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def to_arrays(self) -> dict[str, Array]:
         """Return the state as arrays of integers."""
+        shapes = {name: mask.shape for name, mask in self.masks.items()} | dict(self.waiting)
+        packed = {name: np.packbits(mask.reshape(-1)) for name, mask in self.masks.items()}
+        blank = {n: np.zeros(-(-prod(s) // 8), np.uint8) for n, s in self.waiting.items()}
+        return self.with_packed(packed | blank, shapes)
+
+    def with_packed(
+        self, packed: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, Array]:
+        """Return the state as arrays, with masks of some shapes that were packed elsewhere."""
+        fixed = {"format": FORMAT, "fingerprint": self.fingerprint, "shapes": dict(shapes)}
         meta = {
-            "format": FORMAT,
-            "fingerprint": self.fingerprint,
-            "shapes": {name: mask.shape for name, mask in self.masks.items()},
+            **fixed,
+            "waiting": sorted(self.waiting),
             "began": {str(rule): step for rule, step in self.began.items()},
             "observed": {str(rule): values for rule, values in self.observed.items()},
         }
-        text = json.dumps(meta, sort_keys=True).encode()
+        room = 2 * len(json.dumps(fixed)) + 4096
+        text = json.dumps(meta, sort_keys=True).encode().ljust(room)
         arrays: dict[str, Array] = {
             _STEP: np.array(self.step, np.int64),
             _META: np.frombuffer(text, np.uint8).copy(),
         }
-        for name, mask in self.masks.items():
-            arrays[_MASK + name] = np.packbits(mask.reshape(-1))
-        return arrays
+        return arrays | {mask_key(name): mask for name, mask in packed.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> State:
-        """Return the state that `to_arrays` wrote.  Raises StateError for anything else."""
+    def from_arrays(cls, arrays: Mapping[str, Any], unpack: Unpack | None = None) -> State:
+        """Return the state that `to_arrays` wrote.  Raises StateError for anything else.
+
+        unpack: makes a mask of a weight's name, what the state holds of it, and its shape.
+        """
+        unpack = unpack or _unpack
         try:
             meta = json.loads(np.asarray(arrays[_META], np.uint8).tobytes())
             if meta["format"] != FORMAT:
@@ -67,8 +84,9 @@ class State:
                     f"format {FORMAT}. Update the older side."
                 )
             masks = {
-                str(name): _unpack(name, np.asarray(arrays[_MASK + name]), tuple(shape))
+                str(name): unpack(str(name), arrays[mask_key(str(name))], tuple(shape))
                 for name, shape in meta["shapes"].items()
+                if name not in meta["waiting"]
             }
             return cls(
                 int(np.asarray(arrays[_STEP])),
@@ -86,7 +104,13 @@ class State:
             ) from error
 
 
-def _unpack(name: str, packed: Array, shape: tuple[int, ...]) -> Array:
+def mask_key(name: str) -> str:
+    """Return the key of a weight's mask."""
+    return _MASK + name
+
+
+def _unpack(name: str, stored: Any, shape: tuple[int, ...]) -> Array:
+    packed = np.asarray(stored)
     size = int(np.prod(shape, dtype=np.int64))
     if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
         raise StateError(
@@ -96,18 +120,18 @@ def _unpack(name: str, packed: Array, shape: tuple[int, ...]) -> Array:
     return np.unpackbits(packed, count=size).astype(bool).reshape(shape)
 
 
-def save(state: State, path: Path) -> None:
-    """Write a state to a .npz file."""
+def save(arrays: Mapping[str, Array], path: Path) -> None:
+    """Write the arrays of a state to a .npz file."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **state.to_arrays())
+    np.savez(buffer, allow_pickle=False, **arrays)
     write_atomically(path, buffer.getvalue())
 
 
-def load(path: Path) -> State:
+def load(path: Path, unpack: Unpack | None = None) -> State:
     """Read a state from a .npz file.  Raises StateError when it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return State.from_arrays(dict(arrays))
+            return State.from_arrays(dict(arrays), unpack)
     except FileNotFoundError:
         raise StateError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -88,7 +88,7 @@ def test_the_state_goes_through(through, trained, small, polynomial, tmp_path):
 
 def test_masks_in_the_state_take_one_bit_a_weight(trained):
     size = sum(value.nbytes for key, value in trained.state_dict().items() if "mask" in key)
-    assert size == 9 + 1044 + 37  # 72 + 8352 + 290 weights
+    assert size == 9 + 1044 + 37  # bytes of 72 + 8352 + 290 bits
 
 
 def test_loading_a_state_masks_dense_weights_at_once(trained, small, polynomial, assert_masked):
@@ -119,3 +119,20 @@ def test_a_state_of_another_model_is_refused_and_nothing_changes(trained, polyno
         pruner.load_state_dict(trained.state_dict())
     assert torch.equal(other.weight, before)
     assert pruner.current_step == 0
+
+
+def test_the_state_has_the_same_keys_and_lengths_before_pruning_begins(small, polynomial):
+    policy = polynomial(0.8, 9)
+    policy["schedule"]["begin_step"] = 3
+    pruner = secateur.attach(small, policy)
+    begun = {}
+    for step in (1, 5):
+        while pruner.current_step < step:
+            pruner.step()
+        state = pruner.state_dict()
+        begun[step] = {key: (value.shape, value.dtype) for key, value in state.items()}
+        again = secateur.attach(small, policy)
+        again.load_state_dict(state)
+        assert set(again.masks) == set(pruner.masks)
+    assert begun[1] == begun[5]
+    assert not dict(secateur.attach(small, policy).masks)
