@@ -9,11 +9,12 @@ from typing import ClassVar
 from secateur.adapter import WeightSpec
 from secateur.component import Component
 from secateur.counts import exact, keep_count
+from secateur.digits import Sum
 from secateur.errors import PluginError
 from secateur.lamp import lamp
 from secateur.layout import Array
 from secateur.scores import Ranked
-from secateur.selection import Sum, select
+from secateur.selection import select
 from secateur.workers import Workers
 
 

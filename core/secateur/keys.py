@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(f"u{dtype.itemsize}")
 
 
+@cache
 def infinity(dtype: np.dtype[Any]) -> int:
     """Return the key of infinity: every finite magnitude is below it, every NaN above.
 
@@ -25,6 +28,18 @@ def infinity(dtype: np.dtype[Any]) -> int:
     """
     mantissa = 8 * dtype.itemsize - 1 - _EXPONENT_BITS[dtype.name]
     return ((1 << _EXPONENT_BITS[dtype.name]) - 1) << mantissa
+
+
+def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
+    """Return a dtype that holds every value of these arrays exactly: their keys compare in it.
+
+    >>> common_dtype([np.zeros(1, np.float16), np.zeros(1, np.float32)])
+    dtype('float32')
+    """
+    dtypes = {array.dtype.newbyteorder("=") for array in arrays}
+    widest = max(dtypes, key=lambda dtype: dtype.itemsize)
+    # Neither of float16 and bfloat16 holds the other.
+    return widest if len(dtypes) == 1 or widest.itemsize > 2 else np.dtype(np.float32)
 
 
 def magnitude_keys(values: Array) -> Array:

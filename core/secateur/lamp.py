@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from secateur.digits import DIGIT, kth_largest
 from secateur.exchange import Route
 from secateur.keys import score_keys
 from secateur.layout import Array
 from secateur.scores import Pooled, Ranked
-from secateur.selection import DIGIT, kth_largest
 from secateur.workers import Workers
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from secateur import sharded
 from secateur.adapter import Weight
+from secateur.keys import common_dtype
 from secateur.layout import Array
 from secateur.patterns import FixedPattern
 from secateur.policy import Method
@@ -32,15 +33,14 @@ def compute(
     Raises WeightError for a value that is NaN or infinite, and PluginError, naming the
     plugin, the weights and the step, when a plugin's part fails.
     """
-    held = in_force or {}
+    held = {} if method.criterion.regrows or not in_force else in_force
     if workers is not None:
         return sharded.compute(method, weights, sparsity, step, held, workers)
     specs = [weight.spec for weight in weights]
     names = [spec.name for spec in specs]
     pattern, distribution = method.pattern, method.distribution
     values = [weight.read() for weight in weights]
-    # Keys of different widths do not compare; a wider dtype holds every value exactly.
-    common = np.result_type(*values) if distribution.compares_weights else None
+    common = common_dtype(values) if distribution.compares_weights else None
     scores = [
         Elements(
             weight.spec,

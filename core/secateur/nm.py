@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import prod
 
 import numpy as np
 
 from secateur.layout import Array
 from secateur.parallel import CHUNK, map_threads, pieces
+from secateur.places import Order
 from secateur.scores import Ranked
 
 COMPARED = 8
@@ -21,26 +21,25 @@ def keep_in_sets(elements: Ranked, axis: int, keep: int, of: int) -> Array:
     Returns a bool array of the elements' canonical shape, True = kept.  Of equal elements
     the lower index is kept; a tail of r elements keeps ``min(keep, r)``.
     """
-    order = elements.axes
-    shape = tuple(elements.shape[axis] for axis in order)
-    mask = np.empty(shape, bool)
-    along = order.index(axis)
-    row = prod(shape[1:])
-    step = of if along == 0 else 1
-    at_once = step * max(1, CHUNK // max(1, row * step))
+    mask = elements.canonical(np.empty(elements.size, bool))
+    length = elements.shape[axis]
+    grid = list(elements.shape)
+    grid[axis] = -(-length // of)
+    sets = Order(tuple(grid), elements.axes)
 
-    def choose(rows: tuple[int, int]) -> None:
-        keys = elements.keys(slice(rows[0] * row, rows[1] * row))
-        keys = np.moveaxis(keys.reshape(rows[1] - rows[0], *shape[1:]), along, 0)
-        chosen = np.moveaxis(mask[rows[0] : rows[1]], along, 0)
-        full = len(keys) // of * of
-        _choose(keys[:full], chosen[:full], keep, of)
-        if tail := len(keys) - full:
-            _choose(keys[full:], chosen[full:], keep, tail)
+    def choose(some: tuple[int, int]) -> None:
+        for box in sets.boxes(*some):
+            along = slice(box[axis].start * of, min(box[axis].stop * of, length))
+            members = (*box[:axis], along, *box[axis + 1 :])
+            keys = np.moveaxis(elements.keys_in(members), axis, 0)
+            chosen = np.moveaxis(mask[members], axis, 0)
+            full = len(keys) // of * of
+            _choose(keys[:full], chosen[:full], keep, of)
+            if tail := len(keys) - full:
+                _choose(keys[full:], chosen[full:], keep, tail)
 
-    if mask.size:
-        map_threads(choose, list(pieces(0, shape[0], at_once)))
-    return mask.transpose(np.argsort(order))
+    map_threads(choose, list(pieces(0, sets.size, max(1, CHUNK // of))))
+    return mask
 
 
 def _choose(keys: Array, mask: Array, keep: int, of: int) -> None:
@@ -50,8 +49,8 @@ def _choose(keys: Array, mask: Array, keep: int, of: int) -> None:
         ranks = sets.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
         mask[:] = (ranks < keep).reshape(keys.shape)
         return
-    members = [np.ascontiguousarray(keys[place::of]) for place in range(of)]
-    beaten = [np.zeros(member.shape, np.uint8) for member in members]
+    members = [keys[place::of].copy("K") for place in range(of)]
+    beaten = [np.zeros_like(member, np.uint8) for member in members]
     for first, second in combinations(range(of), 2):
         wins = members[first] >= members[second]  # the lower index wins a tie
         beaten[second] += wins

@@ -11,14 +11,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK = 1 << 16
-"""Elements that are worked on at a time: 256 KiB of float32, half a usual L2 cache."""
+"""Elements that are worked on at a time: 256 KiB of float32, so that a few such fit in L2."""
+MOST_THREADS = 8
+"""More would wait for memory, and each holds some MiB of it."""
 
 
 def cores() -> int:
-    """Return how many cores this process may use; ``SECATEUR_THREADS`` sets another number."""
+    """Return how many threads to use; ``SECATEUR_THREADS`` sets another number.
+
+    The cores that this process may run on, up to `MOST_THREADS`.
+    """
     if wanted := os.environ.get("SECATEUR_THREADS"):
         return max(1, int(wanted))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(have or 1, MOST_THREADS)
 
 
 def pieces(start: int, stop: int, length: int) -> Iterator[tuple[int, int]]:

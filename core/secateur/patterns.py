@@ -18,7 +18,7 @@ from secateur.adapter import WeightSpec
 from secateur.component import Component
 from secateur.layout import Array
 from secateur.nm import keep_in_sets
-from secateur.pooling import channel_norms, pool_tiles
+from secateur.pooling import Tiles, channel_norms, spread
 from secateur.scores import Pooled, Ranked
 
 
@@ -101,20 +101,10 @@ class Block(Pattern):
         return tuple(sizes.get(axis, 1) for axis in range(len(spec.shape)))
 
     def group(self, elements: Ranked) -> Ranked:
-        tile = self.extent(elements.spec)
-        scores = pool_tiles(elements, tile, self.pooling)
-        in_force = elements.in_force
-        for axis, size in enumerate(tile):
-            if in_force is not None and size > 1:
-                starts = np.arange(0, in_force.shape[axis], size)
-                in_force = np.logical_or.reduceat(in_force, starts, axis=axis)
-        return Pooled(elements.spec, scores, in_force)
+        return Tiles(elements, self.extent(elements.spec), self.pooling)
 
     def expand(self, kept: Array, spec: WeightSpec) -> Array:
-        for axis, size in enumerate(self.extent(spec)):
-            if size > 1:
-                kept = np.repeat(kept, size, axis=axis)
-        return kept[tuple(slice(0, length) for length in spec.shape)]
+        return spread(kept, self.extent(spec), spec.shape)
 
 
 class NM(FixedPattern):

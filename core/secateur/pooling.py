@@ -7,73 +7,177 @@ elementwise addition follows another, in canonical order, on every memory layout
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 from math import prod
 from typing import Literal
 
 import numpy as np
 
+from secateur.keys import score_keys
 from secateur.layout import Array
 from secateur.parallel import CHUNK, map_threads, pieces
+from secateur.places import Box, Places, boxes, memory_order
 from secateur.scores import Ranked
 
+AT_ONCE = 4 * CHUNK
+"""Elements that are pooled at a time."""
 
-def pool_tiles(elements: Ranked, tile: tuple[int, ...], pooling: Literal["avg", "max"]) -> Array:
-    """Return the mean or the maximum of each tile; an edge tile pools what it holds.
 
-    tile: extent along each canonical axis.
-    Returns float64, of canonical shape ``ceil(shape / tile)``.
+class Tiles(Ranked):
+    """Tiles of a weight's elements, pooled where they are read: the grid is never stored.
+
+    tile: extent along each canonical axis; a tile at the edge pools what it holds.
     """
-    grid = tuple(-(-length // size) for length, size in zip(elements.shape, tile, strict=True))
-    order = elements.axes
-    pooled = np.empty([grid[axis] for axis in order])
-    row = prod(elements.shape[axis] for axis in order[1:])
-    step = tile[order[0]]
-    at_once = max(1, 4 * CHUNK // max(1, row * step))
 
-    def pool(rows: tuple[int, int]) -> None:
-        start, stop = rows[0] * step, min(rows[1] * step, elements.shape[order[0]])
-        shape = (stop - start, *(elements.shape[axis] for axis in order[1:]))
-        scores = elements.scores(slice(start * row, stop * row)).reshape(shape)
-        out = pooled[rows[0] : rows[1]]
-        join = np.maximum if pooling == "max" else np.add
-        out[:] = -np.inf if pooling == "max" else 0
-        for offset in product(*(range(size) for size in tile)):
-            part = scores[tuple(slice(offset[axis], None, tile[axis]) for axis in order)]
-            held = out[tuple(slice(0, length) for length in part.shape)]
-            join(held, part.astype(np.float64), out=held)
-        if pooling == "avg":
-            out /= _held(shape, tuple(tile[axis] for axis in order))
+    def __init__(
+        self, elements: Ranked, tile: tuple[int, ...], pooling: Literal["avg", "max"]
+    ) -> None:
+        shape = elements.shape
+        grid = tuple(-(-length // size) for length, size in zip(shape, tile, strict=True))
+        super().__init__(elements.spec, grid, elements.axes, None)
+        self._elements, self._pooling = elements, pooling
+        self._tile = tuple(map(min, tile, (max(length, 1) for length in shape)))
+        self._offsets = list(product(*map(range, self._tile)))
+        self.bits = 64 if pooling == "avg" else elements.bits
 
-    if pooled.size:
-        map_threads(pool, list(pieces(0, pooled.shape[0], at_once)))
-    return pooled.transpose(np.argsort(order))
+    @property
+    def in_force(self) -> Array | None:
+        kept = self._elements.in_force
+        return None if kept is None else self._any(kept)
+
+    def scores(self, places: Places) -> Array:
+        if not isinstance(places, slice):
+            return self._gather(places)
+        return self._flat([self._pool(self._elements.scores_in(box)) for box in self._cut(places)])
+
+    def _score_keys(self, places: Places) -> Array:
+        return score_keys(self.scores(places))
+
+    def _alive_at(self, places: Places) -> Array | None:
+        kept = self._elements.in_force
+        if kept is None:
+            return None
+        if not isinstance(places, slice):
+            return self._gather_alive(places)
+        return self._flat([self._any(kept[box]) for box in self._cut(places)])
+
+    def _cut(self, places: slice) -> list[Box]:
+        """Return the elements of the tiles at these places, as canonical boxes."""
+        return [
+            tuple(
+                slice(along.start * size, min(along.stop * size, length))
+                for along, size, length in zip(grid, self._tile, self._elements.shape, strict=True)
+            )
+            for piece in pieces(places.start, places.stop, max(1, AT_ONCE // prod(self._tile)))
+            for grid in self.order.boxes(*piece)
+        ]
+
+    def _flat(self, parts: list[Array]) -> Array:
+        return np.concatenate(
+            [np.empty(0, parts[0].dtype if parts else np.float64)]
+            + [part.transpose(self.axes).reshape(-1) for part in parts]
+        )
+
+    def _pool(self, scores: Array) -> Array:
+        """Return the mean or the maximum of each tile in a box that begins at a tile."""
+        parts = (
+            scores[tuple(map(slice, offset, (None,) * scores.ndim, self._tile))]
+            for offset in self._offsets
+        )
+        dtype = scores.dtype if self._pooling == "max" else np.float64
+        pooled = next(parts).astype(dtype)
+        for part in parts:
+            held = pooled[tuple(map(slice, part.shape))]  # tiles at the edge hold fewer
+            if self._pooling == "max":
+                np.maximum(held, part, out=held)
+            else:
+                held += part.astype(np.float64)
+        if self._pooling == "avg":
+            pooled /= self._held(scores.shape)
+        return pooled
+
+    def _held(self, shape: tuple[int, ...]) -> Array | int:
+        """Return how many elements each tile of a box holds, broadcastable to its grid."""
+        counts: Array | int = 1
+        for axis, (length, size) in enumerate(zip(shape, self._tile, strict=True)):
+            along = [1] * len(shape)
+            along[axis] = -1
+            starts = np.arange(0, length, size)
+            counts = counts * np.minimum(size, length - starts).reshape(along)
+        return counts
+
+    def _any(self, alive: Array) -> Array:
+        for axis, size in enumerate(self._tile):
+            if size > 1:
+                alive = np.logical_or.reduceat(alive, range(0, alive.shape[axis], size), axis=axis)
+        return alive
+
+    def _members(self, places: Array) -> Iterator[tuple[Array, Array]]:
+        """Yield, by offset in a tile, which of some tiles hold it, and the elements' places."""
+        elements = self._elements
+        corners = self.order.coordinates(places)
+        for offset in self._offsets:
+            at = [
+                corner * size + along
+                for corner, size, along in zip(corners, self._tile, offset, strict=True)
+            ]
+            held = np.logical_and.reduce(
+                [along < length for along, length in zip(at, elements.shape, strict=True)]
+            )
+            yield held, elements.order.places([along[held] for along in at])
+
+    def _gather(self, places: Array) -> Array:
+        if self._pooling == "max":
+            best = np.full(len(places), -np.inf, self._elements.scores(slice(0, 0)).dtype)
+            for held, members in self._members(places):
+                best[held] = np.maximum(best[held], self._elements.scores(members))
+            return best
+        sums, counts = np.zeros(len(places)), np.zeros(len(places))
+        for held, members in self._members(places):
+            sums[held] += self._elements.scores(members).astype(np.float64)
+            counts += held
+        return sums / counts
+
+    def _gather_alive(self, places: Array) -> Array:
+        alive = np.zeros(len(places), bool)
+        for held, members in self._members(places):
+            alive[held] |= self._elements.is_alive(members)
+        return alive
 
 
-def _held(shape: tuple[int, ...], tile: tuple[int, ...]) -> Array:
-    """Return how many elements each tile holds, broadcastable to the grid."""
-    counts = np.ones([1] * len(shape))
-    for axis, (length, size) in enumerate(zip(shape, tile, strict=True)):
-        starts = np.arange(0, length, size)
-        along = [1] * len(shape)
-        along[axis] = len(starts)
-        counts = counts * np.minimum(size, length - starts).reshape(along)
-    return counts
+def spread(kept: Array, tile: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """Return the mask of the elements from that of their tiles, in the same memory order."""
+    order = memory_order(kept)
+    mask = kept.transpose(order)
+    for place, axis in reversed(list(enumerate(order))):  # the fastest first, the least to copy
+        if tile[axis] > 1:
+            mask = np.repeat(mask, tile[axis], axis=place)
+            mask = mask[(slice(None),) * place + (slice(0, shape[axis]),)]
+    return mask.transpose(np.argsort(order))
 
 
 def channel_norms(elements: Ranked, axis: int) -> Array:
     """Return the L2 norm of each slice along `axis`, shape ``(channels,)``, float64."""
-    scores = np.moveaxis(elements.array(), axis, 0)
-    channels, length = scores.shape[0], prod(scores.shape[1:])
-    sums = np.zeros(channels)
-    if not sums.size or not length:
-        return sums
-    outer = scores.shape[1] if scores.ndim > 1 else 1
-    slices = scores.reshape(channels, 1) if scores.ndim == 1 else scores
-    at_once = max(1, 4 * CHUNK * outer // (channels * length))
-    for start, stop in pieces(0, outer, at_once):
-        squares = np.square(slices[:, start:stop].reshape(channels, -1), dtype=np.float64)
-        # accumulate adds strictly one after another, unlike a reduction
-        chain = np.concatenate([sums[:, None], squares], axis=1)
-        sums = np.add.accumulate(chain, axis=1)[:, -1]
-    return np.sqrt(sums)
+    rest = tuple(other for other in range(len(elements.shape)) if other != axis)
+    others = tuple(elements.shape[other] for other in rest)
+    channels, length = elements.shape[axis], prod(others)
+    norms = np.zeros(channels)
+    at_once = max(1, AT_ONCE // max(1, length))
+
+    def add_up(some: tuple[int, int]) -> None:
+        sums = norms[slice(*some)]
+        for piece in pieces(0, length, max(1, AT_ONCE // len(sums))):
+            for box in boxes(others, *piece):
+                inside: Box = (*box[:axis], slice(*some), *box[axis:])
+                scores = np.moveaxis(elements.scores_in(inside), axis, 0)
+                # accumulate adds strictly one after another, unlike a reduction
+                chain = np.empty((len(sums), 1 + scores[0].size))
+                chain[:, 0] = sums
+                chain[:, 1:] = scores.reshape(len(sums), -1)
+                np.square(chain[:, 1:], out=chain[:, 1:])
+                sums[:] = np.add.accumulate(chain, axis=1, out=chain)[:, -1]
+
+    if length:
+        map_threads(add_up, list(pieces(0, channels, at_once)))
+    return np.sqrt(norms)

@@ -1,14 +1,8 @@
-"""The scores of one weight, read piece by piece in memory order.
-
-Selection does not care in which order it meets the scores, but processors do: a Keras
-kernel reaches us as a transposed view.  So scores are read, and masks are written, in the
-order in which the values lie in memory; only ties need the canonical index.
-"""
+"""The scores of one weight, read piece by piece in memory order (see `secateur.places`)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,6 +11,8 @@ from secateur.criteria import Context, Criterion
 from secateur.errors import WeightError
 from secateur.keys import FLOATS, score_keys
 from secateur.layout import Array
+from secateur.parallel import CHUNK, pieces
+from secateur.places import Box, InOrder, Order, Places, boxes, memory_order
 from secateur.running import fault, running
 
 if TYPE_CHECKING:
@@ -24,25 +20,13 @@ if TYPE_CHECKING:
 
     from secateur.adapter import WeightSpec
 
-Places = slice | Array
-"""Flat positions in memory order."""
-
-
-def memory_order(array: Array) -> tuple[int, ...]:
-    """Return the axes from the slowest to the fastest in memory.
-
-    >>> memory_order(np.zeros((3, 4)).T)
-    (1, 0)
-    """
-    return tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
-
 
 class Ranked(ABC):
     """The groups of one weight, which compete to be kept, and their keys of `bits` bits.
 
     `shape` is their canonical shape and `axes` the order of its axes in memory; places are
-    counted in memory order.  `in_force` is the canonical mask of groups that were kept so
-    far: those pruned already rank below all others, so that masks only shrink.
+    counted in memory order.  Groups that the mask in force has pruned already rank below all
+    others, so that masks only shrink.
     """
 
     bits: int
@@ -54,10 +38,16 @@ class Ranked(ABC):
         axes: tuple[int, ...],
         in_force: Array | None,
     ) -> None:
-        self.spec, self.shape, self.axes, self.in_force = spec, shape, axes, in_force
-        self.size = self._count = prod(shape)
+        self.spec, self.shape, self.axes, self._in_force = spec, shape, axes, in_force
+        self.order = Order(shape, axes)
+        self.size = self._count = self.order.size
         self._global_index: Callable[[Array], Array] | None = None
-        self._alive = None if in_force is None else in_force.transpose(axes).reshape(-1)
+        self._alive = None if in_force is None else InOrder(in_force, self.order)
+
+    @property
+    def in_force(self) -> Array | None:
+        """The canonical mask of the groups that were kept so far."""
+        return self._in_force
 
     @property
     def count(self) -> int:
@@ -75,10 +65,11 @@ class Ranked(ABC):
     def keys(self, places: Places) -> Array:
         """Return unsigned integers that order like the scores, higher = keep."""
         keys = self._score_keys(places)
-        if self._alive is not None:
-            keys += keys.dtype.type(1)
-            keys *= self._alive[places]
-        return keys
+        alive = self._alive_at(places)
+        return keys if alive is None else _below_all(keys, alive)
+
+    def _alive_at(self, places: Places) -> Array | None:
+        return None if self._alive is None else self._alive[places]
 
     @abstractmethod
     def scores(self, places: Places) -> Array:
@@ -86,6 +77,24 @@ class Ranked(ABC):
 
     @abstractmethod
     def _score_keys(self, places: Places) -> Array: ...
+
+    def scores_in(self, box: Box) -> Array:
+        """Return the scores in a canonical box."""
+        places = self.order.places_in(box)
+        return self.scores(places.reshape(-1)).reshape(places.shape)
+
+    def keys_in(self, box: Box) -> Array:
+        """Return the keys in a canonical box."""
+        keys = self._score_keys_in(box)
+        return keys if self.in_force is None else _below_all(keys, self.in_force[box])
+
+    def _score_keys_in(self, box: Box) -> Array:
+        return score_keys(self.scores_in(box))
+
+    def is_alive(self, places: Array) -> Array:
+        """Tell which of some groups were kept so far."""
+        alive = self._alive_at(places)
+        return np.ones(len(places), bool) if alive is None else alive
 
     def index(self, places: Array) -> Array:
         """Return the canonical index of each place."""
@@ -95,24 +104,30 @@ class Ranked(ABC):
 
     def local_index(self, places: Array) -> Array:
         """Return the canonical index of each place among the groups that are here."""
-        if self.axes == tuple(range(len(self.axes))):
-            return places
-        shape = [self.shape[axis] for axis in self.axes]
-        where = dict(zip(self.axes, np.unravel_index(places, shape), strict=True))
-        return np.ravel_multi_index([where[axis] for axis in range(len(shape))], self.shape)
+        return self.order.index(places)
 
     def canonical(self, flat: Array) -> Array:
         """Return one value per place as a canonical view."""
-        shape = [self.shape[axis] for axis in self.axes]
-        return flat.reshape(shape).transpose(np.argsort(self.axes))
+        return self.order.canonical(flat)
 
     def array(self) -> Array:
         """Return all scores, in canonical layout."""
         return self.canonical(self.scores(slice(0, self.size)))
 
 
+def _below_all(keys: Array, alive: Array) -> Array:
+    """Lift the keys of the living by one, and set the others to zero, below them all."""
+    keys += keys.dtype.type(1)
+    keys *= alive
+    return keys
+
+
 class Elements(Ranked):
-    """A weight's elements, scored by a criterion where they are read."""
+    """A weight's elements, scored by a criterion where they are read.
+
+    values: canonical.  gradient: gives that of the last update, canonical.  compare_as: the
+    dtype to score in, where weights of several dtypes compete.
+    """
 
     def __init__(
         self,
@@ -133,36 +148,35 @@ class Elements(Ranked):
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
         super().__init__(spec, values.shape, memory_order(values), in_force)
         self._criterion, self._step, self._gradient = criterion, step, gradient
-        self._values, self._compare_as = self._flat(values), compare_as or values.dtype
+        self._values, self._compare_as = InOrder(values, self.order), compare_as or values.dtype
         self._scored = None if criterion.elementwise else self._score_whole(values)
         self.bits = 8 * self._score_keys(slice(0, 0)).itemsize
 
-    def _flat(self, array: Array) -> Array:
-        """Return the values in memory order: a view where they lie without gaps."""
-        memory = array.transpose(self.axes)
-        # A flatiter cuts pieces out of any layout without copying the whole.
-        return memory.reshape(-1) if memory.flags.c_contiguous else memory.flat  # type: ignore[return-value]
-
-    def _read(self, places: Places) -> Array:
-        return self._values[places].astype(self._compare_as, copy=False)
-
     def _context(self, places: Places) -> Context:
         def index() -> Array:
-            return self.index(np.arange(self.size)[places])
+            if isinstance(places, slice):
+                return self.index(np.arange(places.start, places.stop))
+            return self.index(places)
 
         def gradient() -> Array | None:
             found = self._gradient()
-            return None if found is None else self._flat(found)[places]
+            return None if found is None else InOrder(found, self.order)[places]
 
         return Context(self.spec.name, self._step, index, gradient)
 
-    def _score_whole(self, values: Array) -> Array:
-        context = Context(
-            self.spec.name,
-            self._step,
-            lambda: np.arange(self.size).reshape(self.shape),
-            self._gradient,
-        )
+    def _context_in(self, box: Box) -> Context:
+        def index() -> Array:
+            places = self.order.places_in(box)
+            return self.index(places.reshape(-1)).reshape(places.shape)
+
+        def gradient() -> Array | None:
+            found = self._gradient()
+            return None if found is None else found[box]
+
+        return Context(self.spec.name, self._step, index, gradient)
+
+    def _score_whole(self, values: Array) -> InOrder:
+        context = self._context_in(tuple(slice(0, length) for length in self.shape))
         self._check(np.isfinite(values).all())
         with running(self._criterion, self._step, [self.spec.name]):
             scored = np.asarray(self._criterion.score(values, context))
@@ -174,23 +188,39 @@ class Elements(Ranked):
                 f"gave {scored.dtype} scores of shape {scored.shape}; wanted floats of shape "
                 f"{self.shape}",
             )
-        return self._flat(scored)
+        return InOrder(scored, self.order)
 
     def scores(self, places: Places) -> Array:
         if self._scored is not None:
             return self._ranked(self._scored[places])
-        values = self._read(places)
-        self._check(np.isfinite(values).all())
-        with running(self._criterion, self._step, [self.spec.name]):
-            scores = self._criterion.score(values, self._context(places))
-        return self._ranked(scores)
+        return self._score(self._values[places], self._context(places))
+
+    def scores_in(self, box: Box) -> Array:
+        if self._scored is not None:
+            return self._ranked(self._scored.array[box])
+        return self._score(self._values.array[box], self._context_in(box))
+
+    def _score_keys_in(self, box: Box) -> Array:
+        if self._scored is not None:
+            return super()._score_keys_in(box)
+        return self._keys(self._values.array[box], self._context_in(box))
 
     def _score_keys(self, places: Places) -> Array:
         if self._scored is not None:
             return score_keys(self.scores(places))
-        values = self._read(places)
+        return self._keys(self._values[places], self._context(places))
+
+    def _score(self, values: Array, context: Context) -> Array:
+        values = values.astype(self._compare_as, copy=False)
+        self._check(np.isfinite(values).all())
         with running(self._criterion, self._step, [self.spec.name]):
-            keys = self._criterion.keys(values, self._context(places))
+            scores = self._criterion.score(values, context)
+        return self._ranked(scores)
+
+    def _keys(self, values: Array, context: Context) -> Array:
+        values = values.astype(self._compare_as, copy=False)
+        with running(self._criterion, self._step, [self.spec.name]):
+            keys = self._criterion.keys(values, context)
             finite = self._criterion.finite(values, keys)
         self._check(finite)
         return keys
@@ -202,19 +232,24 @@ class Elements(Ranked):
 
     def check(self) -> None:
         """Raise WeightError when a value is NaN or infinite, naming it."""
-        self._check(np.isfinite(self._values[:]).all())
+        for start, stop in pieces(0, self.size, CHUNK):
+            self._check(np.isfinite(self._values[start:stop]).all())
 
     def _check(self, finite: bool | np.bool_) -> None:
         if finite:
             return
-        flat = self.canonical(np.arange(self.size)).reshape(-1)
-        for place in flat:
-            if not np.isfinite(value := self._values[place]):
-                where = np.unravel_index(int(self.index(place)), self.spec.shape)
+        for start, stop in pieces(0, self.size, CHUNK):
+            for box in boxes(self.shape, start, stop):
+                values = self._values.array[box]
+                found = np.argwhere(~np.isfinite(values))
+                if not len(found):
+                    continue
+                place = np.array([self.order.places_in(box)[tuple(found[0])]])
+                index = np.unravel_index(int(self.index(place)[0]), self.spec.shape)
                 raise WeightError(
-                    f"{self.spec.name}: the value at {tuple(map(int, where))} (canonical) is "
-                    f"{value}, which cannot be ranked; nothing was changed. Find where "
-                    "training diverged, or mend the checkpoint, and try again."
+                    f"{self.spec.name}: the value at {tuple(map(int, index))} (canonical) is "
+                    f"{values[tuple(found[0])]}, which cannot be ranked; nothing was changed. "
+                    "Find where training diverged, or mend the checkpoint, and try again."
                 )
 
 
@@ -223,7 +258,7 @@ class Pooled(Ranked):
 
     def __init__(self, spec: WeightSpec, scores: Array, in_force: Array | None) -> None:
         super().__init__(spec, scores.shape, memory_order(scores), in_force)
-        self._scores = scores.transpose(self.axes).reshape(-1)
+        self._scores = InOrder(scores, self.order)
         self.bits = 8 * scores.itemsize
 
     def scores(self, places: Places) -> Array:
@@ -231,3 +266,6 @@ class Pooled(Ranked):
 
     def _score_keys(self, places: Places) -> Array:
         return score_keys(self._scores[places])
+
+    def scores_in(self, box: Box) -> Array:
+        return self._scores.array[box]

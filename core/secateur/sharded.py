@@ -15,6 +15,7 @@ import numpy as np
 from secateur.adapter import Weight
 from secateur.errors import WeightError
 from secateur.exchange import Slab
+from secateur.keys import common_dtype
 from secateur.layout import Array
 from secateur.patterns import FixedPattern, Pattern, Unstructured
 from secateur.policy import Method
@@ -40,7 +41,7 @@ def compute(
     if not criterion.elementwise:
         raise fault(criterion, step, names, "scores whole weights; these are sharded")
     values = [weight.read() for weight in weights]
-    common = np.result_type(*values) if distribution.compares_weights else None
+    common = common_dtype(values) if distribution.compares_weights else None
     elements = [
         Elements(
             weight.spec,
@@ -48,9 +49,9 @@ def compute(
             criterion,
             step,
             gradient=weight.gradient,
-            in_force=in_force.get(weight.spec.name),
+            in_force=None if criterion.regrows else in_force.get(weight.spec.name),
             compare_as=common,
-        ).place(weight.spec.size, weight.index().__getitem__)
+        ).place(weight.spec.size, weight.index)
         for weight, held in zip(weights, values, strict=True)
     ]
     _check_everywhere(elements, workers)

@@ -1,0 +1,165 @@
+"""The semantics of design section 6, written as plainly as they are read.
+
+Slow, element by element, over Python numbers: what the masks must be.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+from math import prod, sqrt
+
+import numpy as np
+
+
+def kept(groups, sparsity):
+    """The number of groups that stay."""
+    exact = sparsity if isinstance(sparsity, Fraction) else Fraction(repr(float(sparsity)))
+    return round(groups * (1 - exact))
+
+
+def best(scores, keep):
+    """Keep the highest scores; of equal ones, those that come first."""
+    order = np.argsort([-float(score) for score in scores], kind="stable")
+    mask = np.zeros(len(scores), bool)
+    mask[order[:keep]] = True
+    return mask
+
+
+def magnitudes(weight):
+    """The score of every element, canonical, as Python floats."""
+    return [abs(float(value)) for value in weight.flat]
+
+
+def unstructured(weight, sparsity):
+    scores = magnitudes(weight)
+    return best(scores, kept(len(scores), sparsity)).reshape(weight.shape)
+
+
+def plane(shape, kind):
+    return (1, 2) if kind == "rnn" else (0, 1)
+
+
+def tiles(shape, kind, out, in_):
+    """Every tile, in canonical order, as a list of its elements' places in canonical order."""
+    extents = [1] * len(shape)
+    for axis, extent in zip(plane(shape, kind), (out, in_), strict=True):
+        extents[axis] = extent
+    grid = [-(-length // extent) for length, extent in zip(shape, extents, strict=True)]
+    for corner in product(*map(range, grid)):
+        spans = [
+            range(place * extent, min((place + 1) * extent, length))
+            for place, extent, length in zip(corner, extents, shape, strict=True)
+        ]
+        yield list(product(*spans))
+
+
+def mean(scores):
+    total = 0.0
+    for score in scores:
+        total += score
+    return total / len(scores)
+
+
+def block_scores(weight, kind, out, in_, pooling):
+    pool = mean if pooling == "avg" else max
+    return [
+        pool([abs(float(weight[place])) for place in tile])
+        for tile in tiles(weight.shape, kind, out, in_)
+    ]
+
+
+def spread(weight, sets, chosen):
+    mask = np.zeros(weight.shape, bool)
+    for tile, stays in zip(sets, chosen, strict=True):
+        for place in tile:
+            mask[place] = stays
+    return mask
+
+
+def block(weight, sparsity, out, in_, pooling="avg", kind="dense"):
+    scores = block_scores(weight, kind, out, in_, pooling)
+    chosen = best(scores, kept(len(scores), sparsity))
+    return spread(weight, tiles(weight.shape, kind, out, in_), chosen)
+
+
+def n_m(weight, keep, of, kind="dense"):
+    mask = np.zeros(weight.shape, bool)
+    for places in tiles(weight.shape, kind, 1, of):
+        chosen = best([abs(float(weight[place])) for place in places], min(keep, len(places)))
+        for place, stays in zip(places, chosen, strict=True):
+            mask[place] = stays
+    return mask
+
+
+def channels(weight, axis, kind="dense"):
+    """The places of each slice, in canonical order."""
+    along = plane(weight.shape, kind)[axis == "in"]
+    found = [[] for _ in range(weight.shape[along])]
+    for place in product(*map(range, weight.shape)):
+        found[place[along]].append(place)
+    return found
+
+
+def norm(scores):
+    total = 0.0
+    for score in scores:
+        total += score * score
+    return sqrt(total)
+
+
+def channel(weight, sparsity, axis, kind="dense"):
+    slices = channels(weight, axis, kind)
+    scores = [norm([abs(float(weight[place])) for place in places]) for places in slices]
+    return spread(weight, slices, best(scores, kept(len(scores), sparsity)))
+
+
+def split(weights, flat):
+    ends = np.cumsum([weight.size for weight in weights])[:-1]
+    return [m.reshape(w.shape) for m, w in zip(np.split(flat, ends), weights, strict=True)]
+
+
+def global_(weights, sparsity):
+    scores = [score for weight in weights for score in magnitudes(weight)]
+    return split(weights, best(scores, kept(len(scores), sparsity)))
+
+
+def lamp_scores(weight):
+    scores = magnitudes(weight)
+    order = np.argsort([-score for score in scores], kind="stable")
+    total, lamp = 0.0, [0.0] * len(scores)
+    for place in order:
+        square = scores[place] * scores[place]
+        total += square
+        lamp[place] = square / total if total > 0 else 0.0
+    return lamp
+
+
+def lamp(weights, sparsity):
+    scores = [score for weight in weights for score in lamp_scores(weight)]
+    return split(weights, best(scores, kept(len(scores), sparsity)))
+
+
+def erk_targets(shapes, sparsity):
+    """Raise eps until the densities, capped at 1, meet the target; in exact fractions."""
+    sizes = [prod(shape) for shape in shapes]
+    wanted = sum(sizes) * (1 - Fraction(repr(float(sparsity))))
+    raw = [Fraction(sum(shape), size) if size else Fraction(0) for shape, size in zip(shapes, sizes)]
+    capped = [False] * len(shapes)
+    while True:
+        open_ = sum(r * n for r, n, cap in zip(raw, sizes, capped) if not cap)
+        left = wanted - sum(n for n, cap in zip(sizes, capped) if cap)
+        eps = left / open_ if open_ else Fraction(0)
+        over = [not cap and n and eps * r > 1 for r, n, cap in zip(raw, sizes, capped)]
+        if not any(over):
+            break
+        capped = [cap or new for cap, new in zip(capped, over)]
+    return [1 - (Fraction(1) if cap else eps * r) for r, cap in zip(raw, capped)]
+
+
+def erk(weights, sparsity):
+    targets = erk_targets([weight.shape for weight in weights], sparsity)
+    return [
+        unstructured(weight, target) if weight.size else np.zeros(weight.shape, bool)
+        for weight, target in zip(weights, targets, strict=True)
+    ]
