@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from secateur.adapter import Adapter
+from secateur.errors import ModelError
 from secateur.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from secateur_keras.bind import KerasBinding
 
 OLDEST = (3, 5)
@@ -33,6 +37,25 @@ class KerasAdapter(Adapter):
                     'newer: pip install "secateur[keras]", and build the model with `keras`.'
                 )
         return None
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return (".keras",)
+
+    def read(self, path: Path) -> Any:
+        """Return the model in a .keras file; code that was saved in it is not run."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        try:
+            import keras
+        except ModuleNotFoundError as error:
+            raise ModelError(
+                f'{path}: reading it needs Keras: pip install "secateur[keras]" ({error})'
+            ) from error
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras has no error class of its own
+            why = " ".join(str(error).split())[:300]
+            raise ModelError(f"{path}: Keras cannot load it: {why}") from error
 
     def bind(self, model: Any) -> KerasBinding:
         """Find the prunable weights of a built model.  Changes nothing in it.

@@ -6,10 +6,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from secateur.adapter import Adapter, Binding
+from secateur.errors import ModelError
 from secateur.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
+
+    from secateur.checkpoints import Checkpoint
 
 
 class TorchAdapter(Adapter):
@@ -21,6 +26,20 @@ class TorchAdapter(Adapter):
         torch: Any = sys.modules.get("torch")
         nn = getattr(torch, "nn", None)
         return nn is not None and isinstance(model, nn.Module) and not _is_keras(model)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return (".pt", ".pth")
+
+    def read(self, path: Path) -> Checkpoint:
+        """Return the state dict in a file, read without running code from it."""
+        try:
+            from secateur_torch.checkpoint import TorchCheckpoint
+        except ModuleNotFoundError as error:
+            raise ModelError(
+                f'{path}: reading it needs PyTorch: pip install "secateur[torch]" ({error})'
+            ) from error
+        return TorchCheckpoint(path)
 
     def bind(self, model: nn.Module) -> Binding:
         from secateur_torch.bind import bind

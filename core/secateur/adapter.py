@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from secateur.errors import ModelError
@@ -80,8 +81,8 @@ class Weight(ABC):
     def read(self) -> Array:
         """Return the values now, in canonical layout: a read-only view, or a copy."""
 
-    def index(self) -> Array:
-        """Return the canonical index of each value that `read` returns, both flat.
+    def index(self, places: Array) -> Array:
+        """Return the canonical flat index of some of the values that `read` returns.
 
         Only weights that several workers hold in shards need it; `read`, `gradient` and
         masks are flat there, and hold what this worker holds.
@@ -168,6 +169,18 @@ class Adapter(ABC):
     def hint(self, model: object) -> str | None:
         """Say how to mend it, when `matches` is false for a model that is nearly ours."""
         return None
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The endings of files that `read` can read, for the command line."""
+        return ()
+
+    def read(self, path: Path) -> Any:
+        """Return the model, or the `Checkpoint`, in a file; runs no code from it.
+
+        Raises ModelError when the framework is missing or the file is not whole.
+        """
+        raise ModelError(f"{path}: the {self.name} adapter reads no files")
 
     @abstractmethod
     def bind(self, model: Any) -> Binding:

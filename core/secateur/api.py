@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from secateur import masks, report
 from secateur.errors import ScheduleWarning
 from secateur.models import bind
+from secateur.one_shot import prune_once
 from secateur.planning import Plan, resolve
 from secateur.policy import PolicyLike, as_policy
 from secateur.pruner import Pruner
@@ -45,19 +45,7 @@ def prune(model: Any, policy: PolicyLike) -> Report:
     then.
     """
     binding = bind(model)
-    planned = resolve(as_policy(policy), binding)
-    weights = {weight.spec.name: weight for weight in binding.weights}
-    found: dict[str, Any] = {}
-    for group in planned.groups:
-        members = [weights[spec.name] for spec in group.specs]
-        found |= masks.compute(
-            group.method, members, group.method.final, workers=binding.workers
-        )
-    for mask in found.values():
-        mask.flags.writeable = False
-    binding.hold(found)
-    binding.release()
-    return report.make(planned, 0, found, (), masks.kept(found, binding.workers))
+    return prune_once(binding, resolve(as_policy(policy), binding))
 
 
 def attach(

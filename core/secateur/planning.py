@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from secateur.adapter import Binding, Skipped, WeightSpec
 from secateur.errors import ModelError, PolicyError
@@ -48,6 +49,27 @@ class Plan:
     weights: tuple[PlannedWeight, ...]
     skipped: tuple[Skipped, ...]
     groups: tuple[Group, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain values, for JSON."""
+        return {
+            "policy": self.policy.name,
+            "fingerprint": self.policy.fingerprint,
+            "adapter": self.adapter,
+            "weights": [
+                {
+                    "name": planned.spec.name,
+                    "kind": planned.spec.kind,
+                    "role": planned.spec.role,
+                    "shape": list(planned.spec.shape),
+                    "rule": planned.rule,
+                    "pruned": planned.pruned,
+                    "target": planned.target,
+                }
+                for planned in self.weights
+            ],
+            "skipped": [{"name": each.name, "reason": each.reason} for each in self.skipped],
+        }
 
     def __str__(self) -> str:
         head = ("weight", "kind", "shape", "size", "rule", "pattern", "schedule", "target")

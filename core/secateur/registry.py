@@ -61,7 +61,8 @@ class Registry:
         """Register the built-ins, then every entry point that is not disabled."""
         from secateur import __version__, builtin
 
-        self._add(builtin, Plugin(BUILTIN, "secateur", __version__), examine(builtin))
+        brings = examine(builtin)
+        self._add(builtin, Plugin(BUILTIN, "secateur", __version__, brings.names()), brings)
         disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
         for entry, source in _entry_points():
             plugin = Plugin(entry.name, _name(source), source.version)

@@ -29,6 +29,8 @@ class Checkpoint(ABC):
     """One file: its tensors by name, their values on demand."""
 
     path: Path
+    adapter: str = "numpy"
+    """The adapter whose names the tensors have."""
     tensors: Mapping[str, Tensor]
 
     @abstractmethod

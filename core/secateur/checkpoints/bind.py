@@ -36,5 +36,4 @@ class CheckpointBinding:
             }
         )
         self.binding.skipped = [*self.binding.skipped, *left]
-        if checkpoint.path.suffix == ".safetensors":
-            self.binding.adapter = "torch"  # whose names such files hold
+        self.binding.adapter = checkpoint.adapter

@@ -43,6 +43,8 @@ _NOTE = "secateur_policy"
 class SafetensorsCheckpoint(Checkpoint):
     """A .safetensors file, its values mapped into memory."""
 
+    adapter = "torch"
+
     def __init__(self, path: Path) -> None:
         self.path = path
         try:

@@ -1,0 +1,172 @@
+"""``secateur diff``: two policies, one policy on twins, or two checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secateur import diff
+from secateur.checkpoints import SUFFIXES, open_checkpoint
+from secateur.cli.app import Json, Kind, TotalSteps, app
+from secateur.cli.models import open_model
+from secateur.cli.output import progress, show_json, show_table
+from secateur.planning import Plan, PlannedWeight, resolve
+from secateur.policy import Policy, as_policy
+from secateur.tables import share
+
+EVERYTHING = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+"""The policy of twins that are compared without one: every weight is matched."""
+
+
+@app.command("diff")
+def compare(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[A [B]]", help="Two policies, or two checkpoints, or one policy."),
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(help="A model to compare two policies on; or two, to compare one policy on."),
+    ] = None,
+    kind: Kind = None,
+    total_steps: TotalSteps = None,
+    json: Json = False,
+) -> None:
+    """Show what differs.
+
+    A.toml B.toml [--model M]: rules that changed, and what that does to each weight of M.
+
+    POLICY --model A --model B: weights of twins, in two frameworks, that one policy treats
+    differently.  Without a policy: weights that one of them lacks.
+
+    A.safetensors B.safetensors: zeros and changed values, tensor by tensor.
+    """
+    given, models = files or [], model or []
+    if len(given) == 2 and not models and all(Path(f).suffix in SUFFIXES for f in given):
+        _checkpoints(Path(given[0]), Path(given[1]), json)
+    elif len(given) == 2 and len(models) <= 1:
+        before, after = (as_policy(name) for name in given)
+        plans = []
+        if models:
+            binding, _ = open_model(models[0], kind)
+            plans = [resolve(policy, binding, total_steps) for policy in (before, after)]
+        _policies(before, after, plans, json)
+    elif len(given) <= 1 and len(models) == 2:
+        policy = _optional(as_policy(given[0] if given else EVERYTHING))
+        _twins([resolve(policy, open_model(path, kind)[0], total_steps) for path in models], json)
+    else:
+        raise typer.BadParameter(
+            "wanted two policies (and a --model), one policy and two --model, or two checkpoints"
+        )
+
+
+def _optional(policy: Policy) -> Policy:
+    """Return the policy with no rule required, so that one without a match is shown."""
+    rules = [rule.model_copy(update={"required": False}) for rule in policy.rules]
+    return policy.model_copy(update={"rules": tuple(rules)})
+
+
+def _policies(before: Policy, after: Policy, plans: list[Plan], json: bool) -> None:
+    changes = diff.policies(before, after)
+    pairs = diff.plans(*plans) if plans else []
+    kept = [diff.kept(plan) for plan in plans]
+    if json:
+        show_json(
+            {
+                "fingerprints": [before.fingerprint, after.fingerprint],
+                "rules": [vars(change) for change in changes],
+                "weights": _as_dicts(pairs),
+                "kept": kept or None,
+            }
+        )
+        return
+    if changes:
+        rows = [(c.rule, c.setting, c.before, c.after) for c in changes]
+        show_table(("rule", "setting", "before", "after"), rows)
+    if pairs:
+        typer.echo()
+        _show_pairs(pairs)
+    same = before.fingerprint == after.fingerprint
+    typer.echo(
+        ("the same masks: both are" if same else "other masks:")
+        + f" {before.fingerprint[:12]}"
+        + ("" if same else f" and {after.fingerprint[:12]}")
+    )
+    if plans:
+        typer.echo(f"kept: {kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
+
+
+def _twins(plans: list[Plan], json: bool) -> None:
+    pairs = diff.twins(plans[0], plans[1])
+    counts = diff.rule_counts(plans)
+    adapters = [plan.adapter for plan in plans]
+    if json:
+        rules = [{"rule": number, "weights": each} for number, each in counts]
+        show_json({"adapters": adapters, "rules": rules, "weights": _as_dicts(pairs)})
+        return
+    rows = [
+        (n, each[0], each[1], "only in one" if 0 in each and any(each) else "")
+        for n, each in counts
+    ]
+    columns = [f"weights in A ({adapters[0]})", f"weights in B ({adapters[1]})"]
+    show_table(("rule", *columns, ""), rows, {0, 1, 2})
+    typer.echo()
+    if pairs:
+        _show_pairs(pairs)
+    else:
+        typer.echo("every weight has its twin, and the policy treats both alike")
+
+
+def _show_pairs(pairs: list[diff.Pair]) -> None:
+    rows = [(_name(pair), *map(_rule, pair), *map(_target, pair)) for pair in pairs]
+    show_table(("weight", "rule before", "rule after", "target before", "target after"), rows)
+
+
+def _name(pair: diff.Pair) -> str:
+    names = dict.fromkeys(planned.spec.name for planned in pair if planned)
+    return " / ".join(names)
+
+
+def _rule(planned: PlannedWeight | None) -> str:
+    if planned is None:
+        return "no such weight"
+    return "none" if planned.rule is None else str(planned.rule)
+
+
+def _target(planned: PlannedWeight | None) -> str:
+    if planned is None:
+        return "no such weight"
+    if not planned.pruned:
+        return "dense"
+    return "by score" if planned.target is None else share(planned.target)
+
+
+def _as_dicts(pairs: list[diff.Pair]) -> list[dict[str, Any]]:
+    def one(planned: PlannedWeight | None) -> dict[str, Any] | None:
+        if planned is None:
+            return None
+        outcome = {"rule": planned.rule, "pruned": planned.pruned, "target": planned.target}
+        return {"name": planned.spec.name, "size": planned.spec.size, **outcome}
+
+    return [{"before": one(before), "after": one(after)} for before, after in pairs]
+
+
+def _checkpoints(first: Path, second: Path, json: bool) -> None:
+    before, after = open_checkpoint(first), open_checkpoint(second)
+    names = list(dict.fromkeys([*before.tensors, *after.tensors]))
+    changes = []
+    with progress("comparing", len(names)) as advance:
+        for name in names:
+            changes.append(diff.tensors(before, after, name))
+            advance(1)
+    if json:
+        show_json([vars(change) for change in changes])
+        return
+    rows = [
+        (c.name, *("x".join(map(str, s)) if s else s for s in c.shapes), *c.zeros, c.changed)
+        for c in changes
+    ]
+    head = ("tensor", "shape before", "shape after", "zeros before", "zeros after", "changed")
+    show_table(head, rows, {3, 4, 5})

@@ -1,0 +1,113 @@
+"""``secateur inspect`` and ``secateur report``: what is in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from secateur import state
+from secateur.cli.app import Json, Kind, Model, app
+from secateur.cli.models import open_model
+from secateur.cli.output import progress, show_json, show_table
+from secateur.errors import ModelError, StateError
+from secateur.registry import registry
+from secateur.tables import share
+
+
+@app.command("inspect")
+def inspect(
+    model: Model,
+    kind: Kind = None,
+    export: Annotated[
+        str | None, typer.Option(help="Write it by this exporter, such as csv, to --output.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    json: Json = False,
+) -> None:
+    """Show how sparse each prunable weight of a model is."""
+    if (export is None) != (output is None):
+        raise typer.BadParameter("--export and --output belong together")
+    exporter = registry().exporter(export) if export else None
+    binding, _ = open_model(model, kind)
+    rows = []
+    arrays = {}
+    with progress("counting", sum(weight.spec.size for weight in binding.weights)) as advance:
+        for weight in binding.weights:
+            spec, values = weight.spec, weight.read()
+            rows.append((spec, int(np.count_nonzero(values))))
+            if exporter:
+                arrays[spec.name] = values
+            advance(spec.size)
+    if exporter and output:
+        exporter.export(arrays, {name: values != 0 for name, values in arrays.items()}, output)
+    size, nonzero = sum(spec.size for spec, _ in rows), sum(count for _, count in rows)
+    if not size:
+        raise ModelError(f"{model}: holds no weight that could be pruned")
+    if json:
+        weights = [
+            {
+                "name": spec.name,
+                "kind": spec.kind,
+                "shape": list(spec.shape),
+                "dtype": spec.dtype,
+                "size": spec.size,
+                "nonzero": count,
+                "sparsity": 1 - count / spec.size if spec.size else 0.0,
+            }
+            for spec, count in rows
+        ]
+        total = {"size": size, "nonzero": nonzero, "sparsity": 1 - nonzero / size}
+        show_json({**total, "adapter": binding.adapter, "weights": weights})
+        return
+    table: list[tuple[str | None, ...]] = [
+        (
+            spec.name,
+            spec.kind,
+            "x".join(map(str, spec.shape)),
+            spec.dtype,
+            f"{spec.size:,}",
+            f"{count:,}",
+            share(1 - count / spec.size) if spec.size else None,
+        )
+        for spec, count in rows
+    ]
+    table.append(("all", "", "", "", f"{size:,}", f"{nonzero:,}", share(1 - nonzero / size)))
+    show_table(
+        ("weight", "kind", "shape", "dtype", "size", "nonzero", "sparsity"), table, {4, 5, 6}
+    )
+
+
+@app.command("report")
+def report(
+    file: Annotated[Path, typer.Argument(metavar="STATE", help="A file that pruner.save() wrote.")],
+    json: Json = False,
+) -> None:
+    """Show a saved pruning state: its step, its policy, and the sparsity of each mask."""
+    saved = state.load(file)
+    if not saved.masks:
+        raise StateError(f"{file}: saved at step {saved.step}, before any mask was made")
+    rows = [(name, mask.size, int(mask.sum())) for name, mask in saved.masks.items()]
+    size, kept = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    if json:
+        show_json(
+            {
+                "step": saved.step,
+                "fingerprint": saved.fingerprint,
+                "sparsity": 1 - kept / size,
+                "weights": [
+                    {"name": name, "size": n, "kept": k, "sparsity": 1 - k / n if n else 0.0}
+                    for name, n, k in rows
+                ],
+            }
+        )
+        return
+    rows.append(("all", size, kept))
+    show_table(
+        ("mask", "size", "kept", "sparsity"),
+        [(name, f"{n:,}", f"{k:,}", share(1 - k / n) if n else None) for name, n, k in rows],
+        {1, 2, 3},
+    )
+    typer.echo(f"\nstep {saved.step}, policy {saved.fingerprint}")

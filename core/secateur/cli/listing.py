@@ -1,0 +1,79 @@
+"""``secateur schema``, ``plugins`` and ``policies``: what there is to write in a policy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from secateur import policies as ready
+from secateur.cli.app import Json, app
+from secateur.cli.output import show_json, show_table
+from secateur.errors import PolicyError, nearest
+from secateur.registry import registry
+from secateur.schema import policy_schema
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of the policy file, installed plugins included.
+
+    Save it beside a policy whose first line is: #:schema policy.schema.json
+    """
+    show_json(policy_schema())
+
+
+@app.command("plugins")
+def plugins(json: Json = False) -> None:
+    """List what is registered, from which distribution and version, and what failed."""
+    found = [*registry().plugins.values(), *registry().left_out]
+    if json:
+        show_json([vars(plugin) for plugin in found])
+        return
+    rows = [
+        (
+            plugin.name,
+            plugin.distribution or "registered in code",
+            plugin.version,
+            "left out" if plugin.error else "registered",
+            plugin.error or _summary(plugin.brings),
+        )
+        for plugin in found
+    ]
+    show_table(("plugin", "distribution", "version", "state", "brings"), rows)
+
+
+def _summary(brings: tuple[str, ...]) -> str:
+    """Return ``schedule: constant, cosine; observer`` for what a plugin brings."""
+    families: dict[str, list[str]] = {}
+    for part in brings:
+        family, _, name = part.partition(" ")
+        families.setdefault(family, []).append(name)
+    return "; ".join(
+        f"{family}: {', '.join(names)}" if names != [""] else family
+        for family, names in families.items()
+    )
+
+
+@app.command("policies")
+def policies(
+    name: Annotated[
+        str | None, typer.Argument(help="Print this policy's file, as a start for your own.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the ready policies, or print one."""
+    known = ready.names()
+    if name is not None and name not in known:
+        raise PolicyError(f"no ready policy {name!r}: {nearest(name, known)}")
+    if json:
+        chosen = known if name is None else (name,)
+        show_json([{"name": each, "about": ready.about(each)} for each in chosen])
+    elif name is not None:
+        typer.echo(ready.text(name), nl=False)
+    else:
+        typer.echo("\n\n".join(f"{each}\n{_indented(ready.about(each))}" for each in known))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

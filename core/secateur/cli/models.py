@@ -1,0 +1,48 @@
+"""Models from files: a checkpoint, or whatever an adapter reads.
+
+Code is never taken from an argument: a model that only a program can build is planned by
+that program, with `secateur.plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from secateur.adapter import Binding
+from secateur.checkpoints import SUFFIXES, Checkpoint, open_checkpoint
+from secateur.checkpoints.assume import parse_kinds
+from secateur.checkpoints.bind import CheckpointBinding
+from secateur.cli.output import progress
+from secateur.errors import ModelError
+from secateur.models import bind
+from secateur.registry import registry
+
+
+def open_model(path: Path, kinds: Sequence[str] | None) -> tuple[Binding, bool]:
+    """Return the model in a file, bound, and whether its kinds were assumed.
+
+    Raises ModelError for a file that no adapter reads, and for kinds where they are known.
+    """
+    said = parse_kinds(kinds or ())
+    with progress(f"reading {path}"):
+        model = open_checkpoint(path) if path.suffix in SUFFIXES else _read(path)
+        if isinstance(model, Checkpoint):
+            return CheckpointBinding(model, said).binding, True
+    if said:
+        raise ModelError(f"{path}: the kinds of this model are known; leave out --kind")
+    return bind(model), False
+
+
+def _read(path: Path) -> object:
+    adapters = registry().adapters()
+    for adapter in adapters:
+        if path.suffix in adapter.suffixes:
+            if not path.is_file():
+                raise ModelError(f"{path}: no such file")
+            return adapter.read(path)
+    known = [*SUFFIXES, *(suffix for adapter in adapters for suffix in adapter.suffixes)]
+    raise ModelError(
+        f"{path}: no model of a known kind; there are: {', '.join(known)}. A model that a "
+        "program builds is planned there, by secateur.plan(model, policy)."
+    )

@@ -1,0 +1,147 @@
+"""secateur diff: policies, twins and checkpoints."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+BASE = """
+[schedule]
+kind = "one_shot"
+final_sparsity = 0.5
+[[rules]]
+id = "first"
+match = { position = "first" }
+prune = false
+[[rules]]
+id = "rest"
+"""
+
+
+@pytest.fixture
+def policies(tmp_path):
+    (tmp_path / "a.toml").write_text(BASE)
+    (tmp_path / "b.toml").write_text(
+        BASE.replace("0.5", "0.75") + '[[rules]]\nid = "new"\nrequired = false'
+    )
+    (tmp_path / "c.toml").write_text('extends = "a.toml"\nversion = 1\nname = "c"')
+
+
+@pytest.mark.usefixtures("policies")
+def test_two_policies_show_the_settings_that_changed(run):
+    table = run("diff", "a.toml", "b.toml", "--json").json
+    assert table["rules"] == [
+        {
+            "rule": "rest",
+            "setting": "schedule.final_sparsity",
+            "before": 0.5,
+            "after": 0.75,
+        },
+        {"rule": "new", "setting": "rule", "before": None, "after": "rule 3"},
+    ]
+    text = run("diff", "a.toml", "b.toml").out
+    assert "schedule.final_sparsity  0.5     0.75" in text
+    assert "other masks:" in text
+
+
+@pytest.mark.usefixtures("policies")
+def test_policies_that_mean_the_same_are_told_to_give_the_same_masks(run):
+    outcome = run("diff", "a.toml", "c.toml")
+    assert outcome.out.startswith("the same masks: both are ")
+
+
+@pytest.mark.usefixtures("policies")
+def test_on_a_model_it_shows_weights_and_parameters_kept_before_and_after(run, npz):
+    outcome = run("diff", "a.toml", "b.toml", "--model", npz)
+    assert "fc:kernel" in outcome.out
+    assert "conv:kernel" not in outcome.out
+    # conv's 216 stay; of the others' 40 and 288 a half, then a quarter
+    assert "kept: 380 before, 298 after (-82)" in outcome.out
+    table = run("diff", "a.toml", "b.toml", "--model", npz, "--json").json
+    assert table["kept"] == [380, 298]
+    assert [pair["after"]["target"] for pair in table["weights"]] == [0.75, 0.75]
+
+
+def test_rules_that_move_are_shown(run, tmp_path):
+    first, second = '[[rules]]\nid="a"\n', '[[rules]]\nid="b"\nmatch={kind="conv"}\n'
+    schedule = '[schedule]\nkind="one_shot"\nfinal_sparsity=0.5\n'
+    (tmp_path / "a.toml").write_text(schedule + first + second)
+    (tmp_path / "b.toml").write_text(schedule + second + first)
+    rules = run("diff", "a.toml", "b.toml", "--json").json["rules"]
+    assert {(change["rule"], change["setting"]) for change in rules} == {
+        ("a", "place"),
+        ("b", "place"),
+    }
+
+
+@pytest.fixture
+def twins(tmp_path):
+    import keras
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.head = torch.nn.Linear(8, 4), torch.nn.Linear(4, 2)
+
+    torch.save(Net().state_dict(), tmp_path / "net.pt")
+    layers = keras.layers
+    twin = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="enc"), layers.Dense(2)])
+    twin.save(tmp_path / "net.keras")
+
+
+SCHEDULE = 'schedule = { kind = "one_shot", final_sparsity = 0.5 }\n'
+
+
+@pytest.mark.usefixtures("twins")
+def test_a_rule_that_matches_in_one_twin_only_is_shown(run, tmp_path):
+    (tmp_path / "p.toml").write_text(SCHEDULE + '[[rules]]\nmatch = { name = "enc" }\n[[rules]]')
+    words = ["diff", "p.toml", "--model", "net.keras", "--model", "net.pt"]
+    outcome = run(*words)
+    assert outcome.code == 0, outcome.err
+    assert "only in one" in outcome.out
+    assert "enc:kernel / encoder:kernel" in outcome.out
+    table = run(*words, "--json").json
+    assert table["adapters"] == ["keras", "torch"]
+    assert table["rules"] == [{"rule": 1, "weights": [1, 0]}, {"rule": 2, "weights": [1, 2]}]
+
+
+@pytest.mark.usefixtures("twins")
+@pytest.mark.parametrize(
+    "match", ['{ name = { keras = "enc", torch = "encoder" } }', '{ position = "first" }',
+              "{ depth = [0, 0.4] }", "{ min_size = 32 }", '{ kind = "dense", role = "kernel" }',
+              '{ name = ["enc", "encoder"] }', '{ name = "enc*" }']
+)  # fmt: skip
+def test_portable_matches_treat_twins_alike(run, tmp_path, match):
+    (tmp_path / "p.toml").write_text(f"{SCHEDULE}[[rules]]\nmatch = {match}\n")
+    outcome = run("diff", "p.toml", "--model", "net.keras", "--model", "net.pt")
+    assert "every weight has its twin, and the policy treats both alike" in outcome.out
+
+
+def test_without_a_policy_it_shows_what_one_model_lacks(run, tmp_path):
+    np.savez(tmp_path / "a.npz", **{"x.weight": np.ones((2, 3)), "y.weight": np.ones((3, 2))})
+    np.savez(tmp_path / "b.npz", **{"y2.weight": np.ones((3, 2))})
+    outcome = run("diff", "--model", "a.npz", "--model", "b.npz")
+    assert "x:kernel" in outcome.out
+    assert "y2" not in outcome.out
+    assert "no such weight" in outcome.out
+
+
+def test_two_checkpoints_show_zeros_and_changed_values(run, half, npz):
+    run("prune", npz, half, "-o", "p.npz")
+    rows = {row["name"]: row for row in run("diff", npz, "p.npz", "--json").json}
+    assert rows["fc.weight"]["zeros"] == [0, 144]
+    assert rows["fc.weight"]["changed"] == 144
+    assert rows["conv.bias"]["changed"] == 0
+    assert "fc.weight" in run("diff", npz, "p.npz").out
+
+
+def test_tensors_that_one_checkpoint_lacks_or_shapes_otherwise_are_shown(run, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones(2), y=np.full(2, np.nan))
+    np.savez(tmp_path / "b.npz", x=np.ones(3), y=np.full(2, np.nan), z=np.zeros(1))
+    rows = {row["name"]: row for row in run("diff", "a.npz", "b.npz", "--json").json}
+    assert rows["x"]["changed"] is None
+    assert rows["x"]["shapes"] == [[2], [3]]
+    assert rows["y"]["changed"] == 0
+    assert rows["z"]["shapes"] == [None, [1]]
+    assert run("diff", "a.npz", "b.npz").code == 0
