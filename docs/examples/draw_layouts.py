@@ -1,6 +1,6 @@
 """Draw the pictures of docs/explanation/same-masks.md: how one weight lies in each framework.
 
-    python docs/examples/draw_layouts.py
+python docs/examples/draw_layouts.py
 """
 
 from __future__ import annotations
