@@ -61,7 +61,9 @@ def score_keys(scores: Array) -> Array:
     [0, 1, 2, 3]
     """
     unsigned = _unsigned(scores.dtype)
-    sign = unsigned.type(1 << (8 * scores.dtype.itemsize - 1))
+    last = 8 * scores.dtype.itemsize - 1
     bits = (scores + scores.dtype.type(0)).view(unsigned)  # adding zero turns -0.0 into 0.0
-    keys: Array = np.where(bits & sign, ~bits, bits | sign)
-    return keys
+    flip = bits.view(f"i{scores.dtype.itemsize}") >> last  # all ones where negative
+    flip |= flip.dtype.type(-1 << last)
+    bits ^= flip.view(unsigned)
+    return bits

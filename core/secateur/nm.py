@@ -26,19 +26,21 @@ def keep_in_sets(elements: Ranked, axis: int, keep: int, of: int) -> Array:
     grid = list(elements.shape)
     grid[axis] = -(-length // of)
     sets = Order(tuple(grid), elements.axes)
+    axis_first = (axis, *(other for other in range(len(grid)) if other != axis))
 
     def choose(some: tuple[int, int]) -> None:
         for box in sets.boxes(*some):
             along = slice(box[axis].start * of, min(box[axis].stop * of, length))
             members = (*box[:axis], along, *box[axis + 1 :])
-            keys = np.moveaxis(elements.keys_in(members), axis, 0)
-            chosen = np.moveaxis(mask[members], axis, 0)
+            keys = elements.keys_in(members).transpose(axis_first)
+            chosen = mask[members].transpose(axis_first)
             full = len(keys) // of * of
-            _choose(keys[:full], chosen[:full], keep, of)
+            if full:
+                _choose(keys[:full], chosen[:full], keep, of)
             if tail := len(keys) - full:
                 _choose(keys[full:], chosen[full:], keep, tail)
 
-    map_threads(choose, list(pieces(0, sets.size, max(1, CHUNK // of))))
+    map_threads(choose, list(pieces(0, sets.size, sets.whole_rows(CHUNK // of))))
     return mask
 
 
@@ -50,10 +52,10 @@ def _choose(keys: Array, mask: Array, keep: int, of: int) -> None:
         mask[:] = (ranks < keep).reshape(keys.shape)
         return
     members = [keys[place::of].copy("K") for place in range(of)]
-    beaten = [np.zeros_like(member, np.uint8) for member in members]
+    beaten = [np.zeros(1, np.uint8)] * of
     for first, second in combinations(range(of), 2):
         wins = members[first] >= members[second]  # the lower index wins a tie
-        beaten[second] += wins
-        beaten[first] += ~wins
+        beaten[second] = beaten[second] + wins.view(np.uint8)
+        beaten[first] = beaten[first] + (~wins).view(np.uint8)
     for place, count in enumerate(beaten):
-        np.less(count, keep, out=mask[place::of])
+        mask[place::of] = count < keep

@@ -65,6 +65,11 @@ class Order:
         self._is_canonical = list(axes) == sorted(axes)
         self._back = tuple(int(axis) for axis in np.argsort(axes))
 
+    def whole_rows(self, length: int) -> int:
+        """Return about `length` places, a whole number of rows in memory where rows fit."""
+        row = self.memory_shape[-1] if self.memory_shape else 1
+        return length // row * row if 0 < row <= length else max(length, 1)
+
     def canonical(self, flat: Array) -> Array:
         """Return one value per place as an array of canonical shape, a view."""
         return flat.reshape(self.memory_shape).transpose(self._back)
