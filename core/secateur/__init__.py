@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         WeightError,
     )
     from secateur.events import MasksUpdated
+    from secateur.exporters import Exporter
+    from secateur.exporting import export
     from secateur.hookspecs import hookimpl
     from secateur.layout import Layout
     from secateur.patterns import FixedPattern, Pattern
@@ -64,6 +66,8 @@ _HOME = {
         "WeightError",
     ),
     "secateur.events": ("MasksUpdated",),
+    "secateur.exporters": ("Exporter",),
+    "secateur.exporting": ("export",),
     "secateur.hookspecs": ("hookimpl",),
     "secateur.layout": ("Layout",),
     "secateur.patterns": ("FixedPattern", "Pattern"),
@@ -76,7 +80,50 @@ _HOME = {
     "secateur.twins": ("transfer",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = [*sorted(_MODULE_OF), "__version__"]
+__all__ = [
+    "Adapter",
+    "Binding",
+    "Context",
+    "Criterion",
+    "Distribution",
+    "EndStep",
+    "Exporter",
+    "FixedPattern",
+    "Gradual",
+    "LayerWeight",
+    "Layout",
+    "MasksUpdated",
+    "ModelError",
+    "Pattern",
+    "Periodic",
+    "Plan",
+    "PluginError",
+    "PluginWarning",
+    "Policy",
+    "PolicyError",
+    "Pruner",
+    "Report",
+    "Rule",
+    "Schedule",
+    "ScheduleWarning",
+    "SecateurError",
+    "Skipped",
+    "Sparsity",
+    "StateError",
+    "Step",
+    "Weight",
+    "WeightError",
+    "WeightSpec",
+    "__version__",
+    "attach",
+    "export",
+    "hookimpl",
+    "plan",
+    "prune",
+    "register",
+    "transfer",
+    "unregister",
+]
 __version__ = "0.1.0.dev0"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -17,7 +18,8 @@ from secateur import hookspecs
 from secateur.adapter import Adapter, LayerWeight
 from secateur.component import Component
 from secateur.contributions import ADAPTER, EXPORTER, Contributions, Key, examine
-from secateur.errors import PluginError, PluginWarning, nearest
+from secateur.errors import PluginError, PluginWarning, SecateurError, nearest
+from secateur.layout import Array
 
 if TYPE_CHECKING:
     from secateur.events import MasksUpdated
@@ -172,6 +174,22 @@ class Registry:
             raise PluginError(f"no exporter {kind!r}: {nearest(kind, known)}.{self._missing()}")
         found: Exporter = known[kind]
         return found
+
+    def export(
+        self, kind: str, weights: Mapping[str, Array], masks: Mapping[str, Array], path: Path
+    ) -> None:
+        """Write a file by an exporter.  Raises PluginError when it fails, OSError as it is."""
+        exporter = self.exporter(kind)
+        try:
+            exporter.export(weights, masks, path)
+        except (SecateurError, OSError):
+            raise
+        except Exception as error:  # whatever a plugin's code raises
+            owner = self.plugins[self._parts[EXPORTER, kind][1]]
+            raise PluginError(
+                f"plugin {owner}, secateur_exporters (exporter {kind!r}), {path}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _of(self, family: str) -> dict[str, Any]:
         return {kind: part for (group, kind), (part, _) in self._parts.items() if group == family}

@@ -263,3 +263,9 @@ def test_a_hostile_safetensors_header_is_refused(run, tmp_path, header):
     outcome = run("inspect", "m.safetensors")
     assert outcome.code == 1
     assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("kind", "line"), [("csv", "all,,544,544,0.0000"), ("markdown", "| all")])
+def test_inspect_exports_by_a_plugin(run, npz, tmp_path, kind, line):
+    assert run("inspect", npz, "--export", kind, "-o", "t.txt").code == 0
+    assert line in (tmp_path / "t.txt").read_text()

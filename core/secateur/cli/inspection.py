@@ -30,7 +30,8 @@ def inspect(
     """Show how sparse each prunable weight of a model is."""
     if (export is None) != (output is None):
         raise typer.BadParameter("--export and --output belong together")
-    exporter = registry().exporter(export) if export else None
+    if export:
+        registry().exporter(export)  # refused before the model is read
     binding, _ = open_model(model, kind)
     rows = []
     arrays = {}
@@ -38,11 +39,12 @@ def inspect(
         for weight in binding.weights:
             spec, values = weight.spec, weight.read()
             rows.append((spec, int(np.count_nonzero(values))))
-            if exporter:
+            if export:
                 arrays[spec.name] = values
             advance(spec.size)
-    if exporter and output:
-        exporter.export(arrays, {name: values != 0 for name, values in arrays.items()}, output)
+    if export and output:
+        masks = {name: values != 0 for name, values in arrays.items()}
+        registry().export(export, arrays, masks, output)
     size, nonzero = sum(spec.size for spec, _ in rows), sum(count for _, count in rows)
     if not size:
         raise ModelError(f"{model}: holds no weight that could be pruned")

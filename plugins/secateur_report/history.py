@@ -1,0 +1,47 @@
+"""The history of a run: one row for each weight, each time that its mask changes."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from secateur import hookimpl
+
+if TYPE_CHECKING:
+    from secateur import MasksUpdated
+
+HEAD = ("step", "weight", "size", "kept", "sparsity", "target", "policy")
+
+
+def append(event: MasksUpdated, path: Path) -> None:
+    """Add the rows of one event to a CSV file, which gets its head line when it is new."""
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if not file.tell():
+            writer.writerow(HEAD)
+        for name, mask in event.masks.items():
+            kept = int(np.count_nonzero(mask))
+            sparsity = 1 - kept / mask.size if mask.size else 0.0
+            target = event.targets[name]
+            writer.writerow(
+                (event.step, name, mask.size, kept, sparsity, target, event.fingerprint)
+            )
+
+
+class History:
+    """An observer that writes the history of every run in this process to one file.
+
+    >>> import secateur
+    >>> secateur.register(History("run.csv"), "history")
+    >>> secateur.unregister("history")
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @hookimpl
+    def secateur_masks_updated(self, event: MasksUpdated) -> None:
+        append(event, self.path)
