@@ -63,6 +63,11 @@ class Marked(NamedTuple):
     offsets: Array
 
     @property
+    def overflowed(self) -> bool:
+        """Whether there were more candidates than room, so that not even their count is known."""
+        return len(self.keys) < self.inside
+
+    @property
     def places(self) -> Array:
         """The candidates' places in their weight."""
         return self.offsets.astype(np.int64) + self.span.start
@@ -100,20 +105,22 @@ def _brackets(groups: Sequence[Ranked], keep: int) -> Iterator[Bracket]:
     rank = len(sample) * (1 - keep / size)
     slack = SIGMAS * sqrt(max(rank * (1 - rank / len(sample)), 1)) + 1
 
-    def is_tied(key: int | None) -> bool:
-        return key is not None and _count_of(sample, key) > slack
+    def is_tied(key: int) -> bool:
+        return _count_of(sample, key) > slack
 
     below, middle, above = int(rank - slack), int(rank), int(rank + slack) + 1
     low = int(sample[below]) if below > 0 else 0
     high = int(sample[above]) if above < len(sample) else None
     guess = int(sample[min(middle, len(sample) - 1)])
+    inclusive = None if high is None else high + (not is_tied(high))
     if is_tied(guess):
-        yield from (Bracket(guess, guess + 1), Bracket(guess + 1, high), Bracket(low, guess))
-        return
-    yield Bracket(low + is_tied(low), high if high is None or is_tied(high) else high + 1)
-    for edge in (low, high):
-        if edge is not None and is_tied(edge):
-            yield Bracket(edge, edge + 1)
+        likely = [Bracket(guess, guess + 1), Bracket(guess + 1, inclusive), Bracket(low, guess)]
+    else:
+        likely = [Bracket(low + is_tied(low), inclusive)]
+        likely += [
+            Bracket(edge, edge + 1) for edge in (low, high) if edge is not None and is_tied(edge)
+        ]
+    yield from (guessed for guessed in likely if guessed.high is None or guessed.low < guessed.high)
 
 
 def _sample(groups: Sequence[Ranked], stride: int) -> Array:
@@ -145,6 +152,8 @@ def _settle(
         return _mark(groups[span.number], masks[span.number], span, bracket, room)
 
     marked = map_threads(mark, spans)
+    if any(found.overflowed for found in marked) and not bracket.is_one_key:
+        return False
     inside = sum(found.inside for found in marked)
     wanted = keep - sum(found.above for found in marked)
     if not 0 <= wanted <= inside:
@@ -154,8 +163,6 @@ def _settle(
     if bracket.is_one_key:
         cut(groups, masks, _ties(bracket, marked), wanted, total=None)
         return True
-    if any(len(found.keys) < found.inside for found in marked):
-        return False
     _drop(groups, masks, marked, inside - wanted)
     return True
 
@@ -182,10 +189,10 @@ def _mark(group: Ranked, mask: Array, span: Span, bracket: Bracket, room: int) -
     low, high = bracket
     for start, stop in pieces(span.start, span.stop, CHUNK):
         keys = group.keys(slice(start, stop))
-        kept = np.greater_equal(keys, keys.dtype.type(low), out=mask[start:stop])
+        kept = np.greater_equal(keys, low, out=mask[start:stop])
         between = kept
         if high is not None:
-            certain = keys >= keys.dtype.type(high)
+            certain = keys >= high
             above += int(np.count_nonzero(certain))
             between = np.not_equal(kept, certain, out=certain)
         if bracket.is_one_key:

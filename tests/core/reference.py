@@ -144,7 +144,9 @@ def erk_targets(shapes, sparsity):
     """Raise eps until the densities, capped at 1, meet the target; in exact fractions."""
     sizes = [prod(shape) for shape in shapes]
     wanted = sum(sizes) * (1 - Fraction(repr(float(sparsity))))
-    raw = [Fraction(sum(shape), size) if size else Fraction(0) for shape, size in zip(shapes, sizes)]
+    raw = [
+        Fraction(sum(shape), size) if size else Fraction(0) for shape, size in zip(shapes, sizes)
+    ]
     capped = [False] * len(shapes)
     while True:
         open_ = sum(r * n for r, n, cap in zip(raw, sizes, capped) if not cap)
