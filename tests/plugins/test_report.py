@@ -6,9 +6,9 @@ import csv
 
 import numpy as np
 import pytest
-import secateur_report
 
 import secateur
+import secateur_report
 from secateur.errors import PluginError
 from secateur.registry import registry
 
@@ -86,7 +86,7 @@ def test_a_history_that_cannot_be_written_stops_the_step_with_the_weights_as_the
 ):
     monkeypatch.setenv("SECATEUR_REPORT", str(tmp_path))
     model, untouched = weights(), weights()
-    with pytest.raises(PluginError, match="plugin 'report' of secateur .*, secateur_masks_updated"):
+    with pytest.raises(PluginError, match=r"'report' of secateur .*, secateur_masks_updated"):
         secateur.prune(model, {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}})
     for name, array in model.items():
         np.testing.assert_array_equal(array, untouched[name])
