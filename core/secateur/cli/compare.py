@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from secateur import diff
+from secateur import diff, mask_diff
 from secateur.checkpoints import SUFFIXES, open_checkpoint
 from secateur.cli.app import Json, Kind, TotalSteps, app
-from secateur.cli.models import open_model
+from secateur.cli.models import is_model_file, open_model, open_source
 from secateur.cli.output import progress, show_json, show_table
+from secateur.errors import PolicyError
 from secateur.planning import Plan, PlannedWeight, resolve
 from secateur.policy import Policy, as_policy
+from secateur.policy_formats import parse
 from secateur.tables import share
 
 EVERYTHING = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
@@ -30,6 +32,12 @@ def compare(
         list[Path] | None,
         typer.Option(help="A model to compare two policies on; or two, to compare one policy on."),
     ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", help="A TOML table of names: those of A's layers or weights to those of B."
+        ),
+    ] = None,
     kind: Kind = None,
     total_steps: TotalSteps = None,
     json: Json = False,
@@ -42,10 +50,15 @@ def compare(
     differently.  Without a policy: weights that one of them lacks.
 
     A.safetensors B.safetensors: zeros and changed values, tensor by tensor.
+
+    A.keras B.pt [--map names.toml]: mask bits that differ between twins, weight by weight.
     """
     given, models = files or [], model or []
-    if len(given) == 2 and not models and all(Path(f).suffix in SUFFIXES for f in given):
-        _checkpoints(Path(given[0]), Path(given[1]), json)
+    if len(given) == 2 and not models and all(is_model_file(Path(f)) for f in given):
+        if names is None and all(Path(f).suffix in SUFFIXES for f in given):
+            _checkpoints(Path(given[0]), Path(given[1]), json)
+        else:
+            _masks(Path(given[0]), Path(given[1]), _read_names(names), json)
     elif len(given) == 2 and len(models) <= 1:
         before, after = (as_policy(name) for name in given)
         plans = []
@@ -58,7 +71,7 @@ def compare(
         _twins([resolve(policy, open_model(path, kind)[0], total_steps) for path in models], json)
     else:
         raise typer.BadParameter(
-            "wanted two policies (and a --model), one policy and two --model, or two checkpoints"
+            "wanted two policies (and a --model), one policy and two --model, or two model files"
         )
 
 
@@ -151,6 +164,30 @@ def _as_dicts(pairs: list[diff.Pair]) -> list[dict[str, Any]]:
         return {"name": planned.spec.name, "size": planned.spec.size, **outcome}
 
     return [{"before": one(before), "after": one(after)} for before, after in pairs]
+
+
+def _read_names(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    if not path.is_file():
+        raise PolicyError(f"{path}: no such file")
+    table = parse(path.read_bytes(), path.suffix, str(path))
+    if not all(isinstance(name, str) for name in table.values()):
+        raise PolicyError(f'{path}: wanted names alone, such as conv2d = "features.0"')
+    return table
+
+
+def _masks(first: Path, second: Path, names: dict[str, str], json: bool) -> None:
+    changes = mask_diff.masks(open_source(first), open_source(second), names)
+    if json:
+        show_json([vars(change) for change in changes])
+        return
+    rows = [(c.name, c.other, f"{c.size:,}", c.differing) for c in changes]
+    show_table(("weight in A", "weight in B", "mask bits", "differing"), rows, {2, 3})
+    unpaired = sum(change.differing is None for change in changes)
+    differing = sum(change.differing or 0 for change in changes)
+    alone = f"; {unpaired} weights have no twin of their shape, see --map" if unpaired else ""
+    typer.echo(f"\n{differing:,} mask bits differ{alone}")
 
 
 def _checkpoints(first: Path, second: Path, json: bool) -> None:

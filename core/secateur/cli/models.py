@@ -15,6 +15,7 @@ from secateur.checkpoints.assume import parse_kinds
 from secateur.checkpoints.bind import CheckpointBinding
 from secateur.cli.output import progress
 from secateur.errors import ModelError
+from secateur.mask_diff import Source
 from secateur.models import bind
 from secateur.registry import registry
 
@@ -34,6 +35,24 @@ def open_model(path: Path, kinds: Sequence[str] | None) -> tuple[Binding, bool]:
     return bind(model), False
 
 
+def open_source(path: Path) -> Source:
+    """Return the weights in a file, for a comparison of masks."""
+    with progress(f"reading {path}"):
+        model = open_checkpoint(path) if path.suffix in SUFFIXES else _read(path)
+        if isinstance(model, Checkpoint):
+            return Source(CheckpointBinding(model).binding, model)
+        return Source(bind(model))
+
+
+def is_model_file(path: Path) -> bool:
+    """Tell whether a file's ending is one of a model's."""
+    return path.suffix in _suffixes()
+
+
+def _suffixes() -> list[str]:
+    return [*SUFFIXES, *(suffix for each in registry().adapters() for suffix in each.suffixes)]
+
+
 def _read(path: Path) -> object:
     adapters = registry().adapters()
     for adapter in adapters:
@@ -41,8 +60,7 @@ def _read(path: Path) -> object:
             if not path.is_file():
                 raise ModelError(f"{path}: no such file")
             return adapter.read(path)
-    known = [*SUFFIXES, *(suffix for adapter in adapters for suffix in adapter.suffixes)]
     raise ModelError(
-        f"{path}: no model of a known kind; there are: {', '.join(known)}. A model that a "
+        f"{path}: no model of a known kind; there are: {', '.join(_suffixes())}. A model that a "
         "program builds is planned there, by secateur.plan(model, policy)."
     )
