@@ -74,14 +74,12 @@ class ShardedWeight(TorchWeight):
         count = len(self._replicas)
         self._share = slice(size * number // count, size * (number + 1) // count)
 
-    def index(self) -> Array:
-        """Return the canonical index of each value that `read` returns."""
-        index = np.zeros((), np.int64)
-        for axis, (length, start) in enumerate(zip(self._shape, self._offset, strict=True)):
-            below = prod(self._native_shape[axis + 1 :])
-            index = np.add.outer(index, np.arange(start, start + length) * below)
-        share = index.reshape(-1)[self._share]
-        return self._layout.canonical_index(share, self._native_shape)
+    def index(self, places: Array) -> Array:
+        """Return the canonical index of some of the values that `read` returns."""
+        where = np.unravel_index(places + self._share.start, self._shape)
+        whole = [here + start for here, start in zip(where, self._offset, strict=True)]
+        native = np.ravel_multi_index(whole, self._native_shape)
+        return self._layout.canonical_index(native, self._native_shape)
 
     def native_mask(self, mask: Array) -> Tensor:
         if len(self._replicas) > 1:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur.adapter import Binding
+from secateur.adapter import Binding, Weight
 from secateur.errors import StateError
 from secateur.exchange import Route
 from secateur.layout import Array
@@ -38,7 +38,8 @@ def unpack(chunk: Array, index: Array, size: int, workers: Workers) -> Array:
 
 def bits_at(packed: Array, index: Array) -> Array:
     """Return some bits of a packed mask, as bool."""
-    return (packed[index >> 3] >> (7 - (index & 7)) & 1).astype(bool)
+    found: Array = packed[index >> 3] >> (7 - (index & 7)) & 1
+    return found.astype(bool)
 
 
 def join(chunk: Array, workers: Workers) -> Array:
@@ -92,14 +93,14 @@ class ShardedMasks:
             )
         chunk = self._binding.chunk(stored)
         if chunk is None:
-            return bits_at(np.asarray(stored), weight.index())
-        return unpack(chunk, weight.index(), weight.spec.size, self._workers)
+            return bits_at(np.asarray(stored), _index(weight))
+        return unpack(chunk, _index(weight), weight.spec.size, self._workers)
 
     def _arrays(self, state: State) -> dict[str, Array]:
         packed, shapes = {}, {}
         for name in (*state.masks, *state.waiting):
             weight = self._weights[name]
-            index = weight.index()
+            index = _index(weight)
             mask = state.masks.get(name, np.zeros(len(index), bool))
             shapes[name] = weight.spec.shape
             packed[name] = pack(mask, index, weight.spec.size, self._workers)
@@ -111,3 +112,7 @@ class ShardedMasks:
             mask_key(name): -(-self._weights[name].spec.size // 8)
             for name in (*state.masks, *state.waiting)
         }
+
+
+def _index(weight: Weight) -> Array:
+    return weight.index(np.arange(weight.read().size))

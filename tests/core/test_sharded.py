@@ -60,7 +60,10 @@ class Held(Weight):
     def read(self):
         return self._values
 
-    def index(self):
+    def index(self, places):
+        return self._index[places]
+
+    def everywhere(self):
         return self._index
 
 
@@ -119,7 +122,7 @@ def assemble(specs, dealt, parts):
     for number, spec in enumerate(specs):
         mask = np.zeros(spec.size, bool)
         for held, part in zip(dealt, parts, strict=True):
-            mask[held[number].index()] = part[spec.name]
+            mask[held[number].everywhere()] = part[spec.name]
         whole[spec.name] = mask.reshape(spec.shape)
     return whole
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
 
+import numpy as np
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+
+import secateur
+
+HERE = Path(__file__).parent
 pytestmark = pytest.mark.slow
 
 
@@ -13,3 +22,80 @@ pytestmark = pytest.mark.slow
 )
 def test_masks_of_shards_are_those_of_one_process(way, ranks, torchrun):
     torchrun(ranks, "masks_child.py", way)
+
+
+@pytest.fixture(scope="module")
+def run(torchrun, tmp_path_factory):
+    """Train on two ranks; return the folder of what they saved."""
+    folder = tmp_path_factory.mktemp("fsdp")
+    torchrun(2, "fsdp_child.py", folder)
+    return folder
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Return the network and the training loop of those ranks, for one process."""
+    monkeypatch.syspath_prepend(str(HERE))
+    import fsdp_child
+    import sharded_networks
+
+    return sharded_networks.network(), fsdp_child
+
+
+def assert_equal_states(first, second):
+    with np.load(first) as one, np.load(second) as other:
+        assert set(one) == set(other)
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], key)
+
+
+def test_two_ranks_train_to_the_weights_and_masks_of_one(run, alone, tmp_path):
+    model, child = alone
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    pruner = secateur.attach(model, child.POLICY, optimizer=optimizer)
+    child.train(model, pruner, optimizer)
+    pruner.save(tmp_path / "alone.npz")
+    assert_equal_states(run / "state.npz", tmp_path / "alone.npz")
+    trained = torch.load(run / "weights.pt", weights_only=True)
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(trained[name], value.detach(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_sharded_run_goes_on_with_another_number_of_ranks(ranks, run, torchrun):
+    torchrun(ranks, "fsdp_load_child.py", run)
+    saved = torch.load(run / "weights.pt", weights_only=True)
+    for way in (0, 1):  # from the distributed checkpoint, and from the file
+        assert_equal_states(run / "state.npz", run / f"again-{ranks}-{way}.npz")
+        loaded = torch.load(run / f"weights-{ranks}-{way}.pt", weights_only=True)
+        for name, value in saved.items():
+            assert torch.equal(loaded[name], value), name
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+def test_a_sharded_run_goes_on_in_one_plain_process(run, alone, tmp_path):
+    model, child = alone
+    for number in range(2):
+        pruner = secateur.attach(model, child.POLICY)
+        if number:
+            pruner.load(run / "state.npz")
+        else:
+            dcp.load({"pruner": pruner}, checkpoint_id=run / "checkpoint", no_dist=True)
+        assert pruner.current_step == 8
+        pruner.save(tmp_path / "plain.npz")
+        assert_equal_states(run / "state.npz", tmp_path / "plain.npz")
+
+
+def test_pruning_shards_sends_counts_only_and_needs_less_than_a_shard(torchrun, tmp_path):
+    torchrun(2, "memory_child.py", tmp_path)
+    for rank in range(2):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert found["calls"] == ["gloo:all_reduce"]
+        assert found["count"] < 12
+        assert found["peak in shards"] < 1
+
+
+def test_a_rank_that_dies_leaves_the_others_with_an_error(torchrun):
+    done = torchrun(3, "dying_child.py", check=False)
+    assert done.returncode != 0
+    assert "has an error" in done.stderr
