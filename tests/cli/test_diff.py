@@ -76,8 +76,9 @@ def test_rules_that_move_are_shown(run, tmp_path):
 
 @pytest.fixture
 def twins(tmp_path):
-    import keras
-    import torch
+    import torch  # before TensorFlow, which Keras brings
+
+    import keras  # isort: skip
 
     class Net(torch.nn.Module):
         def __init__(self):
