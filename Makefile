@@ -10,10 +10,10 @@ demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on 
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
 
 test: $(VENV)/dev  ## the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 quick: $(VENV)/dev  ## the suite without its long tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 lint: $(VENV)/dev  ## style and types
 	$(BIN)/ruff check .
@@ -21,7 +21,7 @@ lint: $(VENV)/dev  ## style and types
 	$(BIN)/mypy
 
 docs: $(VENV)/dev  ## run every example of the README and the docs
-	$(BIN)/python -m pytest tests/docs core --doctest-modules
+	$(BIN)/python -m pytest tests/docs
 
 bench: $(VENV)/dev  ## measure, side by side with the peers, and write docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks
