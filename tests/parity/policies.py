@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+
 from tests.parity import steps
 from tests.parity.twins import TWINS, Twin
 

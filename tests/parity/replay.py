@@ -9,10 +9,10 @@ import argparse
 
 import numpy as np
 import torch  # noqa: F401  # before Keras may load TensorFlow
-from tests.parity.twins import TWINS
-from tests.parity.worker import Pruner
 
 import secateur
+from tests.parity.twins import TWINS
+from tests.parity.worker import Pruner
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")  # before Keras may load TensorFlow
-from tests.parity.twins import TWINS, fill_keras, fill_torch, keras_twin, torch_twin  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 import secateur  # noqa: E402
 from secateur.cli.app import app  # noqa: E402
+from tests.parity.twins import TWINS, fill_keras, fill_torch, keras_twin, torch_twin  # noqa: E402
 
 POLICY = {"schedule": {"kind": "one_shot", "final_sparsity": 0.6}}
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+
+import secateur
 from tests.parity.policies import cases
 from tests.parity.twins import TWINS
 from tests.parity.worker import Pruner
-
-import secateur
 
 if TYPE_CHECKING:
     from tests.parity.conftest import Worker

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")  # before Keras may load TensorFlow
-from tests.parity.twins import TWINS, fill_keras, fill_torch, keras_twin, torch_twin  # noqa: E402
-
 import secateur  # noqa: E402
+from tests.parity.twins import TWINS, fill_keras, fill_torch, keras_twin, torch_twin  # noqa: E402
 
 POLICY = {"schedule": {"kind": "one_shot", "final_sparsity": 0.7}, "distribution": "global"}
 

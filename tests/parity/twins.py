@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from tests.parity import steps as s
 from tests.parity.steps import Array
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tests.parity import twins
 
 import secateur
+from tests.parity import twins
 
 
 class Pruner:
