@@ -28,9 +28,7 @@ def walk(
 ) -> Iterator[Found | Skipped]:
     """Go through the layers in the order of definition; a shared one is met by each path."""
     name, cls = ".".join(path) or type(module).__name__, type(module).__name__
-    rows: Sequence[LayerWeight] | str | None = registry().manager.hook.secateur_bindings(
-        adapter="flax", layer=module
-    )
+    rows: Sequence[LayerWeight] | str | None = registry().layer_weights("flax", module)
     if rows is None:
         rows = rows_of(module)
     if isinstance(rows, str):

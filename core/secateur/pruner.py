@@ -57,9 +57,13 @@ class Pruner:
         return self.report().masks
 
     def start(self, optimizer: object | None = None) -> None:
-        """Follow the model's optimizer, and evaluate step 0."""
+        """Follow the model's optimizer, and evaluate step 0; an error leaves no hook behind."""
         self._binding.follow(self, optimizer)
-        self._update(before=-1)
+        try:
+            self._update(before=-1)
+        except BaseException:
+            self._binding.release()
+            raise
 
     def step(self, updates: int = 1) -> None:
         """Take note that the optimizer has made `updates` updates.

@@ -54,7 +54,9 @@ class StateChecks(Suite):
 
     def test_masks_that_are_loaded_are_in_force_at_once(self, tmp_path: Path) -> None:
         model = self.make_model(network())
-        mapping = {name: (-pair[0], pair[1]) for name, pair in self.reference(model).items()}
+        mapping = {
+            name: (-pair[0], pair[1]) for name, pair in self.reference(model, network()).items()
+        }
         reference = api.attach(mapping, policies.constant(0.5))
         for array, _ in mapping.values():
             array[...] = array[::-1]

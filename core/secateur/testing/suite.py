@@ -17,7 +17,7 @@ from secateur.hookspecs import hookimpl
 from secateur.layout import Array
 from secateur.policy import PolicyLike
 from secateur.pruner import Pruner
-from secateur.registry import registry
+from secateur.registry import register, registry, unregister
 from secateur.testing.layers import Layer
 
 
@@ -66,16 +66,19 @@ class Suite(ABC):
         """Return what pruning must not touch, such as the keys of the model's state dict."""
         return [weight.spec for weight in self.adapter.bind(model).weights]
 
+    def hooks(self, model: Any) -> object:
+        """Return what an attached model carries, in any form that compares; detach clears it."""
+        return None
+
     @pytest.fixture(autouse=True)
     def _adapter_is_registered(self) -> Iterator[None]:
-        plugins = registry()
-        if any(type(known) is type(self.adapter) for known in plugins.adapters()):
+        if any(type(known) is type(self.adapter) for known in registry().adapters()):
             yield
             return
         plugin = SimpleNamespace(secateur_adapters=hookimpl(lambda: [self.adapter]))
-        plugins.add(plugin, "adapter under test")
+        register(plugin, "adapter-under-test")
         yield
-        plugins.manager.unregister(plugin)
+        unregister("adapter-under-test")
 
     def read(self, model: Any) -> dict[str, Array]:
         """Return copies of all prunable weights, by name."""
@@ -88,12 +91,14 @@ class Suite(ABC):
             [layer.holding({"kernel": weights[f"{layer.name}:kernel"]}) for layer in layers]
         )
 
-    def reference(self, model: Any) -> dict[str, tuple[Array, str]]:
-        """Return the model's weights as a model of the reference adapter."""
-        binding = self.adapter.bind(model)
+    def reference(self, model: Any, layers: Sequence[Layer]) -> dict[str, tuple[Array, str]]:
+        """Return the weights that were asked for as a model of the reference adapter."""
+        by_name = {layer.name: layer for layer in layers}
+        specs = [weight.spec for weight in self.adapter.bind(model).weights]
+        asked = {spec.name: by_name.get(spec.layer, layers[0]) for spec in specs}
         return {
-            weight.spec.name: (np.array(weight.read()), weight.spec.kind)
-            for weight in binding.weights
+            spec.name: (asked[spec.name].weights[spec.role].copy(), asked[spec.name].kind)
+            for spec in specs
         }
 
 

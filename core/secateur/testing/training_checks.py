@@ -25,7 +25,7 @@ class TrainingChecks(Suite):
 
     def test_attach_evaluates_step_0(self) -> None:
         model = self.make_model(network())
-        wanted = api.prune(self.reference(model), policies.once(0.5)).masks
+        wanted = api.prune(self.reference(model, network()), policies.once(0.5)).masks
         pruner = self.attach(model, policies.constant(0.5))
         assert pruner.current_step == 0
         assert_same_masks(pruner.masks, wanted, "step 0")
@@ -52,7 +52,7 @@ class TrainingChecks(Suite):
     def test_each_step_is_update_then_masks_in_force_then_new_masks(self) -> None:
         layers = network()
         model = self.make_model(layers)
-        reference = self.reference(model)
+        reference = self.reference(model, layers)
         wanted = api.attach(reference, policies.growing())
         pruner = self.attach(model, policies.growing())
         for step in (1, 2, 3, 4, 5):
@@ -105,7 +105,7 @@ class TrainingChecks(Suite):
 
     def test_the_model_keeps_its_type_and_structure(self) -> None:
         model = self.make_model(network())
-        cls, structure = type(model), self.structure(model)
+        cls, structure, hooks = type(model), self.structure(model), self.hooks(model)
         pruner = self.attach(model, policies.growing(1))
         self.train_step(model, network()[0].inputs(), pruner)
         assert type(model) is cls
@@ -113,6 +113,7 @@ class TrainingChecks(Suite):
         pruner.detach()
         assert type(model) is cls
         assert self.structure(model) == structure, "after detach"
+        assert self.hooks(model) == hooks, "after detach"
 
     def test_detach_takes_every_hook_off(self) -> None:
         layers = network()

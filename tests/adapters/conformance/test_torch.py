@@ -96,10 +96,10 @@ class TestTorch(AdapterConformance):
             return model(torch.from_numpy(inputs)).numpy()
 
     def attach(self, model, policy):
-        optimizer = torch.optim.SGD(model.parameters(), 0.1)
-        pruner = secateur.attach(model, policy, optimizer=optimizer)
+        self.optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        pruner = secateur.attach(model, policy, optimizer=self.optimizer)
         self.optimizers = getattr(self, "optimizers", weakref.WeakKeyDictionary())
-        self.optimizers[pruner] = optimizer
+        self.optimizers[pruner] = self.optimizer
         return pruner
 
     def train_step(self, model, inputs, pruner):
@@ -120,8 +120,11 @@ class TestTorch(AdapterConformance):
         return loaded
 
     def structure(self, model):
-        hooks = [[key for key, value in vars(m).items() if value] for m in model.modules()]
-        return [(key, t.shape, t.dtype) for key, t in model.state_dict().items()], hooks
+        own = [[key for key, value in vars(m).items() if value] for m in model.modules()]
+        return [(key, t.shape, t.dtype) for key, t in model.state_dict().items()], own
+
+    def hooks(self, model):
+        return hasattr(self, "optimizer") and bool(self.optimizer._optimizer_step_post_hooks)
 
 
 class TestTorchByHand(TestTorch):

@@ -36,10 +36,10 @@ class ToyConformance(AdapterConformance):
         return model(inputs)
 
     def attach(self, model, policy):
-        optimizer = Descent(model)
-        pruner = secateur.attach(model, policy, optimizer=optimizer)
+        self.optimizer = Descent(model)
+        pruner = secateur.attach(model, policy, optimizer=self.optimizer)
         self.optimizers = getattr(self, "optimizers", weakref.WeakKeyDictionary())
-        self.optimizers[pruner] = optimizer
+        self.optimizers[pruner] = self.optimizer
         return pruner
 
     def train_step(self, model, inputs, pruner):
@@ -55,3 +55,9 @@ class ToyConformance(AdapterConformance):
             with np.load(file) as saved:
                 layer |= {key: saved[key] for key in arrays}
         return loaded
+
+    def structure(self, model):
+        return [sorted(layer) for layer in model.layers]
+
+    def hooks(self, model):
+        return hasattr(self, "optimizer") and bool(self.optimizer.hooks)

@@ -1,0 +1,244 @@
+"""Broken adapters of the toy framework, each under the kit; test_sabotage.py runs this file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))
+
+import numpy as np
+from toy_adapter import ToyAdapter, ToyBinding, ToyWeight
+from toy_suite import ToyConformance
+
+from secateur.layout import IDENTITY, rnn_in_gates
+
+
+def sabotaged(binding=ToyBinding, weight=ToyWeight, rewrite=None):
+    """Return the toy adapter with another binding, other weights, or rewritten rows."""
+
+    class Sabotaged(ToyAdapter):
+        def bind(self, model):
+            bound = super().bind(model)
+            bound.__class__ = binding
+            for each in bound.weights:
+                each.__class__ = weight
+                if rewrite is not None:
+                    each.row = rewrite(each)
+                    each.spec = replace(each.spec, shape=each.read().shape)
+            return bound
+
+    return Sabotaged()
+
+
+class TestForgetsToReapply(ToyConformance):
+    class Binding(ToyBinding):
+        def hold(self, masks):
+            super().hold(masks)
+            ToyBinding.enforce(self)
+
+        def enforce(self):
+            pass
+
+    adapter = sabotaged(Binding)
+
+
+class TestMultiplies(ToyConformance):
+    class Binding(ToyBinding):
+        def enforce(self):
+            for weight, mask in self.held:
+                weight.array[...] *= mask
+
+    adapter = sabotaged(Binding)
+
+
+class TestKeepsTheFirstMask(ToyConformance):
+    class Binding(ToyBinding):
+        def hold(self, masks):
+            if not self.held:
+                super().hold(masks)
+
+    adapter = sabotaged(Binding)
+
+
+class TestAppliesMasksAtTheNextUpdate(ToyConformance):
+    class Binding(ToyBinding):
+        def hold(self, masks):
+            real, self.enforce = self.enforce, lambda: None
+            super().hold(masks)
+            self.enforce = real
+
+    adapter = sabotaged(Binding)
+
+
+class TestStepsBeforeTheUpdate(ToyConformance):
+    class Binding(ToyBinding):
+        def follow(self, pruner, optimizer):
+            super().follow(pruner, None)
+            if optimizer is not None:
+                update = optimizer.update
+                optimizer.update = lambda x: (pruner.step(), update(x), self.enforce())
+
+    adapter = sabotaged(Binding)
+
+
+class TestMissesTheFirstUpdate(ToyConformance):
+    class Binding(ToyBinding):
+        def follow(self, pruner, optimizer):
+            updates = iter(range(1_000_000))
+            if optimizer is not None:
+                self.optimizer = optimizer
+                self.hook = lambda: pruner.step() if next(updates) else self.enforce()
+                optimizer.hooks.append(self.hook)
+
+    adapter = sabotaged(Binding)
+
+
+class TestCountsALayerUsedTwiceAsTwoSteps(ToyConformance):
+    class Binding(ToyBinding):
+        def follow(self, pruner, optimizer):
+            if optimizer is not None:
+                self.optimizer = optimizer
+                self.hook = lambda: pruner.step(updates=len(optimizer.net.layers))
+                optimizer.hooks.append(self.hook)
+
+    adapter = sabotaged(Binding)
+
+
+class TestForgetsTheStepInItsState(ToyConformance):
+    class Binding(ToyBinding):
+        def to_native(self, array):
+            return np.zeros_like(array) if array.ndim == 0 else array
+
+    adapter = sabotaged(Binding)
+
+
+class TestReadsGatesInTheWrongOrder(ToyConformance):
+    adapter = sabotaged(
+        rewrite=lambda weight: (
+            replace(weight.row, layout=rnn_in_gates(weight.array.shape, 3))
+            if weight.spec.kind == "rnn"
+            else weight.row
+        )
+    )
+
+
+class TestReadsATransposedKernel(ToyConformance):
+    adapter = sabotaged(
+        rewrite=lambda weight: (
+            replace(weight.row, layout=IDENTITY) if weight.spec.kind == "dense" else weight.row
+        )
+    )
+
+
+class TestAppliesATransposedMask(ToyConformance):
+    class Weight(ToyWeight):
+        def native(self, mask):
+            return mask.reshape(self.array.shape)
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestZeroesNaNBeforeItIsSeen(ToyConformance):
+    class Weight(ToyWeight):
+        def read(self):
+            np.nan_to_num(self.array, copy=False)
+            return super().read()
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestPrunesBeforeAllIsChecked(ToyConformance):
+    class Weight(ToyWeight):
+        def read(self):
+            values = super().read()
+            small = np.abs(self.array) < np.median(np.abs(values))
+            self.array[small] = 0
+            return values
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestStaysHookedAfterDetach(ToyConformance):
+    class Binding(ToyBinding):
+        def release(self):
+            pass
+
+    adapter = sabotaged(Binding)
+
+
+class TestGivesAwayAWritableView(ToyConformance):
+    class Weight(ToyWeight):
+        def read(self):
+            return self.row.layout.to_canonical(self.array)
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestReadsInSinglePrecision(ToyConformance):
+    class Weight(ToyWeight):
+        def read(self):
+            return super().read().astype(np.float32)
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestReadsOnlyOnce(ToyConformance):
+    class Weight(ToyWeight):
+        def read(self):
+            if not hasattr(self, "cached"):
+                self.cached = super().read().copy()
+                self.cached.flags.writeable = False
+            return self.cached
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestLeavesOutWhatItDoesNotKnow(ToyConformance):
+    class Adapter(ToyAdapter):
+        def bind(self, model):
+            bound = super().bind(model)
+            bound.skipped = []
+            return bound
+
+    adapter = Adapter()
+
+
+class TestFindsASharedLayerTwice(ToyConformance):
+    class Adapter(ToyAdapter):
+        def bind(self, model):
+            bound = super().bind(model)
+            places = [layer["name"] for layer in model.layers]
+            bound.weights = [w for w in bound.weights for _ in range(places.count(w.spec.layer))]
+            return bound
+
+    adapter = Adapter()
+
+
+class TestKeepsMasksInTheModel(ToyConformance):
+    class Binding(ToyBinding):
+        def hold(self, masks):
+            super().hold(masks)
+            for weight, mask in self.held:
+                weight.layer[f"{weight.row.attribute}_mask"] = mask
+
+    adapter = sabotaged(Binding)
+
+
+class TestGivesAWrongGradient(ToyConformance):
+    class Weight(ToyWeight):
+        def gradient(self):
+            return self.read()
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestMasksWeightsThatHaveNoMask(ToyConformance):
+    class Binding(ToyBinding):
+        def hold(self, masks):
+            super().hold(masks)
+            for weight in self.weights:
+                weight.array[np.abs(weight.array) < 0.5] = 0
+
+    adapter = sabotaged(Binding)
