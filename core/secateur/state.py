@@ -89,13 +89,13 @@ class State:
                 if name not in meta["waiting"]
             }
             return cls(
-                int(np.asarray(arrays[_STEP])),
+                _count(arrays[_STEP]),
                 str(meta["fingerprint"]),
                 masks,
                 {int(rule): int(step) for rule, step in meta["began"].items()},
                 {int(k): tuple(map(float, values)) for k, values in meta["observed"].items()},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             if isinstance(error, StateError):
                 raise
             raise StateError(
@@ -109,9 +109,18 @@ def mask_key(name: str) -> str:
     return _MASK + name
 
 
+def _count(stored: Any) -> int:
+    step = np.asarray(stored)
+    if step.shape != () or step.dtype.kind not in "iu" or step < 0:
+        raise ValueError(f"{step!r} is no number of steps")
+    return int(step)
+
+
 def _unpack(name: str, stored: Any, shape: tuple[int, ...]) -> Array:
     packed = np.asarray(stored)
-    size = int(np.prod(shape, dtype=np.int64))
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise StateError(f"{name}: the saved mask has shape {shape}; the file is damaged")
+    size = prod(shape)
     if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
         raise StateError(
             f"{name}: the saved mask has {packed.size} bytes, and shape {shape} takes "
@@ -130,11 +139,19 @@ def save(arrays: Mapping[str, Array], path: Path) -> None:
 def load(path: Path, unpack: Unpack | None = None) -> State:
     """Read a state from a .npz file.  Raises StateError when it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return State.from_arrays(dict(arrays), unpack)
+        return State.from_arrays(_read(path), unpack)
     except FileNotFoundError:
         raise StateError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         if isinstance(error, StateError):
             raise StateError(f"{path}: {error}") from error
         raise StateError(f"{path}: not a pruning state file: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Array]:
+    with zipfile.ZipFile(path) as archive:
+        # What is stored as it is cannot swell to more than the file.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise StateError("its arrays are compressed, and pruner.save() does not compress")
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -145,18 +145,21 @@ def erk_targets(shapes, sparsity):
     sizes = [prod(shape) for shape in shapes]
     wanted = sum(sizes) * (1 - Fraction(repr(float(sparsity))))
     raw = [
-        Fraction(sum(shape), size) if size else Fraction(0) for shape, size in zip(shapes, sizes)
+        Fraction(sum(shape), size) if size else Fraction(0)
+        for shape, size in zip(shapes, sizes, strict=False)
     ]
     capped = [False] * len(shapes)
     while True:
-        open_ = sum(r * n for r, n, cap in zip(raw, sizes, capped) if not cap)
-        left = wanted - sum(n for n, cap in zip(sizes, capped) if cap)
+        open_ = sum(r * n for r, n, cap in zip(raw, sizes, capped, strict=False) if not cap)
+        left = wanted - sum(n for n, cap in zip(sizes, capped, strict=False) if cap)
         eps = left / open_ if open_ else Fraction(0)
-        over = [not cap and n and eps * r > 1 for r, n, cap in zip(raw, sizes, capped)]
+        over = [
+            not cap and n and eps * r > 1 for r, n, cap in zip(raw, sizes, capped, strict=False)
+        ]
         if not any(over):
             break
-        capped = [cap or new for cap, new in zip(capped, over)]
-    return [1 - (Fraction(1) if cap else eps * r) for r, cap in zip(raw, capped)]
+        capped = [cap or new for cap, new in zip(capped, over, strict=False)]
+    return [1 - (Fraction(1) if cap else eps * r) for r, cap in zip(raw, capped, strict=False)]
 
 
 def erk(weights, sparsity):

@@ -105,7 +105,10 @@ def test_masks_only_shrink_while_the_target_grows(weight, first, second):
     after = masks_of([moved], high, in_force={"w0": before})[0]
     assert not (after & ~before).any()
     assert after.sum() == reference.kept(weight.size, high)
-    alive = [-1.0 if pruned else abs(float(v)) for v, pruned in zip(moved.flat, ~before.ravel())]
+    alive = [
+        -1.0 if pruned else abs(float(v))
+        for v, pruned in zip(moved.flat, ~before.ravel(), strict=False)
+    ]
     assert_equal(after.ravel(), reference.best(alive, reference.kept(weight.size, high)))
 
 

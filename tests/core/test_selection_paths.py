@@ -148,19 +148,6 @@ def test_every_count_of_one_weight(threads, layout, values):
         assert_selects([array], keep)
 
 
-def test_a_large_weight_equals_a_stable_sort():
-    chance = np.random.default_rng(7)
-    for array in (chance.standard_normal((700, 600)), np.round(chance.standard_normal((600, 700)))):
-        array = array.astype(np.float32).T
-        keep = array.size // 7
-        order = np.argsort(-np.abs(array).reshape(-1).astype(np.float64), kind="stable")
-        wanted = np.zeros(array.size, bool)
-        wanted[order[:keep]] = True
-        for total in (None, lambda counts: counts):
-            mask = select([elements(array)], keep, total)[0]
-            np.testing.assert_array_equal(mask.reshape(-1), wanted)
-
-
 def test_kth_largest_counts_equal_numbers():
     numbers = np.array([5, 1 << 20, 5, 3, 70000], np.uint64)
 
