@@ -1,6 +1,6 @@
 """What masking costs a PyTorch training step: dense, secateur, torch.nn.utils.prune, in turn.
 
-    python tests/benchmarks/torch_overhead.py [--rounds 12] [--steps 20] [--threads 2] [--json]
+    python tests/benchmarks/torch_overhead.py [--rounds 12] [--steps 20] [--task MNIST]
 
 Each round trains each way for some steps, in an order that moves on from round to round, so
 that a busy machine slows all of them alike; figures are medians over the rounds, and the
@@ -158,16 +158,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--task", default="", help="only tasks whose name holds this")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rows = [row for task in TASKS for row in measure(task, options.rounds, options.steps)]
-    if options.json:
-        print(json.dumps(rows, indent=1))
+    for task in TASKS:
+        if options.task in task.name:
+            show(list(measure(task, options.rounds, options.steps)), options.json)
+
+
+def show(rows: list[dict[str, object]], as_json: bool) -> None:
+    """Print the rows of a task as a line of JSON, or as a table in Markdown."""
+    if as_json:
+        print(json.dumps(rows), flush=True)
         return
     print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
     for row in rows:
-        print("| " + " | ".join(map(str, row.values())) + " |")
+        print("| " + " | ".join(map(str, row.values())) + " |", flush=True)
 
 
 if __name__ == "__main__":
