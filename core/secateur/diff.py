@@ -86,11 +86,19 @@ Pair = tuple[PlannedWeight | None, PlannedWeight | None]
 
 
 def plans(before: Plan, after: Plan) -> list[Pair]:
-    """Return the weights, by name, whose rule or target differs between two plans."""
+    """Return the weights, by name, whose target differs between two plans."""
     old = {planned.spec.name: planned for planned in before.weights}
     new = {planned.spec.name: planned for planned in after.weights}
     pairs = [(old.get(name), new.get(name)) for name in dict.fromkeys([*old, *new])]
-    return [pair for pair in pairs if _outcome(pair[0]) != _outcome(pair[1])]
+    return [pair for pair in pairs if _target(pair[0], before) != _target(pair[1], after)]
+
+
+def _target(planned: PlannedWeight | None, plan: Plan) -> Any:
+    """Return where a weight ends, or the share of its whole group where scores decide."""
+    if planned is None or planned.target is not None:
+        return planned and (planned.pruned, planned.target)
+    group = next(group for group in plan.groups if group.rule == planned.rule)
+    return group.method.distribution, group.method.final, group.specs
 
 
 def twins(first: Plan, second: Plan) -> list[Pair]:

@@ -85,6 +85,7 @@ def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_s
     fresh.install(EXAMPLE)
     cli = ("-c", "from secateur.cli import main; main()")
     assert "sine     example-sine-schedule  1.0.0" in fresh.run(*cli, "plugins")
+    assert "transformer-2to4" in fresh.run(*cli, "policies")
     kept = set()
     for code in (IN_NUMPY, IN_TORCH, IN_KERAS):
         package, _, places = fresh.run("-c", code).strip().partition(" ")

@@ -102,6 +102,8 @@ def _policies(before: Policy, after: Policy, plans: list[Plan], json: bool) -> N
         typer.echo()
         _show_pairs(pairs)
     same = before.fingerprint == after.fingerprint
+    if changes:
+        typer.echo()
     typer.echo(
         ("the same masks: both are" if same else "other masks:")
         + f" {before.fingerprint[:12]}"
