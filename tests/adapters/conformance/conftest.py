@@ -8,7 +8,4 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import torch  # noqa: F401  must come before TensorFlow in one process
-
 sys.path.append(str(Path(__file__).parents[3] / "docs" / "examples"))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parent))
 
 import numpy as np
 from toy_adapter import ToyAdapter, ToyBinding, ToyWeight
-from toy_suite import ToyConformance
+from toy_conformance import TestToy as ToyConformance
 
 from secateur.layout import IDENTITY, rnn_in_gates
 

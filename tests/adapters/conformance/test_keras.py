@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
+with contextlib.suppress(ImportError):
+    import torch  # noqa: F401  torch must come before TensorFlow in one process
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from keras import layers as kl
 from secateur.testing import LAYERS, AdapterConformance
 from secateur_keras.plugin import KerasAdapter
 
+DOUBLE = () if keras.backend.backend() == "jax" else ("float64",)  # off in JAX by default
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept:DeprecationWarning"
 )
@@ -73,7 +79,7 @@ def last(inputs):
 class TestKeras(AdapterConformance):
     adapter = KerasAdapter()
     layers = LAYERS
-    dtypes = ("float16", "bfloat16", "float32", "float64")
+    dtypes = ("float16", "bfloat16", "float32", *DOUBLE)
 
     @pytest.fixture(autouse=True)
     def _fresh_keras(self):

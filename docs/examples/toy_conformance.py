@@ -1,36 +1,24 @@
-"""The toy adapter of the documentation under the kit; the sabotaged adapters build on it."""
+"""The toy adapter under the conformance kit: ``pytest toy_conformance.py``."""
 
 from __future__ import annotations
 
-import weakref
+from typing import Any
 
 import numpy as np
 from toy_adapter import Descent, Net, ToyAdapter
 
 import secateur
-from secateur.testing import AdapterConformance
+from secateur.testing import AdapterConformance, Layer
 
 
-class ToyConformance(AdapterConformance):
+class TestToy(AdapterConformance):
     adapter = ToyAdapter()
     layers = ("dense", "gru")
     dtypes = ("float16", "float32", "float64")
 
     def make_model(self, layers):
-        made = {id(layer): self.make_layer(layer) for layer in layers}
+        made = {id(layer): make_layer(layer) for layer in layers}
         return Net([made[id(layer)] for layer in layers])
-
-    def make_layer(self, layer):
-        if layer.type == "other":
-            return {"name": layer.name, "type": "scale", "factors": np.ones(4, np.float32)}
-        arrays = {}
-        for role, weight in layer.weights.items():
-            if layer.type == "gru":
-                r, z, n = weight
-                arrays[role] = np.concatenate([z.T, r.T, n.T], axis=1)
-            else:
-                arrays[role] = weight.T.copy()
-        return {"name": layer.name, "type": layer.type} | arrays
 
     def run(self, model, inputs):
         return model(inputs)
@@ -38,21 +26,19 @@ class ToyConformance(AdapterConformance):
     def attach(self, model, policy):
         self.optimizer = Descent(model)
         pruner = secateur.attach(model, policy, optimizer=self.optimizer)
-        self.optimizers = getattr(self, "optimizers", weakref.WeakKeyDictionary())
-        self.optimizers[pruner] = self.optimizer
+        pruners[pruner] = self.optimizer
         return pruner
 
     def train_step(self, model, inputs, pruner):
-        optimizer = Descent(model) if pruner is None else self.optimizers[pruner]
+        optimizer = Descent(model) if pruner is None else pruners[pruner]
         optimizer.update(inputs)
 
     def save_and_load(self, model, folder):
         loaded = Net([dict(layer) for layer in model.layers])
         for layer in loaded.layers:
-            file = folder / f"{layer['name']}.npz"
             arrays = {key: v for key, v in layer.items() if isinstance(v, np.ndarray)}
-            np.savez(file, **arrays)
-            with np.load(file) as saved:
+            np.savez(folder / f"{layer['name']}.npz", **arrays)
+            with np.load(folder / f"{layer['name']}.npz") as saved:
                 layer |= {key: saved[key] for key in arrays}
         return loaded
 
@@ -61,3 +47,19 @@ class ToyConformance(AdapterConformance):
 
     def hooks(self, model):
         return hasattr(self, "optimizer") and bool(self.optimizer.hooks)
+
+
+pruners: dict[secateur.Pruner, Descent] = {}
+
+
+def make_layer(layer: Layer) -> dict[str, Any]:
+    if layer.type == "other":
+        return {"name": layer.name, "type": "scale", "factors": np.ones(4, np.float32)}
+    arrays = {}
+    for role, weight in layer.weights.items():
+        if layer.type == "gru":
+            r, z, n = weight
+            arrays[role] = np.concatenate([z.T, r.T, n.T], axis=1)
+        else:
+            arrays[role] = weight.T.copy()
+    return {"name": layer.name, "type": layer.type} | arrays
