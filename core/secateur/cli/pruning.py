@@ -45,7 +45,8 @@ def prune(
         model = CheckpointBinding(source, parse_kinds(kind or ()), writable=True)
     planned = resolve(settled, model.binding)
     size = sum(spec.size for group in planned.groups for spec in group.specs)
-    with progress("pruning", size) as advance:
+    # one group is computed in one go: the bar then tells only that something goes on
+    with progress("pruning", size if len(planned.groups) > 1 else None) as advance:
         report = prune_once(
             model.binding,
             planned,
