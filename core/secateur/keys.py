@@ -65,5 +65,5 @@ def score_keys(scores: Array) -> Array:
     bits = (scores + scores.dtype.type(0)).view(unsigned)  # adding zero turns -0.0 into 0.0
     flip = bits.view(f"i{scores.dtype.itemsize}") >> last  # all ones where negative
     flip |= flip.dtype.type(-1 << last)
-    bits ^= flip.view(unsigned)
-    return bits
+    keys: Array = bits ^ flip.view(unsigned)
+    return keys

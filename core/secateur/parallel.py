@@ -10,8 +10,8 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-CHUNK = 1 << 16
-"""Elements that are worked on at a time: 256 KiB of float32, so that a few such fit in L2."""
+CHUNK = 1 << 17
+"""Elements that are worked on at a time: 512 KiB of float32, about half a usual L2 cache."""
 MOST_THREADS = 8
 """More would wait for memory, and each holds some MiB of it."""
 

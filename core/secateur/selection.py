@@ -29,7 +29,7 @@ from secateur.parallel import CHUNK, map_threads, pieces
 from secateur.scores import Ranked
 from secateur.ties import Ties, cut
 
-SPAN = 16 * CHUNK
+SPAN = 8 * CHUNK
 """Places that one thread takes at a time."""
 SMALL = 1 << 14
 """Up to this size all keys are collected: a sample would cost more."""
@@ -37,8 +37,9 @@ MOST_SAMPLED = 1 << 20
 """The most keys that are sampled, enough for 1 G weights; with their places, 16 MiB."""
 COLLECT = 3 << 20
 """The most candidates that are held at once: with key, offset and working copy, 36 MiB."""
-SIGMAS = 4
-"""Half the width of the bracket, in standard deviations of the sample's rank."""
+SIGMAS = (4, 12)
+"""Half the width of the first bracket, which misses once in 15,000 times, and of the next, in
+standard deviations of the sample's rank."""
 
 
 class Bracket(NamedTuple):
@@ -103,24 +104,31 @@ def _brackets(groups: Sequence[Ranked], keep: int) -> Iterator[Bracket]:
         return
     sample = _sample(groups, size // min(int(size ** (2 / 3)), MOST_SAMPLED))
     rank = len(sample) * (1 - keep / size)
-    slack = SIGMAS * sqrt(max(rank * (1 - rank / len(sample)), 1)) + 1
+    for sigmas in SIGMAS:
+        yield from _around(sample, rank, sigmas)
+
+
+def _around(sample: Array, rank: float, sigmas: int) -> Iterator[Bracket]:
+    """Guess from a sorted sample, in which the k-th highest has about this rank."""
+    slack = sigmas * sqrt(max(rank * (1 - rank / len(sample)), 1)) + 1
 
     def is_tied(key: int) -> bool:
-        return _count_of(sample, key) > slack
+        value = sample.dtype.type(key)
+        return bool(
+            np.searchsorted(sample, value, "right") - np.searchsorted(sample, value) > slack
+        )
 
-    below, middle, above = int(rank - slack), int(rank), int(rank + slack) + 1
+    below, above = int(rank - slack), int(rank + slack) + 1
     low = int(sample[below]) if below > 0 else 0
+    guess = int(sample[min(int(rank), len(sample) - 1)])
     high = int(sample[above]) if above < len(sample) else None
-    guess = int(sample[min(middle, len(sample) - 1)])
-    inclusive = None if high is None else high + (not is_tied(high))
+    end = None if high is None else high + (not is_tied(high))
     if is_tied(guess):
-        likely = [Bracket(guess, guess + 1), Bracket(guess + 1, inclusive), Bracket(low, guess)]
+        likely = [Bracket(guess, guess + 1), Bracket(guess + 1, end), Bracket(low, guess)]
     else:
-        likely = [Bracket(low + is_tied(low), inclusive)]
-        likely += [
-            Bracket(edge, edge + 1) for edge in (low, high) if edge is not None and is_tied(edge)
-        ]
-    yield from (guessed for guessed in likely if guessed.high is None or guessed.low < guessed.high)
+        edges = [edge for edge in (low, high) if edge is not None and is_tied(edge)]
+        likely = [Bracket(low + is_tied(low), end), *(Bracket(edge, edge + 1) for edge in edges)]
+    yield from (one for one in likely if one.high is None or one.low < one.high)
 
 
 def _sample(groups: Sequence[Ranked], stride: int) -> Array:
@@ -135,11 +143,6 @@ def _sample(groups: Sequence[Ranked], stride: int) -> Array:
     sample = np.concatenate(drawn)
     sample.sort()
     return sample
-
-
-def _count_of(ordered: Array, key: int) -> int:
-    value = ordered.dtype.type(key)
-    return int(np.searchsorted(ordered, value, "right") - np.searchsorted(ordered, value))
 
 
 def _settle(
