@@ -76,8 +76,6 @@ def _linear_general(layer: Any) -> Rows:
 
 
 def _einsum(layer: Any) -> Rows:
-    if layer.einsum_str is None:
-        return "its equation is given at each call, so in and out are not known"
     operands, output = layer.einsum_str.split("->")
     letters = operands.split(",")[1]
     if "." in letters:

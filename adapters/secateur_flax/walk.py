@@ -63,7 +63,7 @@ def _refusal(module: nnx.Module, row: LayerWeight) -> str | None:
 def _the_rest(
     module: nnx.Module, name: str, claimed: set[str], *, known: bool
 ) -> Iterator[Skipped]:
-    own = {key: value for key, value in vars(module).items() if isinstance(value, nnx.Param)}
+    own = {key: value for key, value in _attributes(module) if isinstance(value, nnx.Param)}
     cls = type(module).__name__
     if known:
         for key, value in own.items():
@@ -80,9 +80,15 @@ def _the_rest(
 
 
 def _children(module: nnx.Module) -> Iterator[tuple[str, nnx.Module]]:
-    for key, value in vars(module).items():
+    for key, value in _attributes(module):
         if isinstance(value, nnx.Module):
             yield key, value
         elif isinstance(value, list | tuple | dict):
             pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
             yield from ((f"{key}.{at}", v) for at, v in pairs if isinstance(v, nnx.Module))
+
+
+def _attributes(module: nnx.Module) -> list[tuple[str, Any]]:
+    """Return the attributes as `__init__` set them; nnx.merge sorts them by the alphabet."""
+    order = [*getattr(module, "_pytree__nodes", ()), *vars(module)]
+    return sorted(vars(module).items(), key=lambda attribute: order.index(attribute[0]))
