@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-import keras
-
 from secateur.adapter import LayerWeight, Skipped
 from secateur.errors import ModelError
 from secateur.registry import registry
@@ -89,7 +87,7 @@ def _take(search: _Search, place: Place, rows: Sequence[LayerWeight], name: str)
     taken: set[int] = set()
     for row, weight_name in zip(rows, _names(rows, name), strict=True):
         variable = attrgetter(row.attribute)(place.layer)
-        if not isinstance(variable, keras.Variable):
+        if not hasattr(variable, "constraint"):  # older Keras has variables of several classes
             kind = type(variable).__name__
             search.skip(weight_name, f"{row.attribute} is a {kind}, not a keras.Variable")
             continue

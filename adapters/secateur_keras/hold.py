@@ -13,7 +13,7 @@ from secateur.layout import Array
 Constraint = Callable[[Any], Any]
 
 
-class Held:
+class Held(keras.constraints.Constraint):  # type: ignore[misc]
     """The constraint of one pruned variable: first the user's own, then the mask.
 
     The mask is a Variable, so that a compiled step sees it change.
