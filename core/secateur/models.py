@@ -20,7 +20,7 @@ def bind(model: Any) -> Binding:
 def adapter_of(model: Any) -> Adapter:
     """Return the one adapter whose model this is."""
     adapters = registry().adapters()
-    matching = [adapter for adapter in adapters if adapter.matches(model)]
+    matching = registry().adapters_of(model)
     if len(matching) == 1:
         return matching[0]
     names = ", ".join(adapter.name for adapter in adapters)

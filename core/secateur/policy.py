@@ -44,7 +44,13 @@ def _component(family: str) -> BeforeValidator:
             component = registry().component(family, table["kind"])
         except PluginError as error:
             raise ValueError(str(error)) from error
-        return component.model_validate({k: v for k, v in table.items() if k != "kind"})
+        try:
+            return component.model_validate({k: v for k, v in table.items() if k != "kind"})
+        except ValueError:
+            raise
+        except Exception as error:  # whatever a plugin's own checks raise
+            owner = registry().owner(component)
+            raise ValueError(f"plugin {owner}: {type(error).__name__}: {error}") from error
 
     return BeforeValidator(build)
 

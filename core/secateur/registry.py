@@ -20,6 +20,7 @@ from secateur.component import Component
 from secateur.contributions import ADAPTER, EXPORTER, Contributions, Key, examine
 from secateur.errors import PluginError, PluginWarning, SecateurError, nearest
 from secateur.layout import Array
+from secateur.taught import fault
 
 if TYPE_CHECKING:
     from secateur.events import MasksUpdated
@@ -167,6 +168,23 @@ class Registry:
         """Return every registered adapter."""
         return list(self._of(ADAPTER).values())
 
+    def adapters_of(self, model: object) -> list[Adapter]:
+        """Return the adapters that claim a model.  Raises PluginError when one cannot tell."""
+        claiming = []
+        for adapter in self.adapters():
+            try:
+                claims = adapter.matches(model)
+            except Exception as error:  # whatever a plugin's code raises
+                owner = self.plugins[self._parts[ADAPTER, adapter.name][1]]
+                raise PluginError(
+                    f"plugin {owner}, secateur_adapters (adapter {adapter.name!r}), matches(): "
+                    f"{type(error).__name__}: {error}; update or uninstall it, or leave it out "
+                    f"by {DISABLE}"
+                ) from error
+            if claims:
+                claiming.append(adapter)
+        return claiming
+
     def exporter(self, kind: str) -> Exporter:
         """Return the exporter of that kind.  Raises PluginError that names what exists."""
         known = self._of(EXPORTER)
@@ -205,11 +223,9 @@ class Registry:
             answer = self._ask(implementation, where, adapter=adapter, layer=layer)
             if answer is None:
                 continue
-            if not _are_layer_weights(answer):
-                raise PluginError(
-                    f"plugin {self.plugins[implementation.plugin_name]}, secateur_bindings, "
-                    f"{where}: returned {answer!r}; wanted a list of LayerWeight, or None"
-                )
+            if why := fault(layer, answer):
+                owner = self.plugins[implementation.plugin_name]
+                raise PluginError(f"plugin {owner}, secateur_bindings, {where}: {why}")
             answers[implementation.plugin_name] = answer
         if len(answers) > 1:
             names = " and ".join(str(self.plugins[name]) for name in answers)
@@ -234,10 +250,6 @@ class Registry:
                 f"{implementation.function.__name__}, {where}: {type(error).__name__}: {error}; "
                 "nothing was changed"
             ) from error
-
-
-def _are_layer_weights(answer: object) -> bool:
-    return isinstance(answer, Sequence) and all(isinstance(each, LayerWeight) for each in answer)
 
 
 def _entry_points() -> list[tuple[EntryPoint, Distribution]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from secateur.component import Component
 from secateur.contributions import FAMILIES
+from secateur.errors import PluginError
 from secateur.policy import Policy
 from secateur.registry import registry
 
@@ -46,7 +47,13 @@ def _family(family: str) -> dict[str, Any]:
     by_name, tables = [], []
     for kind, component in sorted(registry().components(family).items()):
         name = f"{family}.{kind}"
-        schema = component.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        try:
+            schema = component.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        except Exception as error:  # fields of a plugin that no schema can describe
+            raise PluginError(
+                f"plugin {registry().owner(component)}: the {family} {kind!r} has no JSON Schema: "
+                f"{error}"
+            ) from error
         definitions |= {f"{name}.{k}": v for k, v in schema.pop("$defs", {}).items()}
         schema["properties"] = {"kind": {"const": kind}, **schema.get("properties", {})}
         required = schema.get("required", [])

@@ -86,6 +86,10 @@ def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_s
     cli = ("-c", "from secateur.cli import main; main()")
     assert "sine     example-sine-schedule  1.0.0" in fresh.run(*cli, "plugins")
     assert "transformer-2to4" in fresh.run(*cli, "policies")
+    dumped = "import secateur as s; s.Policy.load('bare.toml').dump('d.toml')"
+    (tmp_path / "bare.toml").write_text(POLICY.replace("plugins = ", "# "))
+    fresh.run("-c", dumped)
+    assert 'plugins = ["example-sine-schedule"]' in (tmp_path / "d.toml").read_text()
     kept = set()
     for code in (IN_NUMPY, IN_TORCH, IN_KERAS):
         package, _, places = fresh.run("-c", code).strip().partition(" ")

@@ -9,6 +9,7 @@ import pytest
 
 import secateur
 from secateur.errors import PluginError
+from secateur.layout import conv_hwio
 from secateur.registry import registry
 
 STEP = {"kind": "constant", "final_sparsity": 0.5, "begin_step": 1, "frequency": 1}
@@ -241,7 +242,8 @@ def test_an_observer_cannot_change_masks(registered):
         event.step = 3
 
 
-class Layer: ...
+class Layer:
+    w = np.zeros((2, 2))
 
 
 @pytest.mark.parametrize("answer", [["kernel"], 1])
@@ -269,3 +271,79 @@ def test_two_plugins_that_bind_one_layer_are_both_named(registered):
         PluginError, match="two plugins bind the layer Layer: 'test 0' and 'test 1'"
     ):
         registry().layer_weights("any", Layer())
+
+
+class Layered:
+    def __init__(self):
+        self.left = np.zeros((6, 4))
+
+
+MISTAUGHT = {
+    "no_attribute": (secateur.LayerWeight("nope", "dense"), "nope: the layer has no such attr"),
+    "no_kind": (secateur.LayerWeight("left", "dens"), "no kind or role 'dens': did you mean 'den"),
+    "no_role": (secateur.LayerWeight("left", "dense", "kernl"), "did you mean 'kernel'"),
+    "another_rank": (secateur.LayerWeight("left", "conv"), "kind conv has rank 3 or 4 or 5"),
+    "another_layout": (
+        secateur.LayerWeight("left", "conv", layout=conv_hwio(2)),
+        "left: its layout does not fit shape (6, 4)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAUGHT)
+def test_a_binding_that_does_not_fit_its_layer_is_refused_with_the_plugins_name(registered, case):
+    row, why = MISTAUGHT[case]
+
+    class Bindings:
+        @secateur.hookimpl
+        def secateur_bindings(self, layer):
+            return [row] if isinstance(layer, Layered) else None
+
+    registered(Bindings())
+    with pytest.raises(PluginError) as caught:
+        registry().layer_weights("any", Layered())
+    assert "plugin 'test 0', secateur_bindings, Layered of the any adapter: " in str(caught.value)
+    assert why in str(caught.value)
+
+
+def test_an_adapter_that_cannot_tell_whose_a_model_is_is_named(registered):
+    class Confused(secateur.Adapter):
+        name = "confused"
+
+        def matches(self, model):
+            return model.no_such_attribute
+
+        def bind(self, model):
+            raise NotImplementedError
+
+    class Plugin:
+        @secateur.hookimpl
+        def secateur_adapters(self):
+            return [Confused()]
+
+    registered(Plugin())
+    with pytest.raises(
+        PluginError, match=r"plugin 'test 0', secateur_adapters .*'confused'\), mat"
+    ):
+        secateur.plan(weights(), {"schedule": STEP})
+
+
+def test_checks_of_a_plugin_that_raise_are_errors_of_the_policy(registered):
+    class Fussy(secateur.Criterion):
+        kind = "fussy"
+        base: int = 1
+
+        def model_post_init(self, context):
+            self.score(1 / self.base, None)
+
+        def score(self, weight, context):
+            return weight
+
+    class Plugin:
+        @secateur.hookimpl
+        def secateur_criteria(self):
+            return [Fussy]
+
+    registered(Plugin())
+    with pytest.raises(secateur.PolicyError, match="policy: criterion: plugin 'test 0': ZeroDivis"):
+        secateur.Policy.parse({"schedule": STEP, "criterion": {"kind": "fussy", "base": 0}})
