@@ -1,7 +1,7 @@
 """Exact selection of the k highest scores, in about one pass over the weights.
 
-Scores are compared as unsigned integers (see `secateur.keys`).  A sample of ``n**(2/3)`` of
-the ``n`` keys gives a bracket ``low <= k-th highest key < high``, a per cent wide or less.
+Scores are compared as unsigned integers (see `secateur.keys`).  A sample of ``2 n**(2/3)``
+of the ``n`` keys gives a bracket ``low <= k-th highest key < high``, a per cent wide or less.
 One pass, in pieces that fit the cache, writes the mask as ``key >= low``, counts it, and
 collects what lies inside the bracket; only those are partitioned, and only they are
 corrected in the mask.  The counts prove whether the bracket held.  Where the sample shows
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import sqrt
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -33,10 +34,10 @@ SPAN = 8 * CHUNK
 """Places that one thread takes at a time."""
 SMALL = 1 << 14
 """Up to this size all keys are collected: a sample would cost more."""
-MOST_SAMPLED = 1 << 20
-"""The most keys that are sampled, enough for 1 G weights; with their places, 16 MiB."""
-COLLECT = 3 << 20
-"""The most candidates that are held at once: with key, offset and working copy, 36 MiB."""
+MOST_SAMPLED = 1 << 21
+"""The most keys that are sampled, what 1 G weights want; with their places, 48 MiB."""
+COLLECT = 4 << 20
+"""The most candidates that are held at once: with key, offset and working copy, 48 MiB."""
 SIGMAS = (4, 12)
 """Half the width of the first bracket, which misses once in 15,000 times, and of the next, in
 standard deviations of the sample's rank."""
@@ -54,6 +55,24 @@ class Bracket(NamedTuple):
         return self.high == self.low + 1
 
 
+class Room:
+    """The candidates that may still be held, over all threads."""
+
+    def __init__(self, size: int) -> None:
+        self._left, self._one_at_a_time = size, Lock()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there was, or is, no room for all of them."""
+        return self._left <= 0
+
+    def take(self, wanted: int) -> bool:
+        """Take room for some, if there is."""
+        with self._one_at_a_time:
+            self._left -= wanted
+            return self._left > 0
+
+
 class Marked(NamedTuple):
     """What one pass found in a span: counts, and the candidates inside the bracket."""
 
@@ -62,11 +81,6 @@ class Marked(NamedTuple):
     inside: int
     keys: Array
     offsets: Array
-
-    @property
-    def overflowed(self) -> bool:
-        """Whether there were more candidates than room, so that not even their count is known."""
-        return len(self.keys) < self.inside
 
     @property
     def places(self) -> Array:
@@ -102,26 +116,25 @@ def _brackets(groups: Sequence[Ranked], keep: int) -> Iterator[Bracket]:
     if size <= SMALL:
         yield Bracket(0, None)
         return
-    sample = _sample(groups, size // min(int(size ** (2 / 3)), MOST_SAMPLED))
+    sample = _sample(groups, size // min(2 * int(size ** (2 / 3)), MOST_SAMPLED))
     rank = len(sample) * (1 - keep / size)
     for sigmas in SIGMAS:
         yield from _around(sample, rank, sigmas)
 
 
 def _around(sample: Array, rank: float, sigmas: int) -> Iterator[Bracket]:
-    """Guess from a sorted sample, in which the k-th highest has about this rank."""
+    """Guess from a sample, in which the k-th highest key has about this rank from below."""
     slack = sigmas * sqrt(max(rank * (1 - rank / len(sample)), 1)) + 1
 
     def is_tied(key: int) -> bool:
-        value = sample.dtype.type(key)
-        return bool(
-            np.searchsorted(sample, value, "right") - np.searchsorted(sample, value) > slack
-        )
+        return bool(np.count_nonzero(sample == key) > slack)
 
-    below, above = int(rank - slack), int(rank + slack) + 1
+    last = len(sample) - 1
+    below, middle, above = int(rank - slack), min(int(rank), last), int(rank + slack) + 1
+    sample.partition([max(below, 0), middle, min(above, last)])
     low = int(sample[below]) if below > 0 else 0
-    guess = int(sample[min(int(rank), len(sample) - 1)])
-    high = int(sample[above]) if above < len(sample) else None
+    guess = int(sample[middle])
+    high = int(sample[above]) if above <= last else None
     end = None if high is None else high + (not is_tied(high))
     if is_tied(guess):
         likely = [Bracket(guess, guess + 1), Bracket(guess + 1, end), Bracket(low, guess)]
@@ -132,7 +145,7 @@ def _around(sample: Array, rank: float, sigmas: int) -> Iterator[Bracket]:
 
 
 def _sample(groups: Sequence[Ranked], stride: int) -> Array:
-    """Return about one key of every `stride`, sorted."""
+    """Return about one key of every `stride`."""
     chance = np.random.default_rng(stride)  # any seed gives the same masks
     drawn = []
     for group in groups:
@@ -140,23 +153,19 @@ def _sample(groups: Sequence[Ranked], stride: int) -> Array:
             places = np.arange(0, group.size, stride)
             places += chance.integers(0, stride, len(places))  # a fixed step could meet a rhythm
             drawn.append(group.keys(np.minimum(places, group.size - 1)))
-    sample = np.concatenate(drawn)
-    sample.sort()
-    return sample
+    return np.concatenate(drawn)
 
 
 def _settle(
     groups: Sequence[Ranked], masks: list[Array], spans: list[Span], keep: int, bracket: Bracket
 ) -> bool:
     """Write the masks by one bracketed pass; False when the bracket did not hold."""
-    room = COLLECT // max(1, len(spans))
+    room = Room(0 if bracket.is_one_key else COLLECT)
 
     def mark(span: Span) -> Marked:
         return _mark(groups[span.number], masks[span.number], span, bracket, room)
 
     marked = map_threads(mark, spans)
-    if any(found.overflowed for found in marked) and not bracket.is_one_key:
-        return False
     inside = sum(found.inside for found in marked)
     wanted = keep - sum(found.above for found in marked)
     if not 0 <= wanted <= inside:
@@ -166,6 +175,8 @@ def _settle(
     if bracket.is_one_key:
         cut(groups, masks, _ties(bracket, marked), wanted, total=None)
         return True
+    if room.is_short:
+        return False
     _drop(groups, masks, marked, inside - wanted)
     return True
 
@@ -177,7 +188,7 @@ def _settle_by_digits(
     bits = max((group.bits for group in groups), default=DIGIT)
     key, stay = ((1 << bits) - 1, 0) if keep == 0 else kth_key(groups, spans, keep, total)
     bracket = Bracket(key, key + 1)
-    marked = [_mark(groups[s.number], masks[s.number], s, bracket, 0) for s in spans]
+    marked = [_mark(groups[s.number], masks[s.number], s, bracket, Room(0)) for s in spans]
     cut(groups, masks, _ties(bracket, marked), stay, total)
 
 
@@ -185,8 +196,8 @@ def _ties(bracket: Bracket, marked: Sequence[Marked]) -> Ties:
     return Ties(bracket.low, [(found.span, found.inside) for found in marked])
 
 
-def _mark(group: Ranked, mask: Array, span: Span, bracket: Bracket, room: int) -> Marked:
-    """Write ``key >= low`` into the mask; count, and collect at most `room` candidates."""
+def _mark(group: Ranked, mask: Array, span: Span, bracket: Bracket, room: Room) -> Marked:
+    """Write ``key >= low`` into the mask; count, and collect the candidates while there is room."""
     above = inside = 0
     keys_inside, offsets = [np.empty(0, f"u{group.bits // 8}")], [np.empty(0, np.uint32)]
     low, high = bracket
@@ -198,14 +209,14 @@ def _mark(group: Ranked, mask: Array, span: Span, bracket: Bracket, room: int) -
             certain = keys >= high
             above += int(np.count_nonzero(certain))
             between = np.not_equal(kept, certain, out=certain)
-        if bracket.is_one_key:
+        if room.is_short:
             inside += int(np.count_nonzero(between))
-        elif inside <= room:
-            where = between.nonzero()[0]
-            inside += len(where)
-            if inside <= room and len(where):
-                keys_inside.append(keys[where])
-                offsets.append((where + (start - span.start)).astype(np.uint32))
+            continue
+        where = between.nonzero()[0]
+        inside += len(where)
+        if room.take(len(where)):
+            keys_inside.append(keys[where])
+            offsets.append((where + (start - span.start)).astype(np.uint32))
     return Marked(span, above, inside, np.concatenate(keys_inside), np.concatenate(offsets))
 
 
