@@ -75,15 +75,18 @@ class Table(BaseModel):
     """A table of a policy file: frozen, its keys and types checked strictly."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    keys_of_files: ClassVar[tuple[str, ...]] = ()
+    """Keys that a file may have and that are settled before the table is made."""
 
     @model_validator(mode="before")
     @classmethod
     def _knows_every_key(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            keys = {field.alias or name for name, field in cls.model_fields.items()}
+            fields = {field.alias or name for name, field in cls.model_fields.items()}
+            known = fields | set(cls.keys_of_files)
             for key in value:
-                if key not in keys:
-                    raise ValueError(f"unknown key {str(key)[:80]!r}: {nearest(str(key), keys)}")
+                if key not in fields:
+                    raise ValueError(f"unknown key {str(key)[:80]!r}: {nearest(str(key), known)}")
         return value
 
 

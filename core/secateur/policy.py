@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -141,6 +141,8 @@ class Policy(Table):
     >>> policy.rules, len(policy.fingerprint)
     ((), 64)
     """
+
+    keys_of_files: ClassVar[tuple[str, ...]] = ("extends",)
 
     version: Annotated[Literal[1], BeforeValidator(_whole)] = 1
     name: str | None = None

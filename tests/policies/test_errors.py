@@ -86,6 +86,10 @@ HOSTILE = {
     ),
     "rules_no_list": (SCHEDULE + "[rules]\na = 1", "p.toml: rules: input should be a list"),
     "rule_no_table": ("rules = [3]\n" + SCHEDULE, "p.toml: rule 1: 3: input should be a table"),
+    "extends_misspelt": (
+        'extend = "cnn-80"',
+        "p.toml: unknown key 'extend': did you mean 'extends'? There are: criterion, dist",
+    ),
     "extends_no_string": ("extends = 3", "p.toml: extends = 3: wanted the path"),
     "extends_null": ('extends = "a\\u0000.toml"', "no path holds a null character"),
     "extends_nothing": ('extends = "base.toml"', "base.toml: no such policy file"),
