@@ -106,7 +106,7 @@ WAYS: dict[str, Callable[[nn.Module, torch.optim.Optimizer], None]] = {
 }
 
 
-def _trainer(task: Task, way: str) -> Callable[[int], float]:
+def _trainer(task: Task, way: str, clock: Callable[[], float]) -> Callable[[int], float]:
     torch.manual_seed(0)
     model = task.model().train()
     optimizer = torch.optim.Adam(model.parameters(), 1e-4)
@@ -114,19 +114,21 @@ def _trainer(task: Task, way: str) -> Callable[[int], float]:
     data, labels = task.batch()
 
     def seconds_per_step(steps: int) -> float:
-        begin = time.perf_counter()
+        begin = clock()
         for _ in range(steps):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(data), labels).backward()
             optimizer.step()
-        return (time.perf_counter() - begin) / steps
+        return (clock() - begin) / steps
 
     return seconds_per_step
 
 
-def measure(task: Task, rounds: int, steps: int) -> Iterator[dict[str, object]]:
+def measure(
+    task: Task, rounds: int, steps: int, clock: Callable[[], float]
+) -> Iterator[dict[str, object]]:
     """Return one row for each way: median seconds a step, and the median ratio to dense."""
-    trainers = {way: _trainer(task, way) for way in WAYS}
+    trainers = {way: _trainer(task, way, clock) for way in WAYS}
     for trainer in trainers.values():
         trainer(3)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -159,12 +161,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--task", default="", help="only tasks whose name holds this")
+    parser.add_argument("--cpu", action="store_true", help="processor time, on a busy machine")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    clock = time.process_time if options.cpu else time.perf_counter
     for task in TASKS:
         if options.task in task.name:
-            show(list(measure(task, options.rounds, options.steps)), options.json)
+            show(list(measure(task, options.rounds, options.steps, clock)), options.json)
 
 
 def show(rows: list[dict[str, object]], as_json: bool) -> None:

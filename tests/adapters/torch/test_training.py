@@ -242,3 +242,12 @@ def test_channels_last_weights_get_the_same_masks(small, polynomial):
     for name, mask in one.items():
         np.testing.assert_array_equal(mask, other[name])
     assert torch.equal(small.conv.weight, twin.conv.weight)
+
+
+def test_masks_take_one_byte_a_weight_held_once(small, polynomial):
+    pruner = secateur.attach(small, polynomial(0.5, 2))
+    held = pruner._binding._held
+    assert sum(mask.nbytes for _, mask in held) == 72 + 8352 + 290
+    for weight, mask in held:
+        array = pruner.masks[weight.spec.name]
+        assert mask.data_ptr() == array.__array_interface__["data"][0]
