@@ -1,0 +1,97 @@
+"""Measure, side by side with the peers, and write docs/benchmarks.md.
+
+    python -m tests.benchmarks [--peers PYTHON] [--parts core torch keras] [--rounds 7] [--size 1.0]
+
+--peers names the Python of an environment with peers-requirements.txt; without it the tables
+against TFMOT and torch.nn.utils.prune are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "docs" / "benchmarks.md"
+PARTS = {
+    "core": ("core_speed.py", "Computing masks", "What the columns mean, and how it was measured"),
+    "torch": ("torch_overhead.py", "A PyTorch training step", "How it was measured"),
+    "keras": ("keras_overhead.py", "A Keras training step", "How it was measured"),
+}
+INTRODUCTION = """\
+Written by `make bench`. Everything in a table was measured in one run, in turn, on the same
+arrays; ratios travel better between machines than milliseconds do."""
+PACKAGES = ("numpy", "torch", "tensorflow", "keras", "ml_dtypes")
+
+
+def main() -> None:
+    """Measure the parts, and write the document."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--peers", metavar="PYTHON")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--size", type=float)
+    options = parser.parse_args()
+    sections = [
+        "# Benchmarks",
+        INTRODUCTION,
+        machine(),
+    ]
+    for part in options.parts:
+        script, title, how = PARTS[part]
+        arguments = []
+        if options.rounds:
+            arguments += ["--rounds", str(options.rounds)]
+        if part == "core" and options.size:
+            arguments += ["--size", str(options.size)]
+        if options.peers and part != "torch":
+            arguments += ["--peers" if part == "core" else "--tfmot", options.peers]
+        sections += [f"## {title}", f"{how}: `tests/benchmarks/{script}`.", run(script, arguments)]
+        DOCUMENT.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    print(DOCUMENT)
+
+
+def run(script: str, arguments: list[str]) -> str:
+    """The tables that a script prints."""
+    command = [sys.executable, str(HERE / script), *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def machine() -> str:
+    """What it was measured on, without the machine's name."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    found = [
+        f"{processor()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB",
+        f"{platform.system()}, Python {platform.python_version()}",
+        ", ".join(f"{name} {known}" for name in PACKAGES if (known := installed(name))),
+        f"other work on the machine at the start: load {os.getloadavg()[0]:.1f}",
+        f"{datetime.now(UTC):%Y-%m-%d}",
+    ]
+    return "\n".join(f"- {line}" for line in found)
+
+
+def processor() -> str:
+    """The processor's model and widest vector unit."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    widest = next((name for name in ("avx512f", "avx2") if name in flags), "")
+    return f"{model} ({widest})" if widest else model
+
+
+def installed(package: str) -> str | None:
+    """The version of a package, if it is there."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    main()
