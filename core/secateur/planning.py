@@ -137,7 +137,7 @@ def _first_matches(
         if rule.required and not matched[rule.number]:
             have = ", ".join(f"{s.name} ({s.kind}, {'x'.join(map(str, s.shape))})" for s in specs)
             raise PolicyError(
-                f"rule {rule.number} (match = {rule.match.normalised()}) matches no weight of "
+                f"{rule}, match = {rule.match.normalised()}, matches no weight of "
                 f"this {adapter} model. There are: {have}. Correct the rule, or set "
                 "required = false."
             )

@@ -111,6 +111,10 @@ class SettledRule:
     match: Match
     required: bool
     method: Method | None
+    id: str | None = None
+
+    def __str__(self) -> str:
+        return f"rule {self.number}" + (f" ({self.id!r})" if self.id else "")
 
 
 class Rule(Table):
@@ -166,7 +170,7 @@ class Policy(Table):
     def settled_rules(self) -> tuple[SettledRule, ...]:
         """The rules with every setting filled in; no rules means one that matches all."""
         return tuple(
-            SettledRule(number, rule.match, rule.required, self._method(rule))
+            SettledRule(number, rule.match, rule.required, self._method(rule), rule.id)
             for number, rule in enumerate(self.rules or (Rule(),), 1)
         )
 

@@ -146,3 +146,11 @@ def test_tensors_that_one_checkpoint_lacks_or_shapes_otherwise_are_shown(run, tm
     assert rows["y"]["changed"] == 0
     assert rows["z"]["shapes"] == [None, [1]]
     assert run("diff", "a.npz", "b.npz").code == 0
+
+
+@pytest.mark.usefixtures("policies")
+def test_a_rule_that_matches_nothing_names_the_policy_and_the_rule(run, npz, tmp_path):
+    (tmp_path / "d.toml").write_text(BASE + 'match = { kind = "rnn" }')
+    outcome = run("diff", "a.toml", "d.toml", "--model", npz)
+    assert outcome.code == 1
+    assert "d.toml: rule 2 ('rest'), match = {'kind': ['rnn']}, matches no weight" in outcome.err

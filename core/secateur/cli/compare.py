@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from secateur import diff, mask_diff
+from secateur.adapter import Binding
 from secateur.checkpoints import SUFFIXES, open_checkpoint
 from secateur.cli.app import Json, Kind, TotalSteps, app
 from secateur.cli.models import is_model_file, open_model, open_source
@@ -64,7 +65,10 @@ def compare(
         plans = []
         if models:
             binding, _ = open_model(models[0], kind)
-            plans = [resolve(policy, binding, total_steps) for policy in (before, after)]
+            plans = [
+                _resolve(name, policy, binding, total_steps)
+                for name, policy in zip(given, (before, after), strict=True)
+            ]
         _policies(before, after, plans, json)
     elif len(given) <= 1 and len(models) == 2:
         policy = _optional(as_policy(given[0] if given else EVERYTHING))
@@ -73,6 +77,13 @@ def compare(
         raise typer.BadParameter(
             "wanted two policies (and a --model), one policy and two --model, or two model files"
         )
+
+
+def _resolve(name: str, policy: Policy, binding: Binding, total_steps: int | None) -> Plan:
+    try:
+        return resolve(policy, binding, total_steps)
+    except PolicyError as error:
+        raise PolicyError(f"{name}: {error}") from error
 
 
 def _optional(policy: Policy) -> Policy:
