@@ -151,13 +151,25 @@ class Tiles(Ranked):
 def spread(kept: Array, tile: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     """Return the mask of the elements from that of their tiles, in the same memory order."""
     order = memory_order(kept)
-    mask = kept.transpose(order)
-    for place, axis in reversed(list(enumerate(order))):  # the fastest first, the least to copy
-        if tile[axis] > 1:
-            is_fastest = place == mask.ndim - 1 and mask.flags.c_contiguous
-            repeat = _repeat_bytes if is_fastest and tile[axis] in (2, 4, 8) else np.repeat
-            mask = repeat(mask, tile[axis], axis=place)
-            mask = mask[(slice(None),) * place + (slice(0, shape[axis]),)]
+    rows = kept.transpose(order)
+    lengths, sizes = [shape[axis] for axis in order], [tile[axis] for axis in order]
+    mask = np.empty(lengths, bool)
+
+    def write(some: tuple[int, int]) -> None:
+        part = rows[slice(*some)]
+        for axis in reversed(range(mask.ndim)):  # the fastest first, the least to copy
+            if sizes[axis] > 1:
+                is_last = axis == mask.ndim - 1 and sizes[axis] in (2, 4, 8)
+                repeat = _repeat_bytes if is_last and part.flags.c_contiguous else np.repeat
+                part = repeat(part, sizes[axis], axis=axis)
+                if axis:
+                    part = part[(slice(None),) * axis + (slice(0, lengths[axis]),)]
+        held = mask[some[0] * sizes[0] : some[1] * sizes[0]]
+        held[:] = part[: len(held)]
+
+    if mask.size:
+        row = sizes[0] * prod(lengths[1:])
+        map_threads(write, list(pieces(0, len(rows), max(1, AT_ONCE // row))))
     return mask.transpose(np.argsort(order))
 
 

@@ -26,12 +26,14 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from secateur import selection
 from secateur.adapter import WeightSpec
 from secateur.criteria import Magnitude
-from secateur.parallel import cores
+from secateur.digits import Span
+from secateur.parallel import CHUNK, cores, pieces
 from secateur.patterns import NM, Block, Pattern
 from secateur.scores import Elements
-from secateur.selection import select
+from secateur.selection import Bracket, Marked, Room, select
 
 Array = Any
 Way = Callable[[], object]
@@ -55,7 +57,7 @@ def main() -> None:
     parser.add_argument("--size", type=float, default=1.0)
     parser.add_argument("--peers", metavar="PYTHON")
     options = parser.parse_args()
-    for table in (unstructured, patterns, spread_over_tensors, growth, memory):
+    for table in (unstructured, bounds, patterns, spread_over_tensors, growth, memory):
         table(options.rounds, options.size)
     if options.peers:
         against_peers(max(2, options.rounds // 2), options.size, options.peers)
@@ -79,6 +81,40 @@ def unstructured(rounds: int, scale: float) -> None:
         "float32, pruned before": lambda: mask_of(pruned),
     }
     show(f"Unstructured, {weight.size / 1e6:.0f} M weights", turns(ways, rounds))
+
+
+def bounds(rounds: int, scale: float) -> None:
+    """Where the time of an unstructured mask goes, on one thread."""
+    weight = normal(25e6 * scale)
+    groups, keep = [elements(weight)], int(weight.size * KEPT)
+    bracket = next(selection._brackets(groups, keep))
+    everything = Bracket(0, 1)  # nothing is inside, so nothing is collected
+    mask = np.empty(weight.size, bool)
+    spans = [Span(0, *piece) for piece in pieces(0, weight.size, selection.SPAN)]
+
+    def read() -> None:
+        for piece in pieces(0, weight.size, CHUNK):
+            groups[0].keys(slice(*piece))
+
+    def mark(bracket: Bracket) -> list[Marked]:
+        room = Room(selection.COLLECT)
+        return [selection._mark(groups[0], mask, span, bracket, room) for span in spans]
+
+    marked = mark(bracket)
+    drop = sum(found.inside for found in marked) // 2
+    ways = {
+        FLOOR: lambda: one_pass(weight),
+        "sample, and choose a bracket": lambda: next(selection._brackets(groups, keep)),
+        "clear the signs, look for NaN": read,
+        "that, two comparisons, two counts": lambda: mark(everything),
+        "that, and collect what is inside the bracket": lambda: mark(bracket),
+        "find the k-th among it, correct the mask": lambda: selection._drop(
+            groups, [mask], marked, drop
+        ),
+    }
+    show(
+        f"Where the time goes, float32, one thread, {weight.size / 1e6:.0f} M", turns(ways, rounds)
+    )
 
 
 def patterns(rounds: int, scale: float) -> None:
