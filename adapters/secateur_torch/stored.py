@@ -50,6 +50,8 @@ def find(module: nn.Module, attribute: str) -> Stored:
     tensor = found.parameter
     if not isinstance(tensor, torch.Tensor):
         raise Unprunable(f"its {attribute} is not a tensor")
+    if found.effective is not None and hasattr(tensor, "device_mesh"):
+        raise Unprunable(f"{attribute} is computed by weight_norm from shards")
     if tensor.is_quantized or tensor.dtype not in FLOATS:
         raise Unprunable(f"{attribute} is {_short(tensor.dtype)}; prune before quantizing")
     if tensor.is_meta:

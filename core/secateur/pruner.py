@@ -52,7 +52,8 @@ class Pruner:
     def masks(self) -> Masks:
         """The masks in force, by weight name: bool, canonical, True = kept, read-only.
 
-        A weight whose schedule has not begun has none yet.
+        A weight whose schedule has not begun has none yet.  Of sharded weights this is what
+        this worker holds, flat.
         """
         return self.report().masks
 
