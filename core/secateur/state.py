@@ -142,9 +142,9 @@ def load(path: Path, unpack: Unpack | None = None) -> State:
         return State.from_arrays(_read(path), unpack)
     except FileNotFoundError:
         raise StateError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        if isinstance(error, StateError):
-            raise StateError(f"{path}: {error}") from error
+    except StateError as error:
+        raise StateError(f"{path}: {error}") from error
+    except Exception as error:  # whatever NumPy's parser raises for a damaged file
         raise StateError(f"{path}: not a pruning state file: {error}") from error
 
 
