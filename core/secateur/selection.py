@@ -11,7 +11,8 @@ bracket held, and where shards of the weights lie with several workers, `secateu
 finds the k-th key from histograms.  `secateur.ties` makes the cut through equal keys: the
 earlier weight stays, then the lower canonical index.
 
-For 25 M float32 on two cores this takes about twice the pass ``abs(w) > t`` alone; see
+For 25 M float32 on one thread this takes about three times the pass ``abs(w) > t`` alone:
+reading and comparing 1.6, collecting 0.5, the sample 0.4, the correction 0.3; see
 docs/benchmarks.md.
 """
 
