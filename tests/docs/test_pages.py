@@ -14,15 +14,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 FILE_NAME = re.compile(r"^# (\S+\.toml)\n")
 
 
 RUNNER = """
 import json, sys
+names = {"__name__": "__main__"}  # a page is read from top to bottom
 for number, code in enumerate(json.load(open("blocks.json")), 1):
     print(f"block {number}", file=sys.stderr)
-    exec(compile(code, f"block {number}", "exec"), {"__name__": "__main__"})
+    exec(compile(code, f"block {number}", "exec"), names)
 """
 
 
@@ -39,7 +41,12 @@ def test_every_example_of_a_page_runs_as_it_is_shown(page: Path, tmp_path: Path)
     done = subprocess.run(
         [sys.executable, "-c", first + RUNNER],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONWARNINGS": "ignore", "KERAS_BACKEND": "tensorflow"},
+        env={
+            **os.environ,
+            "PYTHONWARNINGS": "ignore",
+            "KERAS_BACKEND": "tensorflow",
+            "PYTHONPATH": str(ROOT / "docs" / "examples"),
+        },
         capture_output=True,
         text=True,
         timeout=300,
@@ -50,5 +57,6 @@ def test_every_example_of_a_page_runs_as_it_is_shown(page: Path, tmp_path: Path)
 
 def test_every_link_of_a_page_leads_somewhere() -> None:
     for page in PAGES:
-        for target in LINK.findall(page.read_text()):
+        prose = CODE.sub("", FENCE.sub("", page.read_text()))
+        for target in LINK.findall(prose):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
