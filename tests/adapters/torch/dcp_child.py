@@ -9,6 +9,7 @@ import numpy as np
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from ddp_child import POLICY
+from leaving import leave
 from torch import nn
 
 import secateur
@@ -21,7 +22,7 @@ def main(folder: Path) -> None:
     dcp.load({"model": model, "pruner": pruner}, checkpoint_id=folder / "checkpoint")
     out = folder / f"loaded-{dist.get_world_size()}-{dist.get_rank()}.npz"
     np.savez(out, step=pruner.current_step, weight=model[0].weight.detach(), **pruner.masks)
-    dist.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

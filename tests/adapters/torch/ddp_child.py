@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from leaving import leave
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -41,7 +42,7 @@ def main(folder: Path, way: str) -> None:
     if pruner:
         np.savez(folder / f"masks-{rank}.npz", **pruner.masks)
         dcp.save({"model": model.module, "pruner": pruner}, checkpoint_id=folder / "checkpoint")
-    dist.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from leaving import leave
 from sharded_networks import fsdp, network
 from torch import nn
 from torch.distributed.tensor import DTensor
@@ -64,7 +65,7 @@ def main(folder: Path) -> None:
     weights = full(model)
     if dist.get_rank() == 0:
         torch.save(weights, folder / "weights.pt")
-    dist.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

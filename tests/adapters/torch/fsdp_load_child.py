@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from fsdp_child import POLICY, check, full
+from leaving import leave
 from sharded_networks import fsdp, network
 
 import secateur
@@ -33,7 +34,7 @@ def main(folder: Path) -> None:
         weights = full(model)
         if dist.get_rank() == 0:
             torch.save(weights, folder / f"weights-{ranks}-{number}.pt")
-    dist.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

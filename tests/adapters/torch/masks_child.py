@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import torch
 import torch.distributed as dist
+from leaving import leave
 from sharded_networks import POLICIES, WAYS, network
 from torch.distributed.tensor import DTensor
 
@@ -35,7 +36,7 @@ def main(way: str) -> None:
             np.testing.assert_array_equal(found.numpy(), value.detach().numpy(), f"{name}: {key}")
         assert report.to_dict()["weights"] == expected.to_dict()["weights"], name
     assert any(isinstance(parameter, DTensor) for parameter in sharded.parameters())
-    dist.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":
