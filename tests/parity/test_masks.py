@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import secateur
+from tests.parity.flax_twins import has_flax_twin
 from tests.parity.policies import cases
 from tests.parity.twins import TWINS
 from tests.parity.worker import Pruner
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tests.parity.conftest import Worker
 
 pytestmark = pytest.mark.slow
-REFERENCE, TORCH = Pruner("numpy"), Pruner("torch")
+REFERENCE, TORCH, FLAX = Pruner("numpy"), Pruner("torch"), Pruner("flax")
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -40,6 +41,8 @@ def test_no_mask_bit_differs_between_frameworks(
         worker.send(case)
     expected = REFERENCE.masks(case)
     found = {"PyTorch": TORCH.masks(case)}
+    if has_flax_twin(TWINS[case["twin"]]):
+        found["Flax"] = FLAX.masks(case)
     found |= {f"Keras on {backend}": worker.receive() for backend, worker in workers.items()}
     for framework, masks in found.items():
         assert masks == expected, _replay(case, framework, masks, expected)

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 
 import secateur
-from tests.parity import twins
+from tests.parity import flax_twins, twins
+
+FILL = {
+    "keras": twins.fill_keras,
+    "torch": twins.fill_torch,
+    "flax": flax_twins.fill_flax,
+}
 
 
 class Pruner:
@@ -23,6 +29,7 @@ class Pruner:
         self._make: dict[str, Callable[[twins.Twin], Any]] = {
             "keras": twins.keras_twin,
             "torch": twins.torch_twin,
+            "flax": flax_twins.flax_twin,
         }
         self._framework = framework
         self._models: dict[str, Any] = {}
@@ -41,8 +48,7 @@ class Pruner:
         if twin.name not in self._models:
             self._models[twin.name] = self._make[self._framework](twin)
         model = self._models[twin.name]
-        fill = twins.fill_keras if self._framework == "keras" else twins.fill_torch
-        fill(model, twin, weights)
+        FILL[self._framework](model, twin, weights)
         return model
 
     def outputs(self, case: dict[str, Any]) -> list[float]:
