@@ -16,7 +16,8 @@ PACKAGES = {"secateur", "secateur_flax", "secateur_keras", "secateur_report", "s
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    command = [sys.executable, "-m", "pip", "wheel", *options, str(ROOT)]
     subprocess.run(command, check=True, timeout=300)
     (file,) = folder.glob("secateur-*.whl")
     return zipfile.ZipFile(file)
