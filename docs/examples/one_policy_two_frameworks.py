@@ -20,6 +20,7 @@ import mnist
 import mnist_networks
 import mnist_training
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -107,11 +108,11 @@ def train(
 
 def summary(results: list[Result]) -> Table:
     """Return the table of all results."""
-    table = Table("framework", title="dense, and pruned by the policy")
+    table = Table("framework", title="dense, and pruned by the policy", box=SIMPLE_HEAD)
     for column in ("dense accuracy", "pruned accuracy"):
         table.add_column(column, justify="right")
     table.add_column("sparsity by weight", no_wrap=True)
-    for column in ("dense file", "pruned, gzipped", "ratio"):
+    for column in ("dense MiB", "pruned, gzipped", "ratio"):
         table.add_column(column, justify="right")
     for result in results:
         weights = "\n".join(
@@ -122,8 +123,8 @@ def summary(results: list[Result]) -> Table:
             f"{result.dense_accuracy:.2%}",
             f"{result.pruned_accuracy:.2%}",
             weights,
-            f"{result.dense_bytes / 2**20:.2f} MiB",
-            f"{result.pruned_bytes / 2**20:.2f} MiB",
+            f"{result.dense_bytes / 2**20:.2f}",
+            f"{result.pruned_bytes / 2**20:.2f}",
             f"{result.dense_bytes / result.pruned_bytes:.1f}x",
         )
     return table
