@@ -108,12 +108,13 @@ def train(
 
 def summary(results: list[Result]) -> Table:
     """Return the table of all results."""
-    table = Table("framework", title="dense, and pruned by the policy", box=SIMPLE_HEAD)
+    table = Table(title="dense, and pruned by the policy", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("framework", min_width=9)
     for column in ("dense accuracy", "pruned accuracy"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", min_width=8)
     table.add_column("sparsity by weight", no_wrap=True)
     for column in ("dense MiB", "pruned, gzipped", "ratio"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", min_width=5)
     for result in results:
         weights = "\n".join(
             f"{w.name.removesuffix(':kernel')} {w.sparsity:.4f}" for w in result.report.weights
