@@ -112,7 +112,7 @@ def summary(results: list[Result]) -> Table:
     table.add_column("framework", min_width=9)
     for column in ("dense accuracy", "pruned accuracy"):
         table.add_column(column, justify="right", min_width=8)
-    table.add_column("sparsity by weight", no_wrap=True)
+    table.add_column("sparsity by weight", min_width=13)
     for column in ("dense MiB", "pruned, gzipped", "ratio"):
         table.add_column(column, justify="right", min_width=5)
     for result in results:
