@@ -108,7 +108,7 @@ def train(
 
 def summary(results: list[Result]) -> Table:
     """Return the table of all results."""
-    table = Table(title="dense, and pruned by the policy", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="dense, and pruned by the policy", box=SIMPLE_HEAD, padding=0)
     table.add_column("framework", min_width=9)
     for column in ("dense accuracy", "pruned accuracy"):
         table.add_column(column, justify="right", min_width=8)
