@@ -20,7 +20,7 @@ from secateur.parallel import CHUNK, map_threads, pieces
 from secateur.places import Box, Places, boxes, memory_order
 from secateur.scores import Ranked
 
-AT_ONCE = 2 * CHUNK
+AT_ONCE = CHUNK // 2
 """Elements that are pooled at a time."""
 
 
