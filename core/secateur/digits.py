@@ -19,6 +19,8 @@ from secateur.scores import Ranked
 
 DIGIT = 16
 """Bits that one histogram tells apart."""
+AT_ONCE = CHUNK // 8
+"""Keys that are counted at a time: their digits take 8 bytes each, several times over."""
 
 Sum = Callable[[Array], Array]
 """Adds an array of counts over all workers that hold shards of the weights."""
@@ -90,5 +92,5 @@ def histogram(
 
 def key_pieces(group: Ranked, span: Span) -> Iterator[tuple[int, Array]]:
     """Yield the keys of a span in pieces that fit the cache, with where each begins."""
-    for start, stop in pieces(span.start, span.stop, CHUNK):
+    for start, stop in pieces(span.start, span.stop, AT_ONCE):
         yield start, group.keys(slice(start, stop))
