@@ -73,7 +73,6 @@ class Slab:
         self._place = (outer * self.shape[axis] + here) * below + asked % below
         whole = [tiles.get(other, 1) for other in range(len(spec.shape))]
         self._first, self._whole = self.start // reach, whole
-        self._reaches = [reach is not None for reach in extent]
 
     def gather(self, values: Array) -> Array:
         """Return the slab of what is held in shards, in canonical layout."""

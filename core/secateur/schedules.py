@@ -21,8 +21,8 @@ from secateur.errors import PolicyError
 class Schedule(Component):
     """The base of all schedules.
 
-    A subclass has a field or property `final_sparsity` and the two functions.  Most are
-    easier to write on `Gradual`, which needs one function only.
+    A subclass has the property `final` and the two functions.  Most are easier to write
+    on `Gradual`, which needs one function only.
     """
 
     family: ClassVar[str] = "schedule"

@@ -49,7 +49,7 @@ def compute(
             criterion,
             step,
             gradient=weight.gradient,
-            in_force=None if criterion.regrows else in_force.get(weight.spec.name),
+            in_force=in_force.get(weight.spec.name),
             compare_as=common,
         ).place(weight.spec.size, weight.index)
         for weight, held in zip(weights, values, strict=True)
