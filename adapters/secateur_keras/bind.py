@@ -53,6 +53,11 @@ class KerasBinding(Binding):
             native = self._by_name[name].layout.from_canonical(mask)
             self._held[name].hold(np.ascontiguousarray(native))
 
+    def as_held(self, masks: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {
+            name: self._by_name[name].layout.to_canonical(self._held[name].seen()) for name in masks
+        }
+
     def enforce(self) -> None:
         if not self._compiled:
             self.sync()

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from secateur.layout import Array
+from secateur_keras.weight import to_numpy
 
 Constraint = Callable[[Any], Any]
 
@@ -42,8 +43,17 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
 
     def hold(self, mask: Array) -> None:
         """Take a mask, in the variable's own layout, and zero what it prunes."""
-        self.mask.assign(mask)
+        if keras.backend.backend() == "torch":
+            _replace(self.mask.value, mask)
+        else:
+            self.mask.assign(mask)
         self.enforce()
+
+    def seen(self) -> Array:
+        """Return the mask in the variable's own layout: a read-only view, where it can be one."""
+        view = to_numpy(self.mask.value).view()
+        view.flags.writeable = False
+        return view
 
     def enforce(self) -> None:
         """Set pruned weights, and the moving averages of them, to +0.0 now."""
@@ -60,6 +70,13 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
 
 def _no_average(_variable: Any) -> None:
     return None
+
+
+def _replace(tensor: Any, mask: Array) -> None:
+    """Give a torch tensor other memory: who holds a view of the old mask must not see it change."""
+    import torch
+
+    tensor.data = torch.tensor(mask, device=tensor.device)
 
 
 def is_baked_in(mask: Any, value: Any) -> bool:

@@ -44,7 +44,10 @@ class KerasWeight(Weight):
 
 
 def to_numpy(value: Any) -> Array:
-    """Return a backend tensor as an array of its own dtype, bfloat16 included."""
+    """Return a backend tensor as an array of its own dtype, bfloat16 included.
+
+    A view of its memory where that is the processor's; it may be writeable.
+    """
     if keras.backend.backend() == "torch":
         tensor = value.detach().cpu()
         if str(tensor.dtype) == "torch.bfloat16":
@@ -54,5 +57,7 @@ def to_numpy(value: Any) -> Array:
             return bits.view(ml_dtypes.bfloat16)
         native: Array = tensor.numpy()
         return native
+    if hasattr(value, "read_value"):  # a tf.Variable, whose own numpy() would copy
+        value = value.read_value()
     array: Array = np.asarray(value)
     return array

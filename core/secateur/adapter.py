@@ -115,6 +115,14 @@ class Binding(ABC):
         is left alone.  Set by selection (``where``), never by multiplication.
         """
 
+    def as_held(self, masks: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the masks just put in force, as the framework keeps them.
+
+        Views on its memory, where it has a copy of its own: then none is kept twice.  They
+        must never change, so a framework that changes masks in place returns `masks`.
+        """
+        return masks
+
     @abstractmethod
     def enforce(self) -> None:
         """Set pruned weights to +0.0 again by the masks in force, after an optimizer update.

@@ -205,7 +205,7 @@ class Pruner:
     def _hold(self, masks: dict[str, Array]) -> None:
         kept = mask_rules.kept(masks, self._binding.workers)
         self._binding.hold(masks)
-        self._masks, self._kept = masks, kept
+        self._masks, self._kept = dict(self._binding.as_held(masks)), kept
 
     def _state(self) -> State:
         return State(
