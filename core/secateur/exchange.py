@@ -1,21 +1,28 @@
-"""Bring whole groups of a sharded weight together, each worker taking a slab of the weight.
+"""Bring whole groups of a sharded weight together, piece by piece, each worker taking some.
 
-Nobody gathers a weight: what a worker sends and receives is about the size of its shard.
+Nobody gathers a weight: in each round a worker holds a small part of what it decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from secateur.adapter import WeightSpec
 from secateur.layout import Array
+from secateur.parallel import pieces
+from secateur.scores import Elements, Pooled
 from secateur.workers import Workers
 
 Extent = Sequence[int | None]
 """How far a group reaches along each canonical axis; None is all of it."""
+AT_ONCE = 1 << 15
+"""Elements that a worker brings together in a round: each takes some hundred bytes."""
+MOST_ROUNDS = 256
+"""The round of each element is remembered, in a byte."""
 
 
 class Route:
@@ -45,56 +52,109 @@ class Route:
 
 
 class Slab:
-    """The part of one weight that this worker decides: whole groups, side by side.
+    """Whole groups of a weight, side by side, that this worker decides in one round.
 
-    index: the canonical index of each element held here.
+    places: those elements held here that take part in the round, whoever decides them.
     """
 
-    def __init__(self, spec: WeightSpec, extent: Extent, index: Array, workers: Workers) -> None:
-        tiles = {
-            axis: -(-length // reach)
-            for axis, (length, reach) in enumerate(zip(spec.shape, extent, strict=True))
-            if reach is not None
-        }
-        self.axis = axis = max(tiles, key=tiles.__getitem__)
-        reach, length = extent[axis] or 1, spec.shape[axis]
-        bounds = [
-            min(reach * -(-worker * tiles[axis] // workers.count), length)
-            for worker in (workers.rank, workers.rank + 1)
-        ]
-        self.start, stop = bounds
-        self.shape = (*spec.shape[:axis], stop - self.start, *spec.shape[axis + 1 :])
-        below = prod(spec.shape[axis + 1 :])
-        tile = index // below % length // reach
-        self._route = Route(tile * workers.count // max(tiles[axis], 1), workers)
-        asked = self._route.send(index)
-        here = asked // below % length - self.start
-        outer = asked // (below * length) if length else asked
-        self._place = (outer * self.shape[axis] + here) * below + asked % below
-        whole = [tiles.get(other, 1) for other in range(len(spec.shape))]
-        self._first, self._whole = self.start // reach, whole
+    def __init__(self, spec: WeightSpec, places: Array, where: Array, route: Route) -> None:
+        self.spec, self.places = spec, places
+        self._where, self._route = where, route
 
     def gather(self, values: Array) -> Array:
-        """Return the slab of what is held in shards, in canonical layout."""
+        """Return the slab, canonical, of one value per place."""
         received = self._route.send(values)
-        slab = np.empty(prod(self.shape), received.dtype)
-        slab[self._place] = received
-        return slab.reshape(self.shape)
+        slab = np.empty(prod(self.spec.shape), received.dtype)
+        slab[self._where] = received
+        return slab.reshape(self.spec.shape)
 
     def scatter(self, slab: Array) -> Array:
         """Return the elements of a slab to those who hold them: the inverse of `gather`."""
-        return self._route.answer(slab.reshape(-1)[self._place])
+        return self._route.answer(slab.reshape(-1)[self._where])
+
+    def scores(self, elements: Elements) -> Pooled:
+        """Return the scores of a slab's elements."""
+        in_force = None if elements.in_force is None else elements.in_force[self.places]
+        return Pooled(
+            self.spec,
+            self.gather(elements.scores(self.places)),
+            None if in_force is None else self.gather(in_force),
+        )
+
+
+class Cut:
+    """A weight cut across one axis into slabs of whole groups, some for each worker.
+
+    A worker's slabs lie side by side, one for each round.
+    """
+
+    def __init__(self, elements: Elements, extent: Extent, workers: Workers) -> None:
+        self._elements, self._workers = elements, workers
+        shape = elements.spec.shape
+        grid = [
+            1 if reach is None else -(-length // reach)
+            for length, reach in zip(shape, extent, strict=True)
+        ]
+        self._axis = axis = max(
+            (axis for axis, reach in enumerate(extent) if reach is not None), key=grid.__getitem__
+        )
+        self._grid, self._tiles, self._reach = tuple(grid), grid[axis], extent[axis] or 1
+        self._along, self._below = shape[axis], prod(shape[axis + 1 :])
+        wanted = -(-elements.spec.size // (workers.count * AT_ONCE))
+        most = min(-(-self._tiles // workers.count), MOST_ROUNDS)
+        self._rounds = max(min(wanted, most), 1)
+        self._round = np.empty(elements.size, np.uint8)
+        for start, stop in pieces(0, elements.size, AT_ONCE):
+            index = elements.index(np.arange(start, stop))
+            self._round[start:stop] = self._slab(index) % self._rounds
+
+    def slabs(self) -> Iterator[Slab]:
+        """Yield this worker's slab of each round; all workers must take all of them."""
+        for number in range(self._rounds):
+            places = np.flatnonzero(self._round == number)
+            index = self._elements.index(places)
+            route = Route(self._slab(index) // self._rounds, self._workers)
+            mine = self._workers.rank * self._rounds + number
+            start, stop = (min(self._first(n) * self._reach, self._along) for n in (mine, mine + 1))
+            shape = list(self._elements.spec.shape)
+            shape[self._axis] = stop - start
+            rows, inner = np.divmod(route.send(index), self._below)
+            outer, along = np.divmod(rows, self._along)
+            where = (outer * (stop - start) + along - start) * self._below + inner
+            yield Slab(replace(self._elements.spec, shape=tuple(shape)), places, where, route)
+
+    def join(self, slabs: Sequence[Array]) -> Array:
+        """Return the groups of all slabs of this worker as one array."""
+        return np.concatenate(slabs, self._group_axis(slabs[0].ndim))
+
+    def split(self, groups: Array) -> Iterator[Array]:
+        """Yield the groups of each slab: the inverse of `join`."""
+        axis, first = self._group_axis(groups.ndim), self._workers.rank * self._rounds
+        ends = [self._first(first + number) - self._first(first) for number in range(self._rounds)]
+        yield from np.split(groups, ends[1:], axis)
+
+    def group_count(self, dimensions: int) -> int:
+        """Return how many groups the weight has; `dimensions` are those of an array of them."""
+        return prod(self._group_shape(dimensions))
 
     def group_index(self, index: Array, shape: tuple[int, ...]) -> Array:
-        """Turn indices of the slab's groups, of some shape, into those among all groups."""
-        whole = self.group_shape(shape)
+        """Turn indices of this worker's groups, of some shape, into those among all groups."""
         where = list(np.unravel_index(index, shape))
-        axis = self.axis if len(shape) == len(self._whole) else 0
-        where[axis] = where[axis] + self._first
-        return np.ravel_multi_index(where, whole)
+        axis = self._group_axis(len(shape))
+        where[axis] = where[axis] + self._first(self._workers.rank * self._rounds)
+        return np.ravel_multi_index(where, self._group_shape(len(shape)))
 
-    def group_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of all groups, where those of the slab have some shape."""
-        if len(shape) == len(self._whole):
-            return tuple(self._whole)
-        return (self._whole[self.axis],)
+    def _slab(self, index: Array) -> Array:
+        """Return the number of the slab of each element, over all workers and rounds."""
+        tile = index // self._below % self._along // self._reach
+        return tile * (self._workers.count * self._rounds) // self._tiles
+
+    def _first(self, slab: int) -> int:
+        """Return the first tile of a slab: the inverse of `_slab`."""
+        return -(-slab * self._tiles // (self._workers.count * self._rounds))
+
+    def _group_axis(self, dimensions: int) -> int:
+        return self._axis if dimensions == len(self._grid) else 0
+
+    def _group_shape(self, dimensions: int) -> tuple[int, ...]:
+        return self._grid if dimensions == len(self._grid) else (self._tiles,)

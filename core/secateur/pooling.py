@@ -49,7 +49,10 @@ class Tiles(Ranked):
     def scores(self, places: Places) -> Array:
         if not isinstance(places, slice):
             return self._gather(places)
-        return self._flat([self._pool(self._elements.scores_in(box)) for box in self._cut(places)])
+        pooled = [self._pool(self._elements.scores_in(box)) for box in self._cut(places)]
+        if not pooled and self._pooling == "max":
+            return self._elements.scores(slice(0, 0))  # of the same dtype as the others' scores
+        return self._flat(pooled)
 
     def _score_keys(self, places: Places) -> Array:
         return score_keys(self.scores(places))

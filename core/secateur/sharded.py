@@ -7,14 +7,12 @@ Only groups that cross shards, and their scores, move.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from math import prod
 
 import numpy as np
 
 from secateur.adapter import Weight
 from secateur.errors import WeightError
-from secateur.exchange import Slab
+from secateur.exchange import Cut
 from secateur.keys import common_dtype
 from secateur.layout import Array
 from secateur.patterns import FixedPattern, Pattern, Unstructured
@@ -58,18 +56,15 @@ def compute(
     if isinstance(pattern, Unstructured):
         with running(distribution, step, names):
             return dict(zip(names, distribution.select(elements, sparsity, workers), strict=True))
-    slabs = [_slab(pattern, each, step, workers) for each in elements]
-    wholes = [_gathered(each, slab) for each, slab in zip(elements, slabs, strict=True)]
+    cuts = [_cut(pattern, each, step, workers) for each in elements]
     with running(pattern, step, names):
         if isinstance(pattern, FixedPattern):
-            masks = [pattern.select(whole) for whole in wholes]
+            masks = [_selected(pattern, *pair) for pair in zip(elements, cuts, strict=True)]
         else:
-            groups = [_grouped(pattern, *pair) for pair in zip(wholes, slabs, strict=True)]
+            groups = [_grouped(pattern, *pair) for pair in zip(elements, cuts, strict=True)]
             kept = distribution.select(groups, sparsity, workers)
-            specs = [replace(e.spec, shape=s.shape) for e, s in zip(elements, slabs, strict=True)]
-            masks = [pattern.expand(*pair) for pair in zip(kept, specs, strict=True)]
-    scattered = [slab.scatter(mask) for slab, mask in zip(slabs, masks, strict=True)]
-    return dict(zip(names, scattered, strict=True))
+            masks = [_expanded(pattern, *three) for three in zip(kept, elements, cuts, strict=True)]
+    return dict(zip(names, masks, strict=True))
 
 
 def _check_everywhere(elements: Sequence[Elements], workers: Workers) -> None:
@@ -87,23 +82,39 @@ def _check_everywhere(elements: Sequence[Elements], workers: Workers) -> None:
         )
 
 
-def _slab(pattern: Pattern, elements: Elements, step: int, workers: Workers) -> Slab:
-    spec = elements.spec
-    extent = pattern.extent(spec)
+def _cut(pattern: Pattern, elements: Elements, step: int, workers: Workers) -> Cut:
+    extent = pattern.extent(elements.spec)
     if extent is None:
-        raise fault(pattern, step, [spec.name], "has no extent(), which sharded weights need")
-    return Slab(spec, extent, elements.index(np.arange(elements.size)), workers)
+        name = elements.spec.name
+        raise fault(pattern, step, [name], "has no extent(), which sharded weights need")
+    return Cut(elements, extent, workers)
 
 
-def _gathered(elements: Elements, slab: Slab) -> Ranked:
-    in_force = None if elements.in_force is None else slab.gather(elements.in_force)
-    return Pooled(elements.spec, slab.gather(elements.scores(slice(0, elements.size))), in_force)
+def _selected(pattern: FixedPattern, elements: Elements, cut: Cut) -> Array:
+    mask = np.empty(elements.size, bool)
+    for slab in cut.slabs():
+        mask[slab.places] = slab.scatter(pattern.select(slab.scores(elements)))
+    return mask
 
 
-def _grouped(pattern: Pattern, whole: Ranked, slab: Slab) -> Ranked:
-    groups = pattern.group(whole)
+def _grouped(pattern: Pattern, elements: Elements, cut: Cut) -> Ranked:
+    scores: list[Array] = []
+    in_force: list[Array] = []
+    for slab in cut.slabs():
+        groups = pattern.group(slab.scores(elements))
+        scores.append(groups.array())
+        if groups.in_force is not None:
+            in_force.append(groups.in_force)
+    held = Pooled(elements.spec, cut.join(scores), cut.join(in_force) if in_force else None)
 
     def index(places: Array) -> Array:
-        return slab.group_index(groups.local_index(places), groups.shape)
+        return cut.group_index(held.local_index(places), held.shape)
 
-    return groups.place(prod(slab.group_shape(groups.shape)), index)
+    return held.place(cut.group_count(len(held.shape)), index)
+
+
+def _expanded(pattern: Pattern, kept: Array, elements: Elements, cut: Cut) -> Array:
+    mask = np.empty(elements.size, bool)
+    for slab, part in zip(cut.slabs(), cut.split(kept), strict=True):
+        mask[slab.places] = slab.scatter(pattern.expand(part, slab.spec))
+    return mask

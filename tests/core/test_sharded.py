@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from secateur import masks
+from secateur import exchange, lamp, masks
 from secateur.adapter import Weight, WeightSpec
 from secateur.errors import WeightError
 from secateur.policy import as_policy
@@ -127,6 +127,13 @@ def assemble(specs, dealt, parts):
     return whole
 
 
+@pytest.fixture(params=[8, 1 << 15], ids=["many rounds", "one round"])
+def _rounds(request, monkeypatch):
+    for module in (exchange, lamp):
+        monkeypatch.setattr(module, "AT_ONCE", request.param)
+
+
+@pytest.mark.usefixtures("_rounds")
 @pytest.mark.parametrize(("count", "even"), [(1, True), (2, True), (3, False)])
 @pytest.mark.parametrize(("pattern", "distribution"), CASES)
 def test_sharded_masks_are_those_of_the_whole(pattern, distribution, count, even):
