@@ -21,7 +21,7 @@ RANKS = {
     "conv_transpose": (3, 4, 5),
     "depthwise": (3, 4, 5),
     "embedding": (2,),
-    "rnn": (3,),
+    "rnn": (3, 4, 5, 6),
     "attention": (2,),
 }
 """The rank of each kind's canonical layout."""

@@ -1,8 +1,8 @@
 """The canonical layout, and the invertible steps that lead to it from a framework's own.
 
-Canonical is ``(out, in, *spatial)`` for dense and convolution, ``(gate, out, in)`` for
-recurrent and ``(row, feature)`` for embedding weights.  A `Layout` is a short list of
-steps; each has an exact inverse, so a mask travels back the way its weight came.
+Canonical is ``(out, in, *spatial)`` for dense and convolution, ``(gate, out, in,
+*spatial)`` for recurrent and ``(row, feature)`` for embedding weights.  A `Layout` is a short
+list of steps; each has an exact inverse, so a mask travels back the way its weight came.
 Steps are views wherever NumPy allows (only `Take`, and a `Reshape` that merges
 axes out of order, copy).
 """

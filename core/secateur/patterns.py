@@ -24,7 +24,7 @@ from secateur.scores import Pooled, Ranked
 
 def plane(spec: WeightSpec) -> tuple[int, int]:
     """Return the axes of ``out`` and ``in``; a recurrent weight's first axis is its gate."""
-    return (1, 2) if spec.kind == "rnn" and len(spec.shape) == 3 else (0, 1)
+    return (1, 2) if spec.kind == "rnn" else (0, 1)
 
 
 class Pattern(Component):

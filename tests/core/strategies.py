@@ -12,7 +12,7 @@ DTYPES = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
 }
-RANKS = {"dense": (2, 2), "conv": (3, 5), "rnn": (3, 3), "embedding": (2, 2)}
+RANKS = {"dense": (2, 2), "conv": (3, 5), "rnn": (3, 6), "embedding": (2, 2)}
 LENGTHS = st.one_of(st.integers(1, 8), st.sampled_from([0, 1, 7, 11, 13, 16, 17]))
 SPARSITIES = st.one_of(
     st.sampled_from([0.0, 0.1, 0.5, 0.9, 1 / 3, 0.99, 1.0]), st.floats(0, 1, allow_subnormal=False)
