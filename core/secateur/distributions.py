@@ -120,7 +120,8 @@ class LAMP(Global):
     def select(
         self, groups: Sequence[Ranked], sparsity: float, workers: Workers | None = None
     ) -> list[Array]:
-        return super().select([lamp(group, workers) for group in groups], sparsity, workers)
+        keep = keep_count(sum(group.count for group in groups), sparsity)
+        return select(lamp(groups, keep, workers), keep, _total(workers))
 
 
 def _total(workers: Workers | None) -> Sum | None:

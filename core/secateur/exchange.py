@@ -5,8 +5,9 @@ Nobody gathers a weight: in each round a worker holds a small part of what it de
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from math import prod
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from secateur.adapter import WeightSpec
 from secateur.layout import Array
 from secateur.parallel import pieces
+from secateur.places import by_number
 from secateur.scores import Elements, Pooled
 from secateur.workers import Workers
 
@@ -110,8 +112,7 @@ class Cut:
 
     def slabs(self) -> Iterator[Slab]:
         """Yield this worker's slab of each round; all workers must take all of them."""
-        for number in range(self._rounds):
-            places = np.flatnonzero(self._round == number)
+        for number, places in enumerate(by_number(self._round, self._rounds)):
             index = self._elements.index(places)
             route = Route(self._slab(index) // self._rounds, self._workers)
             mine = self._workers.rank * self._rounds + number
@@ -123,12 +124,20 @@ class Cut:
             where = (outer * (stop - start) + along - start) * self._below + inner
             yield Slab(replace(self._elements.spec, shape=tuple(shape)), places, where, route)
 
-    def join(self, slabs: Sequence[Array]) -> Array:
-        """Return the groups of all slabs of this worker as one array."""
-        return np.concatenate(slabs, self._group_axis(slabs[0].ndim))
+    def join(self, slabs: Iterable[Array]) -> Array:
+        """Return the groups of all slabs of this worker as one array, filled as they come."""
+        coming = iter(slabs)
+        head = next(coming)
+        shape, axis = list(head.shape), self._group_axis(head.ndim)
+        first = self._workers.rank * self._rounds
+        shape[axis] = self._first(first + self._rounds) - self._first(first)
+        groups = np.empty(shape, head.dtype)
+        for part, slab in zip(self.split(groups), chain([head], coming), strict=True):
+            part[...] = slab
+        return groups
 
     def split(self, groups: Array) -> Iterator[Array]:
-        """Yield the groups of each slab: the inverse of `join`."""
+        """Yield the groups of each slab, as views: the inverse of `join`."""
         axis, first = self._group_axis(groups.ndim), self._workers.rank * self._rounds
         ends = [self._first(first + number) - self._first(first) for number in range(self._rounds)]
         yield from np.split(groups, ends[1:], axis)

@@ -62,8 +62,8 @@ def score_keys(scores: Array) -> Array:
     """
     unsigned = _unsigned(scores.dtype)
     last = 8 * scores.dtype.itemsize - 1
-    bits = (scores + scores.dtype.type(0)).view(unsigned)  # adding zero turns -0.0 into 0.0
+    bits: Array = (scores + scores.dtype.type(0)).view(unsigned)  # adding zero turns -0.0 into 0.0
     flip = bits.view(f"i{scores.dtype.itemsize}") >> last  # all ones where negative
     flip |= flip.dtype.type(-1 << last)
-    keys: Array = bits ^ flip.view(unsigned)
-    return keys
+    bits ^= flip.view(unsigned)
+    return bits

@@ -1,12 +1,15 @@
-"""The LAMP score of each group of a weight, on one worker or on many.
+"""Ranking by the LAMP score, on one worker or on many, for a cut at a known place.
 
-The groups are sorted in ranges of their scores, one range after another, so that nobody
-sorts a whole weight at once.
+The groups of a weight are sorted in rounds, the highest scores first, so that nobody sorts a
+whole weight at once.  A first look at each round keeps only the bounds of its LAMP scores;
+they tell on which side of the cut most rounds lie, and only the few that it may fall into
+are scored once more, and remembered: about two bytes a group in all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,59 +18,159 @@ from secateur.exchange import Route
 from secateur.keys import score_keys
 from secateur.layout import Array
 from secateur.parallel import pieces
-from secateur.scores import Pooled, Ranked
+from secateur.places import Places, by_number, where_among
+from secateur.scores import Ranked
 from secateur.workers import Workers
 
 AT_ONCE = 1 << 15
 """Groups that a worker sorts at a time: each takes some hundred bytes."""
 MOST_ROUNDS = 255
 """The round of each group is remembered, in a byte."""
+ABOVE, BELOW = 2.0, -1.0
+"""Stand for scores, which lie in [0, 1], on either side of the cut."""
 
 
-def lamp(group: Ranked, workers: Workers | None) -> Ranked:
-    """Return the groups ranked by ``s**2 / (the sum of s**2 over itself and all above it)``.
+def lamp(groups: Sequence[Ranked], keep: int, workers: Workers | None) -> list[Ranked]:
+    """Return the groups of all weights ranked by their LAMP scores, for a cut after `keep`.
 
-    Summed in float64 from the highest score down, ties in canonical order; a score of zero
-    stays zero.
+    A score is ``s**2 / (the sum of s**2 over itself and all above it in its weight)``, summed
+    in float64 from the highest score down, ties in canonical order; a score of zero stays
+    zero.  Scores that cannot be at the cut are only told to be above or below it.
     """
-    scores, above = np.zeros(group.size), np.float64(0)
-    for places, squares, owner in _ranges(group, workers):
-        index = group.index(places)
-        if workers is None:
-            scores[places], above = _lamp(squares, index, above)
-            continue
-        route = Route(owner, workers)
-        mine, where, answers = route.send(squares), route.send(index), np.empty(0)
-        for worker in range(workers.count):
-            last = np.zeros(1)
-            if worker == workers.rank:
-                answers, last[0] = _lamp(mine, where, above)
-            above = np.float64(workers.total(last)[0])
-        scores[places] = route.answer(answers)
-    ranked = Pooled(group.spec, group.canonical(scores), group.in_force)
-    return ranked.place(group.count, group.index)
+    weights = [_Sorted(group, workers) for group in groups]
+    bounds = [bound for number, weight in enumerate(weights) for bound in weight.look(number)]
+    alive = np.array([bound.alive for bound in bounds], np.int64)
+    lowest = _reach(np.array([bound.low for bound in bounds]), alive, keep)
+    highest = _reach(np.array([bound.high for bound in bounds]), alive, keep)
+    ranked = [_Cut(weight) for weight in weights]
+    for bound in bounds:
+        if bound.low > highest:
+            ranked[bound.weight].decide(bound, ABOVE)
+        elif bound.high < lowest:
+            ranked[bound.weight].decide(bound, BELOW)
+        else:
+            ranked[bound.weight].score(bound)
+    return [each.place(each.weight.group.count, each.weight.group.index) for each in ranked]
 
 
-def _ranges(group: Ranked, workers: Workers | None) -> Iterator[tuple[Array, Array, Array]]:
-    """Yield the groups in rounds, the highest scores first; those with a score of zero never.
+def _reach(ends: Array, alive: Array, keep: int) -> float:
+    """Return the highest end such that rounds ending at or above it hold `keep` groups.
+
+    By the lower ends of the rounds that is a lower bound of the score at the cut, by the
+    upper ends an upper one; zero where all rounds together hold fewer.
+    """
+    order = np.argsort(-ends)
+    reached = np.cumsum(alive[order]) >= keep
+    return float(ends[order][reached.argmax()]) if reached.any() else 0.0
+
+
+class _Round(NamedTuple):
+    """The bounds of one round's scores, over all workers; `above` sums the squares before it."""
+
+    weight: int
+    number: int
+    above: np.float64
+    alive: int
+    low: float
+    high: float
+
+
+class _Sorted:
+    """The groups of one weight in rounds by their scores; scores of zero are in the last.
 
     In a round each worker takes a range of the scores, the first the highest.
-    Yields the places of a round's groups, the squares of their scores, and their workers.
     """
-    count = workers.count if workers else 1
-    rounds = min(-(-group.count // (count * AT_ONCE)), MOST_ROUNDS)
-    ranges = _cut(_histogram(group, workers), rounds * count)
-    round_of = np.empty(group.size, np.uint8)
-    for start, stop in pieces(0, group.size, AT_ONCE):
-        squares = _squares(group, slice(start, stop))
-        round_of[start:stop] = np.where(squares > 0, ranges[_heads(squares)] // count, rounds)
-    for number in range(rounds):
-        places = np.flatnonzero(round_of == number)
-        squares = _squares(group, places)
-        yield places, squares, ranges[_heads(squares)] % count
+
+    def __init__(self, group: Ranked, workers: Workers | None) -> None:
+        self.group, self._workers = group, workers
+        self._count = workers.count if workers else 1
+        wanted = -(-group.count // (self._count * AT_ONCE))
+        self.rounds = min(wanted, MOST_ROUNDS)
+        self._ranges = _ranges(_histogram(group, workers), self.rounds * self._count)
+        self.round_of = np.empty(group.size, np.uint8)
+        for start, stop in pieces(0, group.size, AT_ONCE):
+            squares = _squares(group, slice(start, stop))
+            rounds = self._ranges[_heads(squares)] // self._count
+            self.round_of[start:stop] = np.where(squares > 0, rounds, self.rounds)
+
+    def look(self, weight: int) -> list[_Round]:
+        """Return the bounds of each round that holds groups which may be kept."""
+        bounds, above = [], np.float64(0)
+        for number, places in enumerate(by_number(self.round_of, self.rounds)):
+            scores, after = self.score(places, above)
+            alive, low, high = self._bounds(scores, self.group.is_alive(places))
+            if alive:
+                bounds.append(_Round(weight, number, above, alive, low, high))
+            above = after
+        return bounds
+
+    def score(self, places: Array, above: np.float64) -> tuple[Array, np.float64]:
+        """Return the scores of this worker's groups in a round, and the sum after it."""
+        squares, index = _squares(self.group, places), self.group.index(places)
+        if self._workers is None:
+            return _lamp(squares, index, above)
+        route = Route(self._ranges[_heads(squares)] % self._count, self._workers)
+        mine, where, answers = route.send(squares), route.send(index), np.empty(0)
+        for worker in range(self._count):
+            last = np.zeros(1)
+            if worker == self._workers.rank:
+                answers, last[0] = _lamp(mine, where, above)
+            above = np.float64(self._workers.total(last)[0])
+        return route.answer(answers), above
+
+    def _bounds(self, scores: Array, alive: Array) -> tuple[int, float, float]:
+        """Return how many groups are alive, the lowest score and the highest, over all workers."""
+        mine = np.count_nonzero(alive), scores.min(initial=np.inf), scores.max(initial=-np.inf)
+        found = np.array([mine], np.float64)
+        if self._workers is not None:
+            everyone = np.zeros((self._count, 3))
+            everyone[self._workers.rank] = found
+            found = self._workers.total(everyone)
+        return int(found[:, 0].sum()), float(found[:, 1].min()), float(found[:, 2].max())
 
 
-def _squares(group: Ranked, places: slice | Array) -> Array:
+class _Cut(Ranked):
+    """The groups of one weight on both sides of a cut, exactly scored where it may fall."""
+
+    bits = 64
+
+    def __init__(self, weight: _Sorted) -> None:
+        group = weight.group
+        super().__init__(group.spec, group.shape, group.axes, group.in_force)
+        self.weight = weight
+        self._sides = np.zeros(weight.rounds + 1)
+        self._places, self._scores = np.empty(0, np.int64), np.empty(0)
+
+    def decide(self, bound: _Round, side: float) -> None:
+        """Take note that a round lies on one side of the cut."""
+        self._sides[bound.number] = side
+
+    def score(self, bound: _Round) -> None:
+        """Remember the scores of a round."""
+        places = where_among(self.weight.round_of, bound.number, bound.number)
+        scores, _ = self.weight.score(places, bound.above)
+        places = np.concatenate([self._places, places])
+        order = np.argsort(places, kind="stable")
+        self._places = places[order]
+        self._scores = np.concatenate([self._scores, scores])[order]
+
+    def scores(self, places: Places) -> Array:
+        found: Array = self._sides[self.weight.round_of[places]]
+        if isinstance(places, slice):
+            first, last = np.searchsorted(self._places, (places.start, places.stop))
+            found[self._places[first:last] - places.start] = self._scores[first:last]
+        else:
+            at = np.searchsorted(self._places, places)
+            held = at < len(self._places)
+            held[held] = self._places[at[held]] == places[held]
+            found[held] = self._scores[at[held]]
+        return found
+
+    def _score_keys(self, places: Places) -> Array:
+        return score_keys(self.scores(places))
+
+
+def _squares(group: Ranked, places: Places) -> Array:
     return np.square(group.scores(places).astype(np.float64))
 
 
@@ -84,7 +187,7 @@ def _histogram(group: Ranked, workers: Workers | None) -> Array:
     return workers.total(counts) if workers else counts
 
 
-def _cut(counts: Array, ranges: int) -> Array:
+def _ranges(counts: Array, ranges: int) -> Array:
     """Return the range of each digit, the highest first, such that all hold about as many."""
     above = np.cumsum(counts[::-1])[::-1] - counts
     return above * ranges // max(int(counts.sum()), 1)

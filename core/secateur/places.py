@@ -13,11 +13,14 @@ from math import prod
 import numpy as np
 
 from secateur.layout import Array
+from secateur.parallel import CHUNK, pieces
 
 Places = slice | Array
 """Flat positions in memory order: a range, or an array of them."""
 Box = tuple[slice, ...]
 """A range along each axis."""
+NUMBERS_AT_ONCE = 4
+"""Numbers that are looked for in one pass: more would hold more places at once."""
 
 
 def memory_order(array: Array) -> tuple[int, ...]:
@@ -53,6 +56,33 @@ def boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Box]:
     if first < last:
         yield (slice(first, last), *(slice(0, length) for length in rest))
     yield from ((slice(last, last + 1), *box) for box in boxes(rest, 0, left))
+
+
+def where_among(values: Array, first: int, last: int) -> Array:
+    """Return where a flat array is from `first` to `last`, int64; in pieces, to save memory.
+
+    >>> where_among(np.array([3, 1, 4, 0]), 1, 3)
+    array([0, 1])
+    """
+    found = [np.empty(0, np.int64)]
+    for start, stop in pieces(0, len(values), CHUNK):
+        piece = values[start:stop]
+        found.append(np.flatnonzero((piece >= first) & (piece <= last)) + start)
+    return np.concatenate(found)
+
+
+def by_number(numbers: Array, count: int) -> Iterator[Array]:
+    """Yield, for each number below `count`, where a flat uint8 array has it.
+
+    >>> [places.tolist() for places in by_number(np.array([2, 0, 2], np.uint8), 3)]
+    [[1], [], [0, 2]]
+    """
+    for first in range(0, count, NUMBERS_AT_ONCE):
+        some = range(first, min(first + NUMBERS_AT_ONCE, count))
+        places = where_among(numbers, some[0], some[-1])
+        places = places[np.argsort(numbers[places], kind="stable")]
+        ends = np.searchsorted(numbers[places], some, side="right")
+        yield from np.split(places, ends)[:-1]
 
 
 class Order:

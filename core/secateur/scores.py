@@ -100,10 +100,6 @@ class Ranked(ABC):
         """Return the canonical index of each place."""
         if self._global_index is not None:
             return self._global_index(places)
-        return self.local_index(places)
-
-    def local_index(self, places: Array) -> Array:
-        """Return the canonical index of each place among the groups that are here."""
         return self.order.index(places)
 
     def canonical(self, flat: Array) -> Array:

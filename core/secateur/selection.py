@@ -202,7 +202,7 @@ def _mark(group: Ranked, mask: Array, span: Span, bracket: Bracket, room: Room) 
     above = inside = 0
     keys_inside, offsets = [np.empty(0, f"u{group.bits // 8}")], [np.empty(0, np.uint32)]
     low, high = bracket
-    for start, stop in pieces(span.start, span.stop, CHUNK):
+    for start, stop in pieces(span.start, span.stop, min(CHUNK, CHUNK * 32 // group.bits)):
         keys = group.keys(slice(start, stop))
         kept = np.greater_equal(keys, low, out=mask[start:stop])
         between = kept
@@ -212,12 +212,13 @@ def _mark(group: Ranked, mask: Array, span: Span, bracket: Bracket, room: Room) 
             between = np.not_equal(kept, certain, out=certain)
         if room.is_short:
             inside += int(np.count_nonzero(between))
-            continue
-        where = between.nonzero()[0]
-        inside += len(where)
-        if room.take(len(where)):
-            keys_inside.append(keys[where])
-            offsets.append((where + (start - span.start)).astype(np.uint32))
+        else:
+            where = between.nonzero()[0]
+            inside += len(where)
+            if room.take(len(where)):
+                keys_inside.append(keys[where])
+                offsets.append((where + (start - span.start)).astype(np.uint32))
+        del keys  # or they would be held while the next are made
     return Marked(span, above, inside, np.concatenate(keys_inside), np.concatenate(offsets))
 
 

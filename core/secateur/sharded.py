@@ -6,7 +6,7 @@ Only groups that cross shards, and their scores, move.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -61,8 +61,11 @@ def compute(
         if isinstance(pattern, FixedPattern):
             masks = [_selected(pattern, *pair) for pair in zip(elements, cuts, strict=True)]
         else:
-            groups = [_grouped(pattern, *pair) for pair in zip(elements, cuts, strict=True)]
-            kept = distribution.select(groups, sparsity, workers)
+            kept = distribution.select(
+                [_grouped(pattern, *pair) for pair in zip(elements, cuts, strict=True)],
+                sparsity,
+                workers,
+            )
             masks = [_expanded(pattern, *three) for three in zip(kept, elements, cuts, strict=True)]
     return dict(zip(names, masks, strict=True))
 
@@ -98,19 +101,22 @@ def _selected(pattern: FixedPattern, elements: Elements, cut: Cut) -> Array:
 
 
 def _grouped(pattern: Pattern, elements: Elements, cut: Cut) -> Ranked:
-    scores: list[Array] = []
     in_force: list[Array] = []
-    for slab in cut.slabs():
-        groups = pattern.group(slab.scores(elements))
-        scores.append(groups.array())
-        if groups.in_force is not None:
-            in_force.append(groups.in_force)
-    held = Pooled(elements.spec, cut.join(scores), cut.join(in_force) if in_force else None)
+
+    def scores() -> Iterator[Array]:
+        for slab in cut.slabs():
+            groups = pattern.group(slab.scores(elements))
+            if groups.in_force is not None:
+                in_force.append(groups.in_force)
+            yield groups.array()
+
+    held = Pooled(elements.spec, cut.join(scores()), cut.join(in_force) if in_force else None)
+    order = held.order  # not `held`: a cycle would keep the scores until the next collection
 
     def index(places: Array) -> Array:
-        return cut.group_index(held.local_index(places), held.shape)
+        return cut.group_index(order.index(places), order.shape)
 
-    return held.place(cut.group_count(len(held.shape)), index)
+    return held.place(cut.group_count(len(order.shape)), index)
 
 
 def _expanded(pattern: Pattern, kept: Array, elements: Elements, cut: Cut) -> Array:

@@ -1,4 +1,4 @@
-"""One rank: the peak memory of pruning a large sharded matrix, and what it sends."""
+"""One rank: the peak memory of pruning a large sharded matrix by each policy, and what it calls."""
 
 from __future__ import annotations
 
@@ -10,30 +10,44 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from leaving import leave
+from sharded_networks import POLICIES
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
 import secateur
 
-SIDE = 2048
+SMALL, LARGE = 512, 4096
+
+
+def prune(side, rule):
+    torch.manual_seed(0)
+    model = fully_shard(nn.Sequential(nn.Linear(side, side, bias=False)))
+    schedule = {"kind": "one_shot", "final_sparsity": 0.5}
+    secateur.prune(model, {"schedule": schedule, "rules": [{"match": {}, **rule}]})
+
+
+def calls(rule):
+    with torch.profiler.profile() as profile:
+        prune(SMALL, rule)
+    return [event.name for event in profile.events() if "gloo" in event.name]
+
+
+def peak_in_shards(rule):
+    tracemalloc.start()
+    prune(LARGE, rule)
+    peak = tracemalloc.get_traced_memory()[1]
+    dist.barrier()  # gloo's threads are at rest: they must not meet stop()
+    tracemalloc.stop()
+    return peak / (LARGE * LARGE * 4 // dist.get_world_size())
 
 
 def main(folder: Path) -> None:
     dist.init_process_group("gloo")
     torch.set_num_threads(1)
-    model = fully_shard(nn.Sequential(nn.Linear(SIDE, SIDE, bias=False)))
-    shard = SIDE * SIDE * 4 // dist.get_world_size()
-    policy = {
-        "schedule": {"kind": "one_shot", "final_sparsity": 0.5},
-        "rules": [{"match": {}, "distribution": "global"}],
+    found = {
+        name: {"calls": calls(rule), "peak": peak_in_shards(rule)}
+        for name, rule in POLICIES.items()
     }
-    secateur.plan(model, policy)  # everything is imported now
-    tracemalloc.start()
-    with torch.profiler.profile() as profile:
-        secateur.prune(model, policy)
-    peak = tracemalloc.get_traced_memory()[1]
-    calls = [event.name for event in profile.events() if "gloo" in event.name]
-    found = {"peak in shards": peak / shard, "calls": sorted(set(calls)), "count": len(calls)}
     (folder / f"{dist.get_rank()}.json").write_text(json.dumps(found))
     leave()
 

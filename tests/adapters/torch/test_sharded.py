@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch.distributed.checkpoint as dcp
 import secateur
 
 HERE = Path(__file__).parent
+POLICIES = runpy.run_path(str(HERE / "sharded_networks.py"))["POLICIES"]
 pytestmark = pytest.mark.slow
 
 
@@ -86,13 +88,27 @@ def test_a_sharded_run_goes_on_in_one_plain_process(run, alone, tmp_path):
         assert_equal_states(run / "state.npz", tmp_path / "plain.npz")
 
 
-def test_pruning_shards_sends_counts_only_and_needs_less_than_a_shard(torchrun, tmp_path):
-    torchrun(2, "memory_child.py", tmp_path)
-    for rank in range(2):
-        found = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert found["calls"] == ["gloo:all_reduce"]
-        assert found["count"] < 12
-        assert found["peak in shards"] < 1
+@pytest.fixture(scope="module")
+def costs(torchrun, tmp_path_factory):
+    """Return, by rank and policy, what pruning a large sharded matrix took."""
+    folder = tmp_path_factory.mktemp("memory")
+    torchrun(2, "memory_child.py", folder)
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_pruning_shards_needs_less_memory_than_a_shard(policy, costs):
+    for rank in costs:
+        assert rank[policy]["peak"] < 1
+        assert set(rank[policy]["calls"]) <= {"gloo:all_reduce", "gloo:all_to_all"}
+
+
+@pytest.mark.parametrize("distribution", ["global", "erk"])
+def test_pruning_shards_unstructured_sends_counts_only(distribution, costs):
+    for rank in costs:
+        calls = rank[f"unstructured, {distribution}"]["calls"]
+        assert set(calls) == {"gloo:all_reduce"}
+        assert len(calls) < 12
 
 
 def test_a_rank_that_dies_leaves_the_others_with_an_error(torchrun):
