@@ -39,7 +39,11 @@ class KerasBinding(Binding):
         self._given: tuple[Any, ...] = ()
         self._clock = Clock(self.optimizers())
         self._compiled = False
-        self._catch_up: Callable[[], None] = _nothing
+        self._state: PruningState | None = None
+        self.catch_up: Callable[[], None] = _nothing
+        """Brings the pruner up to date with the optimizer, before a state is saved."""
+        self.reloaded = False
+        """Whether a checkpoint was loaded since the clock was last known to be right."""
 
     def optimizers(self) -> tuple[Any, ...]:
         """Return the optimizers whose updates are steps: those given, or the compiled one."""
@@ -60,7 +64,7 @@ class KerasBinding(Binding):
 
     def enforce(self) -> None:
         if not self._compiled:
-            self.sync()
+            self.restart_clock()
             for held in self._held.values():
                 held.enforce()
 
@@ -75,7 +79,8 @@ class KerasBinding(Binding):
             self._compiled = False
 
     def release(self) -> None:
-        PruningState.take_off(self.model)
+        if self._state is not None:
+            self._state.take_off(self.model)
         self._put_down()
         for held in self._held.values():
             held.release()
@@ -85,9 +90,10 @@ class KerasBinding(Binding):
     def follow(self, pruner: Pruner, optimizer: object | None) -> None:
         self._given = () if optimizer is None else as_optimizers(optimizer)
         self._clock = Clock(self.optimizers())
+        self._state = PruningState(pruner, self)
+        self._state.put_on(self.model)
         self._install(spec.name for group in pruner.plan.groups for spec in group.specs)
         self._carry()
-        PruningState.put_on(self.model, pruner, lambda: self._catch_up())
 
     def callback(self, pruner: Pruner) -> object:
         from secateur_keras.callback import PruningCallback
@@ -102,6 +108,15 @@ class KerasBinding(Binding):
         """Count updates from here; a checkpoint may have set the optimizer forward or back."""
         self.sync()
         self._clock.restart(self.optimizers())
+        self.reloaded = False
+
+    def reload(self) -> None:
+        """Mask the weights of a checkpoint that was just loaded.
+
+        The optimizer of a model around this one has yet to load, so the clock is not right.
+        """
+        self.enforce()
+        self.reloaded = True
 
     def updates_since_last_look(self) -> int:
         """Return how many updates the optimizer made since the last look; skipped ones are none."""
@@ -113,7 +128,8 @@ class KerasBinding(Binding):
 
         catch_up: brings the pruner up to date with the optimizer, before a state is saved.
         """
-        self._catch_up = catch_up
+        self._check_still_there()
+        self.catch_up = catch_up
         if trained is not self.trained:
             self.trained = trained
             _trace_again(trained)
@@ -125,15 +141,31 @@ class KerasBinding(Binding):
             )
         self._carry()
 
-    def adopted_ends(self) -> None:
-        """Take note of the end of fit()."""
-        self._catch_up = _nothing
+    def adopted_ends(self) -> list[str]:
+        """Take note of the end of fit(); return the weights that are no longer masked."""
+        self.catch_up = _nothing
+        self.sync()
+        return [name for name, held in self._held.items() if held.has_escaped()]
 
     def sync(self) -> None:
         """Bring variables up to date on JAX, where fit() keeps them outside the model."""
         for model in (self.model, self.trained):
             if hasattr(model, "jax_state_sync"):
                 model.jax_state_sync()
+
+    def _check_still_there(self) -> None:
+        """Raise ModelError when a weight cannot be pruned any more, as with LoRA enabled."""
+        found, skipped = find(self.model)
+        present = {id(one.variable) for one in found}
+        reasons = {one.name: one.reason for one in skipped}
+        for name, held in self._held.items():
+            if id(held.variable) not in present:
+                layer = self._by_name[name].spec.layer
+                why = reasons.get(layer, "its layer holds another variable now")
+                raise ModelError(
+                    f"{name} is being pruned, and cannot be any more: {why}. Call "
+                    "pruner.detach(), and attach again if there is more to prune."
+                )
 
     def _install(self, names: Iterable[str]) -> None:
         variables = {name: self._by_name[name].variable for name in names}
@@ -197,4 +229,5 @@ def _scope(model: Any) -> contextlib.AbstractContextManager[Any]:
 def _trace_again(model: Any) -> None:
     """Throw away a train step that was compiled with other constraints."""
     if getattr(model, "train_function", None) is not None:
-        model.make_train_function(force=True)
+        model.train_function = None
+        model.make_train_function()  # fit() has called it already when callbacks begin

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from secateur.errors import ScheduleWarning
+from secateur.errors import ScheduleWarning, StateWarning
 
 if TYPE_CHECKING:
     from secateur.pruner import Pruner
@@ -25,16 +25,16 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Bind the train step."""
+        self._pruner.check_attached()
         self._binding.adopt(self.model, self.catch_up)
         self._started = False
         self._batches = self._updates = 0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Start to count at the first batch, when every callback has loaded what it loads."""
-        if not self._started:
+        if not self._started or self._binding.reloaded:
             self._started = True
             self._binding.enforce()
-            self._binding.restart_clock()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Move the schedule by the updates since the last batch."""
@@ -43,8 +43,17 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.catch_up()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Warn of a train step that updated nothing we could see."""
-        self._binding.adopted_ends()
+        """Warn of a train step that updated nothing we could see, and of weights put back."""
+        if escaped := self._binding.adopted_ends():
+            self._binding.enforce()
+            warnings.warn(
+                f"pruned weights of {', '.join(escaped[:3])} were not zero at the end of fit(), "
+                "and are now: another callback put back weights of an earlier step, when fewer "
+                "were pruned, as EarlyStopping(restore_best_weights=True) does. Let it start "
+                "when the schedule has ended: start_from_epoch=...",
+                StateWarning,
+                stacklevel=2,
+            )
         if self._batches and not self._updates:
             warnings.warn(
                 f"{self._batches} batches were trained and the optimizer made no update, so "

@@ -30,18 +30,27 @@ def innermost(optimizer: Any) -> Any:
     return optimizer
 
 
+def parts(optimizer: Any) -> Sequence[Any]:
+    """Return the optimizers that do the work: several, inside a `MultiOptimizer`."""
+    inner = innermost(optimizer)
+    return getattr(inner, "optimizers", None) or (inner,)
+
+
 def moving_average(optimizer: Any, variable: Any) -> Any:
     """Return the moving average that an optimizer keeps of a variable, or None."""
-    optimizer = innermost(optimizer)
-    if not (optimizer.use_ema and optimizer.built):
-        return None
-    index = optimizer._trainable_variables_indices.get(optimizer._var_key(variable))
-    return None if index is None else optimizer._model_variables_moving_average[index]
+    for part in parts(optimizer):
+        if part.use_ema and part.built:
+            index = part._trainable_variables_indices.get(part._var_key(variable))
+            if index is not None:
+                return part._model_variables_moving_average[index]
+    return None
 
 
 def _iterations(optimizer: Any) -> int:
     # Updates that were skipped for loss scaling, or that only accumulate, do not count here.
-    return int(to_numpy(keras.ops.convert_to_tensor(optimizer.iterations)))
+    return max(
+        int(to_numpy(keras.ops.convert_to_tensor(part.iterations))) for part in parts(optimizer)
+    )
 
 
 class Clock:
@@ -65,7 +74,7 @@ class Clock:
         self._seen = {id(one): _iterations(one) for one in optimizers}
 
     def moved(self, optimizers: Sequence[Any]) -> int:
-        """Return the updates since the last look."""
+        """Return the updates since the last look; none where the time was set back."""
         before = self._seen
         self.restart(optimizers)
-        return max((now - before.get(key, 0) for key, now in self._seen.items()), default=0)
+        return max([0, *(now - before.get(key, 0) for key, now in self._seen.items())])

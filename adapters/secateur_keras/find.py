@@ -10,8 +10,8 @@ from typing import Any
 from secateur.adapter import LayerWeight, Skipped
 from secateur.errors import ModelError
 from secateur.registry import registry
-from secateur_keras.layers import NORMALIZATIONS, refusal, rows_of
-from secateur_keras.walk import Place, own_variables, places_in
+from secateur_keras.layers import NORMALIZATIONS, Misfit, refusal, rows_of
+from secateur_keras.walk import Place, children, own_variables, places_in
 
 NOT_BUILT = "not built: the layer was never called on data, and has no weights yet"
 
@@ -28,6 +28,7 @@ class Found:
 
 @dataclass
 class _Search:
+    paths: dict[str, int] = field(default_factory=dict)
     found: dict[int, Found] = field(default_factory=dict)
     skipped: dict[str, Skipped] = field(default_factory=dict)
     unbuilt: list[str] = field(default_factory=list)
@@ -60,18 +61,23 @@ def _not_built(model: Any, what: str) -> ModelError:
 
 def _visit(search: _Search, place: Place, name: str, above: frozenset[int]) -> None:
     layer = place.layer
-    rows = _rows(layer)
     taken: set[int] = set()
-    if rows is not None and not layer.built:
+    try:
+        rows = _rows(layer)
+    except Misfit as misfit:
+        rows = ()
+        search.skip(name, str(misfit))
+        taken = {id(variable) for variable in own_variables(layer)}
+    if not layer.built and (rows is not None or not (layer.variables or children(layer))):
         search.unbuilt.append(name)
         search.skip(name, NOT_BUILT)
     elif rows and (reason := refusal(layer, rows)):
         search.skip(name, reason)
         return
     else:
-        taken = _take(search, place, rows or (), name)
+        taken |= _take(search, place, rows or (), name)
         _list_the_rest(search, layer, rows, taken, name)
-    for inner in places_in(place):
+    for inner in places_in(place, search.paths):
         held = {id(variable) for variable in inner.layer.variables}
         if id(inner.layer) not in above and not held & taken:
             _visit(search, inner, inner.path, above | {id(layer)})
@@ -89,7 +95,8 @@ def _take(search: _Search, place: Place, rows: Sequence[LayerWeight], name: str)
         variable = attrgetter(row.attribute)(place.layer)
         if not hasattr(variable, "constraint"):  # older Keras has variables of several classes
             kind = type(variable).__name__
-            search.skip(weight_name, f"{row.attribute} is a {kind}, not a keras.Variable")
+            search.skip(weight_name, f"{row.attribute} is no keras.Variable, but computed: {kind}")
+            taken |= {id(one) for one in own_variables(place.layer)}
             continue
         taken.add(id(variable))
         before = search.found.get(id(variable))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from secateur.layout import Array
@@ -43,11 +44,14 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
 
     def hold(self, mask: Array) -> None:
         """Take a mask, in the variable's own layout, and zero what it prunes."""
+        self._take(mask)
+        self.enforce()
+
+    def _take(self, mask: Array) -> None:
         if keras.backend.backend() == "torch":
             _replace(self.mask.value, mask)
         else:
             self.mask.assign(mask)
-        self.enforce()
 
     def seen(self) -> Array:
         """Return the mask in the variable's own layout: a read-only view, where it can be one."""
@@ -62,10 +66,17 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
         if average is not None:
             average.assign(self.masked(average))
 
+    def has_escaped(self) -> bool:
+        """Tell whether a pruned weight is not zero."""
+        pruned = ops.logical_not(self.mask.value)
+        nonzero = ops.not_equal(ops.convert_to_tensor(self.variable), 0)
+        return bool(ops.any(ops.logical_and(pruned, nonzero)))
+
     def release(self) -> None:
-        """Give the variable its own constraint back."""
+        """Give the variable its own constraint back, also in steps that stay compiled."""
         if self.variable.constraint is self:
             self.variable.constraint = self.own
+        self._take(np.ones(self.mask.shape, bool))
 
 
 def _no_average(_variable: Any) -> None:

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 import keras
+import numpy as np
 
 from secateur.adapter import LayerWeight, Role
 from secateur.layout import (
@@ -25,15 +26,29 @@ from secateur.layout import (
 Rows = tuple[LayerWeight, ...]
 
 
-def rows_of(layer: Any) -> Rows | None:
-    """Return the prunable attributes of a built layer; None for a class that is not known.
+class Misfit(Exception):  # noqa: N818 - not an error: the reason why a layer is skipped
+    """A layer whose class extends a known one, and whose weights are other than that one's."""
 
-    A subclass counts as the class that it extends.  An attribute may be dotted.
+
+def rows_of(layer: Any) -> Rows | None:
+    """Return the prunable attributes of a layer; None for a class that is not known.
+
+    A subclass counts as the class that it extends.  An attribute may be dotted.  A layer that
+    is not built has none yet.  Raises Misfit.
     """
-    for known in type(layer).__mro__:
-        if known in _TABLE:
-            return _TABLE[known](layer)
-    return None
+    known = next((cls for cls in type(layer).__mro__ if cls in _TABLE), None)
+    if known is None or not layer.built:
+        return None if known is None else ()
+    try:
+        rows = _TABLE[known](layer)
+        for row in rows:
+            row.layout.to_canonical(np.empty(_shape(layer, row.attribute), np.bool_))
+    except (AttributeError, ValueError) as error:
+        raise Misfit(
+            f"{type(layer).__name__} extends {known.__name__}, and has other weights than that "
+            f"({error}); a plugin can teach it by the hook secateur_bindings"
+        ) from error
+    return rows
 
 
 def refusal(layer: Any, rows: Sequence[LayerWeight]) -> str | None:
@@ -56,6 +71,14 @@ def owner_of(layer: Any, row: LayerWeight) -> Any:
 
 def _shape(layer: Any, attribute: str) -> tuple[int, ...]:
     return tuple(attrgetter(attribute)(layer).shape)
+
+
+def _gated_shape(layer: Any, attribute: str, gates: int, outputs: str) -> tuple[int, ...]:
+    """Return a shape whose last axis is that many gates of as many outputs as the layer says."""
+    shape, each = _shape(layer, attribute), attrgetter(outputs)(layer)
+    if shape[-1] != gates * each:
+        raise ValueError(f"its {attribute} {shape} is not for {gates} gates of {each}")
+    return shape
 
 
 def _dense(_layer: Any) -> Rows:
@@ -106,14 +129,22 @@ def _embedding(_layer: Any) -> Rows:
     return (LayerWeight("embeddings", "embedding", "embedding", IDENTITY),)
 
 
+def _reversible_embedding(layer: Any) -> Rows:
+    if layer.tie_weights:
+        return _embedding(layer)
+    back = LayerWeight("reverse_embeddings", "dense", layout=DENSE_IN_OUT)
+    return (*_embedding(layer), back)
+
+
 def _rnn(gates: int, order: tuple[int, ...] = (), prefix: str = "") -> Callable[[Any], Rows]:
+    def row(layer: Any, attribute: str, role: Role) -> LayerWeight:
+        shape = _gated_shape(layer, attribute, gates, f"{prefix}units")
+        return LayerWeight(attribute, "rnn", role, rnn_in_gates(shape, gates, order))
+
     def rows(layer: Any) -> Rows:
-        kernel, recurrent = f"{prefix}kernel", f"{prefix}recurrent_kernel"
         return (
-            LayerWeight(kernel, "rnn", "kernel", rnn_in_gates(_shape(layer, kernel), gates, order)),
-            LayerWeight(
-                recurrent, "rnn", "recurrent", rnn_in_gates(_shape(layer, recurrent), gates, order)
-            ),
+            row(layer, f"{prefix}kernel", "kernel"),
+            row(layer, f"{prefix}recurrent_kernel", "recurrent"),
         )
 
     return rows
@@ -121,18 +152,16 @@ def _rnn(gates: int, order: tuple[int, ...] = (), prefix: str = "") -> Callable[
 
 def _conv_lstm(layer: Any) -> Rows:
     return (
-        LayerWeight("cell.kernel", "rnn", "kernel", _gated_conv(_shape(layer, "cell.kernel"))),
+        LayerWeight("cell.kernel", "rnn", "kernel", _gated_conv(layer, "cell.kernel")),
         LayerWeight(
-            "cell.recurrent_kernel",
-            "rnn",
-            "recurrent",
-            _gated_conv(_shape(layer, "cell.recurrent_kernel")),
+            "cell.recurrent_kernel", "rnn", "recurrent", _gated_conv(layer, "cell.recurrent_kernel")
         ),
     )
 
 
-def _gated_conv(shape: tuple[int, ...], gates: int = 4) -> Layout:
+def _gated_conv(layer: Any, attribute: str, gates: int = 4) -> Layout:
     """``(*spatial, in, gate*out)`` to ``(gate, out, in, *spatial)``."""
+    shape = _gated_shape(layer, attribute, gates, "cell.filters")
     *spatial, inputs, outputs = shape
     last = len(spatial)
     split = Reshape(shape, (*spatial, inputs, gates, outputs // gates))
@@ -176,6 +205,9 @@ _TABLE: dict[type, Callable[[Any], Rows]] = {
     _L.MultiHeadAttention: _attention,
     _L.GroupQueryAttention: _attention,
 }
+
+if hasattr(_L, "ReversibleEmbedding"):  # not in the oldest Keras that we run with
+    _TABLE[_L.ReversibleEmbedding] = _reversible_embedding
 
 NORMALIZATIONS: tuple[type, ...] = tuple(
     getattr(_L, name)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from secateur.errors import ModelError, StateError, StateWarning
+
 if TYPE_CHECKING:
     from secateur.pruner import Pruner
+    from secateur_keras.bind import KerasBinding
 
 ATTRIBUTE = "secateur_state"
 
@@ -21,31 +24,49 @@ class PruningState(keras.layers.Layer):  # type: ignore[misc]
     model without it loads such a file as if nothing more were there.
     """
 
-    def __init__(self, pruner: Pruner, catch_up: Callable[[], None]) -> None:
+    def __init__(self, pruner: Pruner, binding: KerasBinding) -> None:
         super().__init__(name=ATTRIBUTE)
         self.built = True
-        self._pruner, self._catch_up = pruner, catch_up
+        self._pruner, self._binding = pruner, binding
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state; ``/`` would make a group of a name."""
-        self._catch_up()
+        self._binding.catch_up()
         for name, array in self._pruner.state_dict().items():
             store[name.replace("/", "|")] = array
 
     def load_own_variables(self, store: Any) -> None:
-        """Go on from a state; a file without one leaves the pruner where it is."""
+        """Go on from a state; without one that fits, mask the weights that were just loaded.
+
+        An error here would leave the model half loaded, so a state of another run is a warning.
+        """
         state = {name.replace("|", "/"): np.asarray(store[name]) for name in list(store.keys())}
-        if state:
-            self._pruner.load_state_dict(state)
+        try:
+            if state:
+                self._pruner.load_state_dict(state)
+        except StateError as error:
+            warnings.warn(
+                f"the weights were loaded, and the pruning state beside them was not: {error}. "
+                "The masks in force were applied to the weights.",
+                StateWarning,
+                stacklevel=2,
+            )
+        self._binding.reload()
 
-    @classmethod
-    def put_on(cls, model: Any, pruner: Pruner, catch_up: Callable[[], None]) -> None:
-        """Let a model carry the state, unseen by `weights`, `layers` and `get_config`."""
-        # Past the model's own __setattr__, which would track it as a layer.
-        object.__setattr__(model, ATTRIBUTE, cls(pruner, catch_up))
+    def put_on(self, model: Any) -> None:
+        """Let a model carry the state, unseen by `weights`, `layers` and `get_config`.
 
-    @staticmethod
-    def take_off(model: Any) -> None:
-        """Leave the model as it was."""
+        Raises ModelError when it carries that of another pruner.
+        """
         if ATTRIBUTE in vars(model):
+            raise ModelError(
+                f"{model.name} is being pruned by another pruner; nothing was changed. Call "
+                "detach() on that one first, and give one policy all the rules."
+            )
+        # Past the model's own __setattr__, which would track it as a layer.
+        object.__setattr__(model, ATTRIBUTE, self)
+
+    def take_off(self, model: Any) -> None:
+        """Leave the model as it was."""
+        if vars(model).get(ATTRIBUTE) is self:
             object.__delattr__(model, ATTRIBUTE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import keras
@@ -28,24 +29,28 @@ def children(layer: Any) -> list[Any]:
     return found
 
 
-def places_in(place: Place) -> Iterator[Place]:
-    """Yield the places directly below one; siblings of equal name get a number.
+def places_in(place: Place, taken: dict[str, int]) -> Iterator[Place]:
+    """Yield the places directly below one; layers of equal path get a number.
+
+    taken: the paths of the model so far, and the id of the layer that each belongs to.
 
     >>> twice = [keras.layers.ReLU(name="relu"), keras.layers.Dropout(0.1, name="relu")]
     >>> model = keras.Model()
     >>> model.parts = twice
-    >>> [inner.path for inner in places_in(Place("net", model, "net"))]
+    >>> [inner.path for inner in places_in(Place("net", model, "net"), {})]
     ['net.relu', 'net.relu_1']
     """
     directions = _directions(place.layer)
-    seen: dict[str, int] = {}
-    for layer in children(place.layer):
-        name = directions.get(id(layer), layer.name.replace("/", "."))
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        if count:
-            name = f"{name}_{count}"
-        path = f"{place.path}.{name}" if place.path else name
+    above = f"{place.path}." if place.path else ""
+    named = [
+        (layer, above + directions.get(id(layer), layer.name.replace("/", ".")))
+        for layer in children(place.layer)
+    ]
+    siblings = {path for _, path in named}
+    for layer, wanted in named:
+        path, numbered = wanted, (f"{wanted}_{number}" for number in count(1))
+        while taken.setdefault(path, id(layer)) != id(layer):
+            path = next(one for one in numbered if one not in siblings)
         yield Place(path, layer, place.whole if id(layer) in directions else path)
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ScheduleWarning,
         SecateurError,
         StateError,
+        StateWarning,
         WeightError,
     )
     from secateur.events import MasksUpdated
@@ -63,6 +64,7 @@ _HOME = {
         "ScheduleWarning",
         "SecateurError",
         "StateError",
+        "StateWarning",
         "WeightError",
     ),
     "secateur.events": ("MasksUpdated",),
@@ -110,6 +112,7 @@ __all__ = [
     "Skipped",
     "Sparsity",
     "StateError",
+    "StateWarning",
     "Step",
     "Weight",
     "WeightError",

@@ -27,11 +27,15 @@ class PluginError(SecateurError, RuntimeError):
 
 
 class StateError(SecateurError, ValueError):
-    """A saved pruning state does not fit the pruner that loads it."""
+    """A saved pruning state does not fit the pruner that loads it, or a pruner was detached."""
 
 
 class ScheduleWarning(UserWarning):
     """A schedule did not, or cannot, do what it says."""
+
+
+class StateWarning(UserWarning):
+    """A checkpoint was loaded without the pruning state in it, or weights without their zeros."""
 
 
 class PluginWarning(UserWarning):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -99,8 +100,8 @@ def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) ->
 
     total_steps: the length of the run in optimizer updates; without it, schedules keep
     their percentages.
-    Raises ModelError for a model with nothing to prune, and PolicyError for a rule that
-    matches nothing.
+    Raises ModelError for a model with nothing to prune or with two weights of one name, and
+    PolicyError for a rule that matches nothing.
     """
     specs = [weight.spec for weight in binding.weights]
     if not specs:
@@ -109,6 +110,7 @@ def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) ->
             f"this {binding.adapter} model has no weight that can be pruned"
             + (f" (left dense: {found})" if found else "")
         )
+    _refuse_equal_names(specs, binding.adapter)
     rules = _first_matches(policy, specs, binding.adapter)
     groups = []
     targets: dict[str, float | None] = {}
@@ -123,6 +125,15 @@ def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) ->
         for spec in specs
     )
     return Plan(policy, binding.adapter, planned, tuple(binding.skipped), tuple(groups))
+
+
+def _refuse_equal_names(specs: Sequence[WeightSpec], adapter: str) -> None:
+    (name, times), *_ = Counter(spec.name for spec in specs).most_common(1)
+    if times > 1:
+        raise ModelError(
+            f"the {adapter} adapter gives {times} weights the name {name}, so some of them "
+            "would be forgotten. Rename a layer; and report it, for names must be unique."
+        )
 
 
 def _first_matches(

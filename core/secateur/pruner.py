@@ -41,6 +41,7 @@ class Pruner:
         self._clocks = {group.rule: Clock(group.method.schedule) for group in plan.groups}
         self._masks: dict[str, Array] = {}
         self._kept: dict[str, int] = {}
+        self._detached = False
 
     def __repr__(self) -> str:
         return (
@@ -59,8 +60,8 @@ class Pruner:
 
     def start(self, optimizer: object | None = None) -> None:
         """Follow the model's optimizer, and evaluate step 0; an error leaves no hook behind."""
-        self._binding.follow(self, optimizer)
         try:
+            self._binding.follow(self, optimizer)
             self._update(before=-1)
         except BaseException:
             self._binding.release()
@@ -74,8 +75,11 @@ class Pruner:
         due one is carried out.  In PyTorch an optimizer given to `attach`, and in Keras the
         callback, calls this for you.
         Raises WeightError for a NaN or infinity in a weight, PluginError when a plugin
-        fails; the masks and the weights are then as they were.
+        fails, StateError when detached; the masks and the weights are then as they were.
         """
+        self.check_attached()
+        if updates < 0:
+            raise StateError(f"step(updates={updates}): steps only go on; load a state to go back")
         self._binding.enforce()
         before = self.current_step
         self.current_step += updates
@@ -90,6 +94,7 @@ class Pruner:
 
     def callback(self) -> Any:
         """Return the Keras callback that moves the schedule, for ``model.fit(callbacks=[...])``."""
+        self.check_attached()
         return self._binding.callback(self)
 
     def include(self, average: Any) -> None:
@@ -97,6 +102,7 @@ class Pruner:
 
         Raises ModelError when it is not an average of this model; nothing is changed then.
         """
+        self.check_attached()
         self._binding.include(average, self._masks)
 
     def report(self) -> Report:
@@ -108,11 +114,21 @@ class Pruner:
     def detach(self) -> None:
         """Take every hook off the model.  Pruned weights stay zero until they are trained on.
 
+        Masks, report and state stay as they are, to be read and saved.
         Warns when a schedule has not reached its final sparsity.
         """
         self._binding.release()
+        self._detached = True
         for note in self._notes():
             warnings.warn(note, ScheduleWarning, stacklevel=2)
+
+    def check_attached(self) -> None:
+        """Raise StateError when the pruner was detached."""
+        if self._detached:
+            raise StateError(
+                "this pruner was detached from its model, and holds nothing any more; make "
+                "another one by secateur.attach(model, policy)"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as a flat mapping of name to array, for any checkpoint."""
@@ -223,6 +239,7 @@ class Pruner:
         )
 
     def _resume(self, state: State) -> None:
+        self.check_attached()
         if state.fingerprint != self.plan.policy.fingerprint:
             raise StateError(
                 f"the state was saved under policy {state.fingerprint[:12]}, and this pruner "
