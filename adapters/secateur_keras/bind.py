@@ -68,6 +68,10 @@ class KerasBinding(Binding):
             for held in self._held.values():
                 held.enforce()
 
+    def escaped(self) -> list[str]:
+        self.sync()
+        return [name for name, held in self._held.items() if held.has_escaped()]
+
     @contextlib.contextmanager
     def updated_by_keras(self) -> Iterator[None]:
         """Say that the step to come was made by Keras, whose update runs the constraints."""
@@ -141,11 +145,9 @@ class KerasBinding(Binding):
             )
         self._carry()
 
-    def adopted_ends(self) -> list[str]:
-        """Take note of the end of fit(); return the weights that are no longer masked."""
+    def adopted_ends(self) -> None:
+        """Take note of the end of fit()."""
         self.catch_up = _nothing
-        self.sync()
-        return [name for name, held in self._held.items() if held.has_escaped()]
 
     def sync(self) -> None:
         """Bring variables up to date on JAX, where fit() keeps them outside the model."""

@@ -44,7 +44,8 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Warn of a train step that updated nothing we could see, and of weights put back."""
-        if escaped := self._binding.adopted_ends():
+        self._binding.adopted_ends()
+        if escaped := self._binding.escaped():
             self._binding.enforce()
             warnings.warn(
                 f"pruned weights of {', '.join(escaped[:3])} were not zero at the end of fit(), "

@@ -56,6 +56,10 @@ class TorchBinding(Binding):
         for weight, mask in self._held:
             weight.keep(mask)
 
+    @torch.no_grad()
+    def escaped(self) -> list[str]:
+        return [weight.spec.name for weight, mask in self._held if weight.has_escaped(mask)]
+
     def release(self) -> None:
         if self._follower is not None:
             self._follower.release()

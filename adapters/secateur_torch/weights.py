@@ -87,6 +87,11 @@ class TorchWeight(Weight):
         part = self._part(self.stored.parameter.detach())
         part.view(_BITS[part.element_size()]).mul_(mask)
 
+    def has_escaped(self, mask: Tensor) -> bool:
+        """Tell whether something that a native mask prunes is not zero."""
+        part = self._part(self.stored.parameter.detach())
+        return bool(part.ne(0).logical_and_(mask.logical_not()).any())
+
 
 def spec_of(
     name: str, layer: str, row: LayerWeight, tensor: Any, aliases: tuple[str, ...]

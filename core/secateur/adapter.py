@@ -130,6 +130,10 @@ class Binding(ABC):
         Does nothing where the framework has already done so inside its update.
         """
 
+    def escaped(self) -> Sequence[str]:
+        """Return the weights of which values that the masks prune are not zero now."""
+        return ()
+
     @abstractmethod
     def release(self) -> None:
         """Take every hook off the model; the weights keep their values."""

@@ -63,6 +63,9 @@ class ArrayBinding(Binding):
         for name, mask in self._masks.items():
             np.copyto(self._arrays[name], 0, where=~mask)
 
+    def escaped(self) -> list[str]:
+        return [name for name, mask in self._masks.items() if self._arrays[name][~mask].any()]
+
     def release(self) -> None:
         self._masks = {}
 

@@ -13,7 +13,7 @@ from secateur import report as reports
 from secateur import state as states
 from secateur.adapter import Binding, Weight
 from secateur.clock import Clock
-from secateur.errors import ScheduleWarning, StateError
+from secateur.errors import ScheduleWarning, StateError, StateWarning
 from secateur.events import MasksUpdated
 from secateur.layout import Array
 from secateur.planning import Group, Plan
@@ -46,7 +46,7 @@ class Pruner:
     def __repr__(self) -> str:
         return (
             f"<Pruner of {len(self._weights)} weights, step {self.current_step}, "
-            f"sparsity {self.report().sparsity:.4f}>"
+            f"sparsity {self._report().sparsity:.4f}>"
         )
 
     @property
@@ -56,7 +56,7 @@ class Pruner:
         A weight whose schedule has not begun has none yet.  Of sharded weights this is what
         this worker holds, flat.
         """
-        return self.report().masks
+        return self._report().masks
 
     def start(self, optimizer: object | None = None) -> None:
         """Follow the model's optimizer, and evaluate step 0; an error leaves no hook behind."""
@@ -72,8 +72,8 @@ class Pruner:
 
         Pruned weights are set to zero by the masks in force, the step moves on, and masks
         that are due are computed and applied; of several steps reported at once, the latest
-        due one is carried out.  In PyTorch an optimizer given to `attach`, and in Keras the
-        callback, calls this for you.
+        due one is carried out; ``step(0)`` masks weights that were loaded.  In PyTorch an
+        optimizer given to `attach`, and in Keras the callback, calls this for you.
         Raises WeightError for a NaN or infinity in a weight, PluginError when a plugin
         fails, StateError when detached; the masks and the weights are then as they were.
         """
@@ -107,20 +107,25 @@ class Pruner:
 
     def report(self) -> Report:
         """Return what the run has come to: sparsity by weight, masks, notes."""
-        return reports.make(
-            self.plan, self.current_step, self._masks, tuple(self._notes()), self._kept
-        )
+        return self._report((*self._notes(), *self._escaped()))
+
+    def _report(self, notes: tuple[str, ...] = ()) -> Report:
+        return reports.make(self.plan, self.current_step, self._masks, notes, self._kept)
 
     def detach(self) -> None:
         """Take every hook off the model.  Pruned weights stay zero until they are trained on.
 
         Masks, report and state stay as they are, to be read and saved.
-        Warns when a schedule has not reached its final sparsity.
+        Warns when a schedule has not reached its final sparsity (ScheduleWarning), or pruned
+        weights are not zero (StateWarning).
         """
+        escaped = list(self._escaped())
         self._binding.release()
         self._detached = True
         for note in self._notes():
             warnings.warn(note, ScheduleWarning, stacklevel=2)
+        for note in escaped:
+            warnings.warn(note, StateWarning, stacklevel=2)
 
     def check_attached(self) -> None:
         """Raise StateError when the pruner was detached."""
@@ -172,6 +177,14 @@ class Pruner:
                 left = self._clocks[group.rule].left_at(self.current_step)
             if left:
                 yield f"rule {group.rule}: {left}"
+
+    def _escaped(self) -> Iterator[str]:
+        if names := self._binding.escaped():
+            yield (
+                f"pruned values of {', '.join(names[:3])} are not zero: weights were put in place "
+                "after the last step, as load_state_dict, set_weights or "
+                "EarlyStopping(restore_best_weights=True) does; pruner.step(0) masks them"
+            )
 
     def _warn_if_forgotten(self) -> None:
         if not self.current_step and (notes := list(self._notes())) and self._binding.updates():

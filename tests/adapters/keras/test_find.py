@@ -256,3 +256,107 @@ def test_prune_leaves_no_hook_behind():
     assert report.sparsity == 0.5
     assert model.layers[1].kernel.constraint is None
     assert set(vars(model)) == attributes
+
+
+def test_names_are_unique_whatever_layers_are_called():
+    x = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="b")], name="a")
+    model = keras.Model(x, layers.Dense(4, name="a.b")(inner(x)))
+    assert names(model) == ["a.b:kernel", "a.b_1:kernel"]
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.parts = [layers.Dense(3, name=name) for name in ("x", "x", "x_1")]
+
+        def call(self, x):
+            return sum(part(x) for part in self.parts)
+
+    model = Net()
+    model(np.zeros((1, 4), "float32"))
+    assert names(model) == ["x:kernel", "x_2:kernel", "x_1:kernel"]
+    assert secateur.prune(model, HALF).kept == sum(
+        np.count_nonzero(part.get_weights()[0]) for part in model.parts
+    )
+
+
+def beside(layer):
+    """A model of a dense layer, and another layer that its call() leaves out."""
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.extra = layers.Dense(3, name="fc"), layer
+
+        def call(self, x):
+            return self.fc(x)
+
+    model = Net()
+    model(np.zeros((1, 4), "float32"))
+    return model
+
+
+class ThreeGates(layers.LSTMCell):
+    def build(self, shape):
+        super().build(shape)
+        self.kernel = self.add_weight(shape=(shape[-1], 3 * self.units), name="narrow")
+
+
+class OtherTable(layers.Embedding):
+    def build(self, shape=None):
+        self.rows = self.add_weight(shape=(self.input_dim, self.output_dim), name="rows")
+        self.built = True
+
+    def call(self, x):
+        return keras.ops.take(self.rows, x, 0)
+
+
+def test_a_subclass_with_other_weights_is_listed_and_the_rest_is_pruned():
+    x = keras.Input((3,), dtype="int32")
+    model = keras.Model(x, layers.Dense(2, name="fc")(OtherTable(5, 4, name="table")(x)))
+    assert names(model) == ["fc:kernel"]
+    assert "OtherTable extends Embedding" in skipped(model)["table"]
+    cell = ThreeGates(4, name="cell")
+    cell.build((None, 6))
+    model = beside(cell)
+    assert names(model) == ["fc:kernel"]
+    assert "4 gates of 4" in skipped(model)["cell"]
+
+
+@pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state")
+def test_a_custom_layer_that_was_never_called_is_listed():
+    class Never(layers.Layer):
+        pass
+
+    assert "not built" in skipped(beside(Never(name="never")))["never"]
+
+
+def test_a_kernel_that_is_computed_is_listed_once():
+    class Standardised(layers.Dense):
+        @property
+        def kernel(self):
+            kernel = self._kernel
+            return kernel - keras.ops.mean(kernel, 0)
+
+        @kernel.setter
+        def kernel(self, value):
+            self._kernel = value
+
+    model = keras.Sequential([keras.Input((4,)), Standardised(3, name="ws"), layers.Dense(2)])
+    listed = {name: reason for name, reason in skipped(model).items() if "ws" in name}
+    assert list(listed) == ["ws:kernel"]
+    assert "computed" in listed["ws:kernel"]
+
+
+@pytest.mark.skipif(
+    not hasattr(layers, "ReversibleEmbedding"), reason="this Keras has no ReversibleEmbedding"
+)
+@pytest.mark.parametrize("tied", [True, False])
+def test_both_tables_of_a_reversible_embedding(tied):
+    layer = layers.ReversibleEmbedding(7, 4, tie_weights=tied, name="emb")
+    layer.build()
+    found = {weight.spec.name: weight.spec for weight in bind(beside(layer)).weights}
+    assert found["emb:embedding"].shape == (7, 4)
+    assert ("emb:kernel" in found) is not tied
+    if not tied:
+        assert found["emb:kernel"].shape == (7, 4)

@@ -249,3 +249,20 @@ def test_schedule_that_waits_for_the_loss_is_told_the_loss(network, compile_, fi
 def test_optimizer_must_be_one_of_keras(network):
     with pytest.raises(secateur.ModelError, match="takes a Keras optimizer"):
         secateur.attach(network(), CONSTANT, optimizer=ops)
+
+
+@pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has no MultiOptimizer"
+)
+@pytest.mark.parametrize("options", [{"use_ema": True}, {"gradient_accumulation_steps": 4}])
+def test_the_parts_of_a_multi_optimizer_are_looked_at(options, network, compile_, fit, held):
+    optimizers = keras.optimizers
+    parts = optimizers.OptimizerMap(
+        optimizers.Adam(0.01, **options), {".*hidden.*": optimizers.SGD(0.01, **options)}
+    )
+    model = network()
+    compile_(model, optimizers.MultiOptimizer(parts))
+    pruner = secateur.attach(model, EACH_STEP)
+    fit(model, pruner)
+    held(pruner)  # averages were put in place of the weights at the end
+    assert pruner.current_step == (4 if "gradient_accumulation_steps" in options else 16)
