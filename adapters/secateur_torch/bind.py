@@ -14,7 +14,8 @@ from secateur.errors import ModelError
 from secateur.layout import Array
 from secateur.registry import registry
 from secateur_torch.follow import Follower, owners
-from secateur_torch.modules import Row
+from secateur_torch.memory import Key, key_of, refuse_overlaps
+from secateur_torch.modules import sharders
 from secateur_torch.walk import Found, walk
 from secateur_torch.weights import TorchWeight, spec_of, to_numpy
 
@@ -53,8 +54,7 @@ class TorchBinding(Binding):
 
     @torch.no_grad()
     def enforce(self) -> None:
-        for weight, mask in self._held:
-            weight.keep(mask)
+        self._held = [(weight, weight.keep(mask)) for weight, mask in self._held]
 
     @torch.no_grad()
     def escaped(self) -> list[str]:
@@ -79,6 +79,8 @@ class TorchBinding(Binding):
         then on the average of zeros is zero.
         Raises ModelError when it is not an average of this model; nothing is changed then.
         """
+        if not isinstance(average, nn.Module):
+            raise ModelError(f"a {type(average).__name__} is no average of this model")
         included = bind(average)
         shapes = {weight.spec.name: weight.spec.shape for weight in included.weights}
         for weight in self.weights:
@@ -95,12 +97,16 @@ class TorchBinding(Binding):
         return None if self._follower is None else self._follower.updates
 
     def to_native(self, array: Array, whole: int | None = None) -> Tensor:
-        tensor = torch.tensor(array)
+        tensor = torch.tensor(array, device="cpu")
         if whole is None or self.workers is None:
             return tensor
         from secateur_torch.sharded import to_dtensor
 
         return to_dtensor(tensor, whole)
+
+    def from_native(self, value: Any) -> Any:
+        is_plain = isinstance(value, Tensor) and not hasattr(value, "to_local")
+        return to_numpy(value) if is_plain else value
 
     def chunk(self, native: Any) -> Array | None:
         return to_numpy(native.to_local()) if hasattr(native, "to_local") else None
@@ -110,45 +116,50 @@ def bind(model: nn.Module) -> TorchBinding:
     """Find the weights of a model.
 
     Tied weights and shared layers are found once; their other names are aliases.
-    Raises ModelError when a lazy layer has no weights yet.
+    Raises ModelError when a lazy layer has no weights yet, or weights share some memory.
     """
-    first: dict[tuple[int, object], Found] = {}
-    aliases: dict[tuple[int, object], list[str]] = {}
+
+    def reshard() -> None:
+        # after an evaluation, FSDP2 shows whole weights, and what is set in them is lost
+        for module in sharders(model):
+            module.reshard()
+
+    reshard()
+    first: dict[Key, Found] = {}
+    aliases: dict[Key, list[str]] = {}
     skipped: list[Skipped] = []
     for found in walk(model, _from_plugins):
         if isinstance(found, Skipped):
             skipped.append(found)
             continue
-        key = id(found.stored.parameter), _rows(found.row)
+        key = key_of(found.stored.parameter, found.row)
         first.setdefault(key, found)
         aliases.setdefault(key, []).append(found.name)
+    refuse_overlaps({key: names[0] for key, names in aliases.items()})
     parameters = [found.stored.parameter for found in first.values()]
     workers = _workers(parameters)
-    weights = [_weight(found, aliases[key], workers) for key, found in first.items()]
+    weights: list[TorchWeight] = []
+    for key, found in first.items():
+        row, stored = found.row, found.stored
+        names = tuple(dict.fromkeys(aliases[key]))
+        spec = spec_of(found.name, found.layer, row, stored.parameter, names[1:])
+        if workers is None:
+            weights.append(TorchWeight(spec, row, stored))
+        else:
+            from secateur_torch.sharded import ShardedWeight
+
+            weights.append(ShardedWeight(spec, row, stored, workers, reshard))
     return TorchBinding(weights, list(dict.fromkeys(skipped)), workers)
 
 
 def _workers(parameters: Sequence[Any]) -> Workers | None:
-    if "torch.distributed.tensor" in sys.modules:  # else there can be no DTensor
+    names = ("torch.distributed.tensor", "torch.distributed._tensor")  # the latter in 2.4
+    if any(hasattr(sys.modules.get(name), "DTensor") for name in names):  # else there is none
         from secateur_torch import sharded
 
         if any(map(sharded.is_sharded, parameters)):
             return sharded.workers_of(parameters)
     return None
-
-
-def _weight(found: Found, names: Sequence[str], workers: Workers | None) -> TorchWeight:
-    row, stored = found.row, found.stored
-    spec = spec_of(found.name, found.layer, row, stored.parameter, tuple(names[1:]))
-    if workers is not None:
-        from secateur_torch.sharded import ShardedWeight
-
-        return ShardedWeight(spec, row, stored, workers)
-    return TorchWeight(spec, row, stored)
-
-
-def _rows(row: LayerWeight) -> tuple[int, int] | None:
-    return row.rows if isinstance(row, Row) else None
 
 
 def _from_plugins(module: nn.Module) -> Sequence[LayerWeight] | None:

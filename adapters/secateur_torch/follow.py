@@ -1,7 +1,6 @@
 """Hooks on optimizers, so that masks follow every update that really happens.
 
-A step that a GradScaler skips calls no `optimizer.step()`, and accumulating gradients
-calls it once per update: so neither needs any care here.
+Accumulating gradients calls `optimizer.step()` once per update, so it needs no care here.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class Follower:
             step()
 
         *others, last = optimizers
-        self._handles = [_after(optimizer, enforce) for optimizer in others]
-        self._handles.append(_after(last, count))
+        self._handles = [_after(optimizer, enforce, enforce) for optimizer in others]
+        self._handles.append(_after(last, count, enforce))
 
     def release(self) -> None:
         """Take the hooks off."""
@@ -44,12 +43,40 @@ class Follower:
             handle.remove()
 
 
-def _after(optimizer: Optimizer, act: Callable[[], object]) -> Any:
+def _after(optimizer: Optimizer, act: Callable[[], object], enforce: Callable[[], object]) -> Any:
     def hook(optimizer: Optimizer, args: object, kwargs: object) -> None:
-        act()
+        if _was_skipped(optimizer) or _was_rehearsal(optimizer):
+            enforce()
+        else:
+            act()
 
     eager: Any = torch.compiler.disable  # a compiled train step breaks its graph here, once
     return optimizer.register_step_post_hook(eager(hook))
+
+
+def _was_skipped(optimizer: Optimizer) -> bool:
+    """Tell whether a GradScaler let a fused optimizer step over infinite gradients.
+
+    It does not call `step()` of the others then, but fused ones look for themselves.
+    """
+    found = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found)
+
+
+def _was_rehearsal(optimizer: Optimizer) -> bool:
+    """Tell whether a step could change nothing: rates and gradients were all zero.
+
+    By such steps torch.distributed.checkpoint makes optimizers fill their state.
+    """
+    groups = optimizer.param_groups
+    if any(group.get("lr", 1) for group in groups):
+        return False
+    return not any(
+        parameter.grad.any()
+        for group in groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    )
 
 
 def owners(optimizer: object, parameters: Collection[torch.Tensor]) -> list[Optimizer]:
@@ -77,10 +104,12 @@ def owners(optimizer: object, parameters: Collection[torch.Tensor]) -> list[Opti
     return owning
 
 
-def _checked(optimizer: object) -> Optimizer:
-    if isinstance(optimizer, Optimizer):
+def _checked(optimizer: Any) -> Optimizer:
+    while not hasattr(optimizer, "_optimizer_step_post_hooks") and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer  # wrapped, as by accelerate
+    if isinstance(optimizer, Optimizer) and hasattr(optimizer, "_optimizer_step_post_hooks"):
         return optimizer
     raise ModelError(
-        f"optimizer={optimizer!r} is not a torch.optim.Optimizer, so it cannot be followed; "
-        "leave optimizer= out and call pruner.step() after each update"
+        f"optimizer= is a {type(optimizer).__name__}, which is not a torch.optim.Optimizer that "
+        "can be followed; leave optimizer= out and call pruner.step() after each update"
     )

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils.parametrize import is_parametrized
 
 from secateur.adapter import Kind, LayerWeight, Role
 from secateur.layout import DENSE_IN_OUT, conv_transpose_iohw, rnn_gates_in
@@ -131,13 +132,32 @@ _TABLE: dict[type[nn.Module], Callable[[Any], list[Row]]] = {
 }
 
 
-def rows_of(module: nn.Module) -> list[Row] | None:
-    """Return the prunable weights of a layer, or None when its class is not known.
+def plain_class(module: nn.Module) -> type[nn.Module]:
+    """Return the class of a module without what `fully_shard` and `parametrize` make of it.
 
-    >>> [(row.attribute, row.kind) for row in rows_of(nn.Conv2d(8, 8, 3, groups=8)) or ()]
+    >>> plain_class(torch.nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))).__name__
+    'Linear'
+    """
+    bases = (base for base in type(module).__mro__ if not _is_fsdp(base))
+    cls: type[nn.Module] = next(bases)
+    return next(bases) if is_parametrized(module) else cls
+
+
+def _is_fsdp(cls: type) -> bool:
+    return any(base.__name__ == "FSDPModule" for base in cls.__mro__)
+
+
+def sharders(model: nn.Module) -> list[Any]:
+    """Return the modules that `fully_shard` was called on."""
+    return [module for module in model.modules() if _is_fsdp(type(module))]
+
+
+def rows_of(module: nn.Module, cls: type[nn.Module]) -> list[Row] | None:
+    """Return the prunable weights of a layer of a class, or None for a class not known.
+
+    >>> [(row.attribute, row.kind) for row in rows_of(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d)]
     [('weight', 'depthwise')]
     """
-    cls = type(module)
     if cls.__module__.startswith("torch.ao.nn.quantizable"):
         return None  # built of ordinary layers, which are found one by one
     if cls.__name__ == "Conv1D" and cls.__module__.startswith("transformers."):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -11,11 +12,22 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Replicate, Shard
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+try:
+    from torch.distributed.tensor import DTensor, Replicate, Shard
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+except ImportError:  # where PyTorch 2.4 has them
+    from torch.distributed._tensor import (  # type: ignore[attr-defined]
+        DTensor,
+        Replicate,
+        Shard,
+    )
+    from torch.distributed._tensor._utils import (  # type: ignore[import-not-found, no-redef]
+        compute_local_shape_and_global_offset,
+    )
 
 from secateur.adapter import LayerWeight, WeightSpec
-from secateur.errors import ModelError
+from secateur.errors import ModelError, WorkerError
 from secateur.layout import Array
 from secateur.workers import Workers
 from secateur_torch.stored import Stored
@@ -31,7 +43,8 @@ class ProcessWorkers(Workers):
 
     def total(self, numbers: Array) -> Array:
         sums = torch.tensor(numbers, device=self._device)
-        dist.all_reduce(sums)
+        with _together():
+            dist.all_reduce(sums)
         return sums.cpu().numpy()
 
     def exchange(self, parcels: Sequence[Array]) -> list[Array]:
@@ -39,28 +52,47 @@ class ProcessWorkers(Workers):
         sent = [parcel.nbytes for parcel in parcels]
         sizes = torch.tensor(sent, device=self._device)
         arriving = torch.empty_like(sizes)
-        dist.all_to_all_single(arriving, sizes)
+        with _together():
+            dist.all_to_all_single(arriving, sizes)
         received = arriving.tolist()
         data = torch.from_numpy(np.concatenate(parcels).view(np.uint8)).to(self._device)
         into = torch.empty(sum(received), dtype=torch.uint8, device=self._device)
-        dist.all_to_all_single(into, data, received, sent)
+        with _together():
+            dist.all_to_all_single(into, data, received, sent)
         flat = into.cpu().numpy().view(dtype)
         return np.split(flat, np.cumsum(received)[:-1] // dtype.itemsize)
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Say what it means when what all processes do together fails."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise WorkerError(
+            f"another process of this run has failed or ended, see its own error: {error}"
+        ) from error
 
 
 class ShardedWeight(TorchWeight):
     """What this process holds of a parameter: flat, in the order of its memory.
 
     Where several processes hold the same values, each answers for a part of them, and they
-    tell each other the masks.
+    tell each other the masks.  reshard: brings the shards back, where FSDP shows whole weights.
     """
 
     def __init__(
-        self, spec: WeightSpec, row: LayerWeight, stored: Stored, workers: Workers
+        self,
+        spec: WeightSpec,
+        row: LayerWeight,
+        stored: Stored,
+        workers: Workers,
+        reshard: Callable[[], None],
     ) -> None:
         super().__init__(spec, row, stored)
-        self._workers = workers
+        self._workers, self._reshard = workers, reshard
         parameter = stored.parameter
+        self._kind = _kind(parameter)
         first, last = self._rows or (0, parameter.shape[0])
         self._native_shape = (last - first, *parameter.shape[1:])
         shape, offset = _box(spec.name, parameter)
@@ -98,13 +130,23 @@ class ShardedWeight(TorchWeight):
         return array
 
     def _part(self, tensor: Tensor) -> Tensor:
-        local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-        if local.shape[1:] != self._shape[1:] or local.shape[0] < self._here.stop:
+        if _kind(tensor) != self._kind:
+            self._reshard()
+            tensor = self.stored.parameter.detach()
+        if _kind(tensor) != self._kind:
             raise ModelError(
-                f"{self.spec.name} was sharded when the pruner was attached, and is not now; "
-                "call reshard() on the model first"
+                f"{self.spec.name} is not sharded as it was when the pruner was attached; call "
+                "pruner.detach(), and attach again"
             )
+        local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
         return local[self._here]
+
+
+def _kind(tensor: Any) -> tuple[object, ...]:
+    """Return what tells a parameter that is sharded in one way from any other."""
+    if not isinstance(tensor, DTensor):
+        return (tuple(tensor.shape),)
+    return tuple(tensor.shape), tensor.device_mesh, tuple(tensor.placements)
 
 
 def is_sharded(tensor: object) -> bool:

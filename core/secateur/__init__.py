@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         StateError,
         StateWarning,
         WeightError,
+        WorkerError,
     )
     from secateur.events import MasksUpdated
     from secateur.exporters import Exporter
@@ -66,6 +67,7 @@ _HOME = {
         "StateError",
         "StateWarning",
         "WeightError",
+        "WorkerError",
     ),
     "secateur.events": ("MasksUpdated",),
     "secateur.exporters": ("Exporter",),
@@ -117,6 +119,7 @@ __all__ = [
     "Weight",
     "WeightError",
     "WeightSpec",
+    "WorkerError",
     "__version__",
     "attach",
     "export",

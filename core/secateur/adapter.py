@@ -164,6 +164,10 @@ class Binding(ABC):
         """
         return array
 
+    def from_native(self, value: Any) -> Any:
+        """Turn what `to_native` made, and a checkpoint gave back, into an array again."""
+        return value
+
     def chunk(self, native: Any) -> Array | None:
         """Return this worker's chunk of what `to_native` made of chunks; None for others."""
         return None

@@ -16,7 +16,7 @@ from secateur.keys import FLOATS
 from secateur.layout import Array
 
 RANKS = {
-    "dense": (2,),
+    "dense": (2, 3),
     "conv": (3, 4, 5),
     "conv_transpose": (3, 4, 5),
     "depthwise": (3, 4, 5),

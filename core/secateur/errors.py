@@ -30,6 +30,10 @@ class StateError(SecateurError, ValueError):
     """A saved pruning state does not fit the pruner that loads it, or a pruner was detached."""
 
 
+class WorkerError(SecateurError, RuntimeError):
+    """Another process of a run that holds a model in shards has failed."""
+
+
 class ScheduleWarning(UserWarning):
     """A schedule did not, or cannot, do what it says."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from secateur import masks as mask_rules
 from secateur import report as reports
 from secateur import state as states
@@ -88,8 +90,13 @@ class Pruner:
     def observe(self, **values: float) -> None:
         """Tell what schedules with ``begin_when`` monitor, such as ``loss=0.3``.
 
-        Call it once per update, before `step`; in Keras the callback does it for you.
+        Call it once per update, before `step`; in Keras the callback does it for you.  With
+        sharded weights all workers call it, and what they see is averaged.
         """
+        if workers := self._binding.workers:
+            names = sorted(values)
+            sums = workers.total(np.array([values[name] for name in names], np.float64))
+            values = dict(zip(names, (sums / workers.count).tolist(), strict=True))
         self._clocks = {rule: clock.observe(values) for rule, clock in self._clocks.items()}
 
     def callback(self) -> Any:
@@ -147,7 +154,8 @@ class Pruner:
 
         Raises StateError when it belongs to another policy or model; nothing is changed then.
         """
-        self._resume(State.from_arrays(state, self._unpack))
+        arrays = {key: self._binding.from_native(value) for key, value in state.items()}
+        self._resume(State.from_arrays(arrays, self._unpack))
 
     def save(self, path: str | Path) -> None:
         """Write the state to one .npz file that either framework can load.

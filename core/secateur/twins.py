@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from secateur import state
-from secateur.adapter import WeightSpec
+from secateur.adapter import Weight, WeightSpec
 from secateur.errors import ModelError, nearest
 from secateur.layout import Array
 from secateur.models import bind
@@ -46,6 +46,9 @@ def transfer(masks: Any, to_model: Any, *, names: Mapping[str, str] | None = Non
                 f"{binding.adapter} model: {nearest(wanted, by_name)}. Say names={{...}}."
             )
         fitted[spec.name] = _checked(name, mask, spec)
+    if binding.workers is not None:
+        held = {weight.spec.name: weight for weight in binding.weights}
+        fitted = {name: _share(mask, held[name]) for name, mask in fitted.items()}
     binding.hold(fitted)
     binding.release()
     return Masks(fitted, aliases)
@@ -59,6 +62,12 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
     """
     layer, colon, role = name.rpartition(":")
     return names.get(name, f"{names.get(layer, layer)}{colon}{role}")
+
+
+def _share(mask: Array, weight: Weight) -> Array:
+    """Return what this worker holds of a mask."""
+    share: Array = mask.reshape(-1)[weight.index(np.arange(weight.read().size))]
+    return share
 
 
 def _masks_of(source: Any) -> Mapping[str, Array]:

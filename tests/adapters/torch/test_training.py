@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
 import secateur
 from secateur.errors import ModelError
+from secateur_torch import weights
 
 OPTIMIZERS = {
     "sgd with momentum": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1),
@@ -102,8 +104,9 @@ def test_accumulated_gradients_are_one_step(small, batches, polynomial, assert_m
     assert pruner.current_step == 3
 
 
-def test_a_step_that_the_grad_scaler_skips_is_no_step(small, batches, polynomial):
-    optimizer = torch.optim.SGD(small.parameters(), 0.1)
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_step_that_the_grad_scaler_skips_is_no_step(fused, small, batches, polynomial):
+    optimizer = torch.optim.SGD(small.parameters(), 0.1, fused=fused)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     pruner = secateur.attach(small, polynomial(0.8, 4), optimizer=optimizer)
     steps = []
@@ -117,6 +120,45 @@ def test_a_step_that_the_grad_scaler_skips_is_no_step(small, batches, polynomial
         steps.append(pruner.current_step)
     assert steps == [1, 2, 2, 3, 4]
     assert pruner.report().sparsity == pytest.approx(0.8, abs=1e-3)
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adam, torch.optim.SGD])
+def test_state_that_distributed_checkpoint_makes_an_optimizer_fill_is_no_step(
+    make, small, batches, train, polynomial
+):
+    optimizer = make(small.parameters(), 0.01)
+    pruner = secateur.attach(small, polynomial(0.8, 4), optimizer=optimizer)
+    get_optimizer_state_dict(small, optimizer)
+    assert pruner.current_step == 0
+    warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / 2, 1))
+    assert optimizer.param_groups[0]["lr"] == 0
+    train(small, optimizer, batches(3), after=warm_up.step)
+    assert pruner.current_step == 3
+
+
+def test_an_optimizer_that_is_wrapped_is_followed(small, batches, train, polynomial):
+    class Accelerated(torch.optim.Optimizer):
+        """As accelerate has it: an Optimizer that was never initialised as one."""
+
+        def __init__(self, optimizer):
+            self.optimizer = optimizer
+
+        def zero_grad(self):
+            self.optimizer.zero_grad()
+
+        def step(self):
+            self.optimizer.step()
+
+    class Broken(torch.optim.Optimizer):
+        def __init__(self):
+            pass
+
+    optimizer = Accelerated(torch.optim.Adam(small.parameters()))
+    pruner = secateur.attach(small, polynomial(0.8, 4), optimizer=optimizer)
+    train(small, optimizer, batches(2))
+    assert pruner.current_step == 2
+    with pytest.raises(ModelError, match=r"is not a torch\.optim\.Optimizer"):
+        secateur.attach(small, polynomial(0.8, 4), optimizer=Broken())
 
 
 def test_a_closure_that_runs_many_times_is_one_step(small, batches, polynomial, assert_masked):
@@ -251,3 +293,39 @@ def test_masks_take_one_byte_a_weight_held_once(small, polynomial):
     for weight, mask in held:
         array = pruner.masks[weight.spec.name]
         assert mask.data_ptr() == array.__array_interface__["data"][0]
+
+
+def test_large_weights_are_masked_in_pieces(monkeypatch):
+    monkeypatch.setattr(weights, "AT_ONCE", 50)
+    policy = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
+    layers = nn.Linear(20, 9), nn.Conv2d(2, 3, 9).to(memory_format=torch.channels_last)
+    for layer in layers:
+        pruner = secateur.attach(layer, policy)
+        (mask,) = pruner.masks.values()
+        layer.weight.data.fill_(-1.0)
+        pruner.step(0)
+        kept = layer.weight.detach().numpy()
+        np.testing.assert_array_equal(kept, np.where(mask, np.float32(-1), np.float32(0)))
+        assert not np.signbit(kept[~mask]).any()
+
+
+def test_weights_that_were_put_in_place_are_told_until_they_are_masked(small):
+    pruner = secateur.attach(small, {"schedule": {"kind": "constant", "final_sparsity": 0.5}})
+    assert pruner.report().notes == ()
+    small.load_state_dict({key: torch.ones_like(v) for key, v in small.state_dict().items()})
+    assert "pruner.step(0) masks them" in pruner.report().notes[0]
+    pruner.step(0)
+    assert pruner.report().notes == ()
+    assert pruner.current_step == 0
+
+
+def test_a_state_on_another_device_or_with_a_gradient_is_loaded(small, polynomial, monkeypatch):
+    pruner = secateur.attach(small, polynomial(0.8, 4))
+    pruner.step(2)
+    with torch.device("meta"):  # the default device of a script is not where states live
+        state = pruner.state_dict()
+    assert {value.device.type for value in state.values()} == {"cpu"}
+    state["step"] = state["step"].double().requires_grad_().long()
+    again = secateur.attach(small, polynomial(0.8, 4))
+    again.load_state_dict(state)
+    assert again.current_step == 2

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations, parametrize, prune
 
+import secateur
 import secateur_torch.plugin
 from secateur.errors import ModelError
 from secateur_torch.bind import bind
+from secateur_torch.weights import to_numpy
+
+CONSTANT = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
 
 
 def names(model):
@@ -152,3 +156,123 @@ def test_adapter_matches_modules_and_nothing_else():
     assert not adapter.matches({"fc": np.zeros((2, 2))})
     assert not adapter.matches(torch.zeros(2, 2))
     assert not adapter.matches(nn.Linear)
+
+
+class Computed(nn.Linear):
+    """A layer whose weight is a property."""
+
+    def __init__(self):
+        super().__init__(3, 3)
+        self.raw = nn.Parameter(torch.ones(3, 3))
+        del self._parameters["weight"]
+
+    @property
+    def weight(self):
+        return self.raw * 2
+
+
+def test_a_weight_that_is_no_parameter_is_skipped():
+    model = nn.Sequential(Computed(), Computed(), nn.Linear(3, 3))
+    assert names(model) == ["2:kernel"]
+    assert "weight is not a parameter" in reasons(model)["0:kernel"]
+    assert "not a prunable weight" in reasons(model)["0.raw"]
+
+
+@pytest.mark.parametrize("change", [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_a_layer_that_is_parametrized_later_is_refused(change):
+    layer = nn.Linear(4, 4)
+    pruner = secateur.attach(layer, CONSTANT)
+    change(layer)
+    with pytest.raises(ModelError, match=r"weight was a parameter when .*attach again"):
+        pruner.step()
+
+
+def test_a_layer_that_is_made_plain_later_is_refused():
+    layer = parametrizations.weight_norm(nn.Linear(4, 4))
+    pruner = secateur.attach(layer, CONSTANT)
+    parametrize.remove_parametrizations(layer, "weight")
+    with pytest.raises(ModelError, match="attach again"):
+        pruner.step()
+
+
+def test_parameters_beside_the_weight_of_a_known_layer_are_listed():
+    class Adapted(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 3)
+            self.lora_a = nn.Parameter(torch.zeros(2, 4))
+
+    assert names(Adapted()) == ["Adapted:kernel"]
+    assert reasons(Adapted()) == {"Adapted.lora_a": "Adapted: not a prunable weight of its layer"}
+    assert not reasons(nn.MultiheadAttention(4, 2, add_bias_kv=True))
+
+
+def test_a_weight_of_another_shape_than_the_layer_says_is_skipped():
+    layer = nn.LSTM(3, 5)
+    layer.weight_hh_l0 = nn.Parameter(torch.ones(7, 5))
+    assert names(layer) == ["LSTM:kernel"]
+    assert "(7, 5) does not fit" in reasons(layer)["LSTM:recurrent"]
+
+
+def test_a_layer_that_holds_itself_is_walked_once():
+    layer = nn.Sequential(nn.Linear(3, 3))
+    layer[0].parent = layer
+    assert names(layer) == ["0:kernel"]
+
+
+def test_parameters_that_share_their_memory_are_tied():
+    model = nn.ModuleDict({"tokens": nn.Embedding(7, 3), "head": nn.Linear(3, 7, bias=False)})
+    model["head"].weight = nn.Parameter(model["tokens"].weight.data)
+    (weight,) = bind(model).weights
+    assert weight.spec.aliases == ("head:kernel",)
+
+
+def test_parameters_that_share_memory_in_another_shape_are_refused():
+    model = nn.ModuleDict({"enc": nn.Linear(4, 8), "dec": nn.Linear(8, 4)})
+    model["dec"].weight = nn.Parameter(model["enc"].weight.data.t())
+    with pytest.raises(ModelError, match=r"enc:kernel .* dec:kernel .* same memory"):
+        bind(model)
+
+
+def test_weights_of_a_quantized_tensor_class_are_skipped():
+    class Int8Tensor(torch.Tensor):
+        """As torchao has them: a float tensor from outside, integers inside."""
+
+        @staticmethod
+        def __new__(cls, inner):
+            return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=torch.float32)
+
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __tensor_flatten__(self):
+            return ["inner"], None
+
+        @staticmethod
+        def __tensor_unflatten__(inner, meta, size, stride):
+            return Int8Tensor(inner["inner"])
+
+        @classmethod
+        def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten.detach.default:
+                return cls(args[0].inner)
+            raise NotImplementedError(function)
+
+    layer = nn.Linear(2, 2)
+    layer.weight = nn.Parameter(Int8Tensor(torch.ones(2, 2, dtype=torch.int8)))
+    assert "Int8Tensor; prune before quantizing" in reasons(layer)["Linear:kernel"]
+
+
+def test_two_weights_of_one_name_are_refused(monkeypatch):
+    class Linear(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 2)
+            self.Linear = nn.Linear(2, 2)
+
+    with pytest.raises(ModelError, match="2 weights the name Linear:kernel"):
+        secateur.plan(Linear(), CONSTANT)
+
+
+def test_a_negative_view_of_memory_is_read_as_it_is():
+    view = torch.complex(torch.zeros(2, 2), torch.ones(2, 2)).conj().imag
+    assert view.is_neg()
+    np.testing.assert_array_equal(to_numpy(view), -np.ones((2, 2), np.float32))
