@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 
 from secateur.adapter import Binding
-from secateur.errors import ModelError
+from secateur.errors import ModelError, StateWarning
 from secateur.layout import Array
 from secateur_keras import carry
 from secateur_keras.clock import Clock, as_optimizers, moving_average
@@ -32,6 +33,7 @@ class KerasBinding(Binding):
         self.model = model
         self.trained = model  # the model that fit() is called on; it may contain `model`
         found, self.skipped = find(model)
+        self.sync()
         self.weights: list[KerasWeight] = [KerasWeight(one, self.sync) for one in found]
         self._by_name = {weight.spec.name: weight for weight in self.weights}
         self._held: dict[str, Held] = {}
@@ -39,6 +41,7 @@ class KerasBinding(Binding):
         self._given: tuple[Any, ...] = ()
         self._clock = Clock(self.optimizers())
         self._compiled = False
+        self._left: list[int] = []
         self._state: PruningState | None = None
         self.catch_up: Callable[[], None] = _nothing
         """Brings the pruner up to date with the optimizer, before a state is saved."""
@@ -64,9 +67,15 @@ class KerasBinding(Binding):
 
     def enforce(self) -> None:
         if not self._compiled:
-            self.restart_clock()
-            for held in self._held.values():
-                held.enforce()
+            self._warn_if_nothing_moved()
+            self.mask_now()
+
+    def mask_now(self) -> None:
+        """Set pruned weights to +0.0, whoever changed them, and count updates from here."""
+        self.restart_clock()
+        for held in self._held.values():
+            held.enforce()
+        self._left = self._values()
 
     def escaped(self) -> list[str]:
         self.sync()
@@ -74,9 +83,13 @@ class KerasBinding(Binding):
 
     @contextlib.contextmanager
     def updated_by_keras(self) -> Iterator[None]:
-        """Say that the step to come was made by Keras, whose update runs the constraints."""
+        """Say that the step to come was made by Keras, whose update runs the constraints.
+
+        A train_step of the user's own may change weights after that, too.
+        """
         carried = all(id(one) in self._carriers for one in self.optimizers())
-        self._compiled = carried or not carry.needed()
+        is_plain = type(self.trained).train_step is keras.Model.train_step
+        self._compiled = is_plain and (carried or not carry.needed())
         try:
             yield
         finally:
@@ -119,7 +132,7 @@ class KerasBinding(Binding):
 
         The optimizer of a model around this one has yet to load, so the clock is not right.
         """
-        self.enforce()
+        self.mask_now()
         self.reloaded = True
 
     def updates_since_last_look(self) -> int:
@@ -154,6 +167,22 @@ class KerasBinding(Binding):
         for model in (self.model, self.trained):
             if hasattr(model, "jax_state_sync"):
                 model.jax_state_sync()
+
+    def _values(self) -> list[int]:
+        """Return what tells the weights' values now from others, where they are immutable."""
+        if keras.backend.backend() != "jax":
+            return []
+        return [id(held.variable.value) for held in self._held.values()]
+
+    def _warn_if_nothing_moved(self) -> None:
+        if self._left and self._left == self._values():
+            warnings.warn(
+                "no weight has changed since the last step: a loop of one's own on JAX must "
+                "assign the new values to the variables of the model and the optimizer before "
+                "pruner.step(), and read them again after it, or nothing is pruned",
+                StateWarning,
+                stacklevel=4,
+            )
 
     def _check_still_there(self) -> None:
         """Raise ModelError when a weight cannot be pruned any more, as with LoRA enabled."""
@@ -209,17 +238,19 @@ def _nothing() -> None:
 
 def _mask_of(variable: Any) -> Any:
     """Make the mask of a variable, all kept, placed as the variable is."""
-    placed = {} if getattr(variable, "_layout", None) is None else {"layout": variable._layout}
-    return keras.Variable(
+    mask = keras.Variable(
         "ones",
         shape=variable.shape,
         dtype="bool",
         trainable=False,
         autocast=False,
         aggregation="only_first_replica",
-        name=f"{variable.name}_mask",
-        **placed,
+        name=f"{variable.path.replace('/', '_')}_mask",  # Keras wants paths to be unique
     )
+    if getattr(variable, "_layout", None) is not None:
+        mask._layout = variable._layout  # older Keras takes no layout= there
+        mask.assign(mask.value)
+    return mask
 
 
 def _scope(model: Any) -> contextlib.AbstractContextManager[Any]:
@@ -230,6 +261,10 @@ def _scope(model: Any) -> contextlib.AbstractContextManager[Any]:
 
 def _trace_again(model: Any) -> None:
     """Throw away a train step that was compiled with other constraints."""
+    if hasattr(model, "_record_training_state_sharding_spec"):
+        # Keras before 3.12 on JAX looks at the optimizer's variables before callbacks begin
+        model.jax_state_sync()
+        model._record_training_state_sharding_spec()
     if getattr(model, "train_function", None) is not None:
         model.train_function = None
         model.make_train_function()  # fit() has called it already when callbacks begin

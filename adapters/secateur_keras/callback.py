@@ -34,7 +34,7 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Start to count at the first batch, when every callback has loaded what it loads."""
         if not self._started or self._binding.reloaded:
             self._started = True
-            self._binding.enforce()
+            self._binding.mask_now()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Move the schedule by the updates since the last batch."""
@@ -46,7 +46,7 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Warn of a train step that updated nothing we could see, and of weights put back."""
         self._binding.adopted_ends()
         if escaped := self._binding.escaped():
-            self._binding.enforce()
+            self._binding.mask_now()
             warnings.warn(
                 f"pruned weights of {', '.join(escaped[:3])} were not zero at the end of fit(), "
                 "and are now: another callback put back weights of an earlier step, when fewer "
@@ -55,7 +55,7 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 StateWarning,
                 stacklevel=2,
             )
-        if self._batches and not self._updates:
+        if self._batches and not self._updates and self._pruner.attached:
             warnings.warn(
                 f"{self._batches} batches were trained and the optimizer made no update, so "
                 "the pruning schedule did not move. If train_step updates by other means, give "
@@ -66,7 +66,8 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def catch_up(self) -> None:
         """Take the steps that the optimizer has made since the last look."""
-        updates = self._binding.updates_since_last_look() if self._started else 0
+        is_due = self._started and self._pruner.attached
+        updates = self._binding.updates_since_last_look() if is_due else 0
         self._updates += updates
         if updates:
             with self._binding.updated_by_keras():

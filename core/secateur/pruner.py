@@ -134,9 +134,14 @@ class Pruner:
         for note in escaped:
             warnings.warn(note, StateWarning, stacklevel=2)
 
+    @property
+    def attached(self) -> bool:
+        """Whether the pruner still holds its model: until `detach`."""
+        return not self._detached
+
     def check_attached(self) -> None:
         """Raise StateError when the pruner was detached."""
-        if self._detached:
+        if not self.attached:
             raise StateError(
                 "this pruner was detached from its model, and holds nothing any more; make "
                 "another one by secateur.attach(model, policy)"
@@ -257,6 +262,7 @@ class Pruner:
                 for spec in group.specs
                 if spec.name not in self._masks
             },
+            [2 * when.window for c in self._clocks.values() if (when := c.schedule.begin_when)],
         )
 
     def _resume(self, state: State) -> None:

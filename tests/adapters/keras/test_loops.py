@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import secateur
+from secateur.errors import StateWarning
 
 BACKEND = keras.backend.backend()
 POLICY = {
@@ -228,6 +229,58 @@ def test_custom_train_step(held):
 
     model.fit(*stacked(), batch_size=4, verbose=0, callbacks=[pruner.callback(), Check()])
     assert pruner.current_step == 12
+
+
+class ChangesAgain(keras.Sequential):
+    """Adds to every weight after the optimizer's update."""
+
+    def train_step(self, *arguments):
+        done = super().train_step(*arguments)
+        if BACKEND == "jax":
+            logs, (trained, *rest) = done
+            return logs, ([value + 1 for value in trained], *rest)
+        for variable in self.trainable_variables:
+            variable.assign(variable + 1)
+        return done
+
+
+def test_weights_that_a_train_step_changes_after_the_update_are_masked_again(held):
+    model = ChangesAgain(net(8, 3).layers)
+    model.build((None, 6))
+    model.compile("adam", "mse", jit_compile=False)
+    pruner = secateur.attach(model, POLICY)
+
+    class Check(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            assert self.model is not None  # brings the variables up to date on JAX
+            held(pruner)
+
+    model.fit(*stacked(), batch_size=4, verbose=0, callbacks=[pruner.callback(), Check()])
+    assert pruner.current_step == 12
+
+
+if BACKEND == "jax":
+
+    def test_a_loop_that_keeps_its_state_outside_the_model_is_told():
+        model = net(8, 3)
+        optimizer = keras.optimizers.Adam(0.01)
+        optimizer.build(model.trainable_variables)
+        pruner = secateur.attach(model, POLICY)
+
+        def update(state, x, y):
+            def loss(trained):
+                return mse(y, model.stateless_call(trained, [], x)[0])
+
+            return optimizer.stateless_apply(state[1], jax.grad(loss)(state[0]), state[0])
+
+        state = [[v.value for v in part.variables] for part in (model, optimizer)]
+        first, second = batches(2)
+        state = update(state, *first)
+        with pytest.warns(StateWarning, match=r"assign the new values .* before pruner\.step"):
+            pruner.step()
+        for variable, value in zip(model.variables, update(state, *second)[0], strict=True):
+            variable.assign(value)
+        pruner.step()
 
 
 if BACKEND == "tensorflow":

@@ -58,7 +58,9 @@ def test_a_rollback_during_fit_keeps_the_step_at_the_optimizers(
 
 
 @pytest.mark.parametrize("last", [True, False], ids=["pruner last", "pruner first"])
-def test_weights_that_early_stopping_puts_back_are_told(last, network, data, compile_, held):
+def test_weights_that_early_stopping_puts_back_are_told(
+    last, network, data, compile_, held, tmp_path
+):
     model = network()
     compile_(model)
     pruner = secateur.attach(model, SLOWLY)
@@ -74,6 +76,8 @@ def test_weights_that_early_stopping_puts_back_are_told(last, network, data, com
         assert not any("not zero" in note for note in pruner.report().notes)
     else:
         fit()
+        with pytest.warns(StateWarning, match="not zero when they were saved"):
+            model.save_weights(tmp_path / "w.weights.h5")
         assert any("hidden" in note and "step(0)" in note for note in pruner.report().notes)
         pruner.step(0)
     assert pruner.report().sparsity > 0
