@@ -59,6 +59,7 @@ class KerasBinding(Binding):
         for name, mask in masks.items():
             native = self._by_name[name].layout.from_canonical(mask)
             self._held[name].hold(np.ascontiguousarray(native))
+        self._left = self._values()
 
     def as_held(self, masks: Mapping[str, Array]) -> Mapping[str, Array]:
         return {
