@@ -23,11 +23,16 @@ lint: $(VENV)/dev  ## style and types
 docs: $(VENV)/dev  ## run every example of the README and the docs
 	$(BIN)/python -m pytest tests/docs
 
-bench: $(VENV)/dev  ## measure, side by side with the peers, and write docs/benchmarks.md
-	$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/dev $(VENV)-peers/ready  ## measure, side by side with the peers, and write docs/benchmarks.md
+	$(BIN)/python -m tests.benchmarks --peers $(VENV)-peers/bin/python
+
+$(VENV)-peers/ready: tests/benchmarks/peers-requirements.txt  # TFMOT wants Keras 2, so it cannot share ours
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet --requirement $<
+	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

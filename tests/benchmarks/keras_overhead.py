@@ -1,17 +1,19 @@
 """What masking costs a Keras training step: dense, secateur and TFMOT, in turn.
 
-    python tests/benchmarks/keras_overhead.py [--rounds 5] [--steps 20] [--threads 2] [--json]
+    python tests/benchmarks/keras_overhead.py [--rounds 12] [--steps 20] [--threads 2] [--json]
         [--tfmot PYTHON]
 
 --tfmot names the Python of an environment with tensorflow-model-optimization, which needs
 Keras 2 (tf-keras) and so cannot share ours; without it those rows are left out.
 
-Each way trains in a process of its own, and the processes take turns, so that a busy machine
-slows all of them alike.  Masks are recomputed every tenth step; the cost of one update is the
-fastest of those steps less the fastest of the others, and "update every 100" charges a
-hundredth of it.  Ratios are of the fastest steps, which other work on the machine disturbs
-least, and of the processor time of a round, to those of the same Keras's dense network.
-Extra bytes are those that pruning keeps between steps, beside the model's own variables.
+A dense network and a pruned one train in one process, and take turns: some steps of the one,
+some of the other, in an order that moves on from round to round.  TFMOT and a dense network
+of its own Keras take theirs in between, in another process.  Masks are recomputed every tenth
+step; a round's step is the median of the other nine in ten, and an update is what the tenth
+takes more.  "Every 100" charges a hundredth of an update.  Ratios are medians, over the
+rounds, of the ratio to the dense network of the same process in the same round; the ratio of
+the fastest rounds is the one that other work on the machine disturbs least.  Extra bytes are
+those that pruning keeps between steps, beside the model's own variables.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from typing import Any
 
 BATCH, SPARSITY, EVERY = 128, 0.9, 10
 TASKS = {"mnist": "MNIST network, batch 128", "lstm": "2-layer LSTM(128), batch 128"}
-WAYS = {"dense": "dense (Keras 3)", "secateur": "secateur"}
-TFMOT_WAYS = {"tfmot-dense": "dense (tf-keras)", "tfmot": "TFMOT"}
+WAYS = {"secateur": "dense (Keras 3)", "TFMOT": "dense (tf-keras)"}
+"""Who prunes, and what its dense network is called."""
 
 
 def build(keras: Any, task: str) -> Any:
@@ -57,40 +59,68 @@ def build(keras: Any, task: str) -> Any:
     )
 
 
+def prune_by_secateur(keras: Any, model: Any) -> tuple[Any, Any, Any]:
+    """Return the compiled model, its callback, and a function for the bytes that are kept."""
+    import numpy as np
+
+    import secateur
+    from secateur_keras.weight import to_numpy
+
+    compile_(keras, model)
+    schedule = {"kind": "constant", "final_sparsity": SPARSITY, "frequency": EVERY}
+    pruner = secateur.attach(model, {"schedule": schedule})
+
+    def held() -> int:
+        in_step = [to_numpy(v.constraint.mask.value) for v in model.variables if v.constraint]
+        own = [
+            mask
+            for mask in pruner.masks.values()
+            if not any(np.shares_memory(mask, one) for one in in_step)
+        ]
+        return sum(mask.nbytes for mask in [*in_step, *own])
+
+    return model, pruner.callback(), held
+
+
+def prune_by_tfmot(keras: Any, model: Any) -> tuple[Any, Any, Any]:
+    """Return the same three for TFMOT, whose model wraps the layers."""
+    import tensorflow_model_optimization as tfmot
+
+    plain = size_of(model.variables)
+    schedule = tfmot.sparsity.keras.ConstantSparsity(SPARSITY, 0, frequency=EVERY)
+    model = tfmot.sparsity.keras.prune_low_magnitude(model, schedule)
+    compile_(keras, model)
+    kept = size_of(model.variables) - plain
+    return model, tfmot.sparsity.keras.UpdatePruningStep(), lambda: kept
+
+
+def compile_(keras: Any, model: Any) -> None:
+    """Compile a classifier."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=False)
+
+
+def size_of(variables: list[Any]) -> int:
+    """Return the bytes that variables take."""
+    return sum(v.numpy().nbytes for v in variables)
+
+
 def work(way: str, task: str, threads: int) -> None:
-    """Train as many steps as each line of stdin says; answer with the time of each."""
+    """Train the dense or the pruned network for some steps, as each line of stdin says."""
     import time
 
-    if way in TFMOT_WAYS:
+    if way == "TFMOT":
         import tensorflow as tf
-        import tensorflow_model_optimization as tfmot
         import tf_keras as keras
     else:
         import keras
         import tensorflow as tf
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    model, callbacks = build(keras, task), []
-    plain = size_of(model.variables)
-
-    def held() -> int:
-        """Return the bytes that pruning keeps between steps."""
-        if way != "secateur":
-            return size_of(model.variables) - plain
-        in_step = [v.constraint.mask for v in model.variables if v.constraint]
-        return size_of(in_step) + sum(mask.nbytes for mask in pruner.masks.values())
-
-    if way == "tfmot":
-        schedule = tfmot.sparsity.keras.ConstantSparsity(SPARSITY, 0, frequency=EVERY)
-        model = tfmot.sparsity.keras.prune_low_magnitude(model, schedule)
-        callbacks = [tfmot.sparsity.keras.UpdatePruningStep()]
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, jit_compile=False)
-    if way == "secateur":
-        import secateur
-
-        schedule = {"kind": "constant", "final_sparsity": SPARSITY, "frequency": EVERY}
-        pruner = secateur.attach(model, {"schedule": schedule})
-        callbacks = [pruner.callback()]
+    dense = build(keras, task)
+    compile_(keras, dense)
+    prune = prune_by_tfmot if way == "TFMOT" else prune_by_secateur
+    pruned, callback, held = prune(keras, build(keras, task))
+    models = {"dense": (dense, []), "pruned": (pruned, [callback])}
 
     class Times(keras.callbacks.Callback):
         """The time from the start of one batch to that of the next, callbacks included."""
@@ -100,40 +130,38 @@ def work(way: str, task: str, threads: int) -> None:
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             self.marks.append(time.perf_counter())
 
-    shape = model.input_shape[1:]
-    x, y = tf.random.normal((BATCH, *shape)), tf.zeros((BATCH,), tf.int32)
+    x, y = tf.random.normal((BATCH, *dense.input_shape[1:])), tf.zeros((BATCH,), tf.int32)
     data = tf.data.Dataset.from_tensors((x, y)).repeat()
-    times, done = Times(), 0
+    times, done = Times(), dict.fromkeys(models, 0)
     for line in sys.stdin:
+        name, steps = line.split()
+        model, callbacks = models[name]
         times.marks = []
-        steps, cpu = int(line), time.process_time()
-        model.fit(data, steps_per_epoch=steps + 1, verbose=0, callbacks=[*callbacks, times])
-        cpu = 1000 * (time.process_time() - cpu) / (steps + 1)
+        cpu = time.process_time()
+        model.fit(data, steps_per_epoch=int(steps) + 1, verbose=0, callbacks=[*callbacks, times])
+        cpu = 1000 * (time.process_time() - cpu) / (int(steps) + 1)
         taken = [1000 * (b - a) for a, b in zip(times.marks, times.marks[1:], strict=False)]
-        due = [(done + number) % EVERY == 0 for number in range(1, steps + 1)]
-        done += steps + 1
+        due = [(done[name] + number) % EVERY == 0 for number in range(1, len(taken) + 1)]
+        done[name] += len(taken) + 1
+        fixed = statistics.median(t for t, update in zip(taken, due, strict=True) if not update)
+        update = statistics.median(t for t, update in zip(taken, due, strict=True) if update)
         answer = {
-            "fixed": min(t for t, update in zip(taken, due, strict=True) if not update),
-            "update": min(t for t, update in zip(taken, due, strict=True) if update),
+            "fixed": fixed,
+            "update": update - fixed,
             "cpu": cpu,
-            "held": held(),
-            "weights": model.count_params(),
+            "held": held() if name == "pruned" else 0,
+            "weights": dense.count_params(),
         }
         print(json.dumps(answer), flush=True)
 
 
-def size_of(variables: list[Any]) -> int:
-    """Return the bytes that variables take."""
-    return sum(v.numpy().nbytes for v in variables)
-
-
 class Worker:
-    """A process that trains one way."""
+    """A process that trains a dense network and a pruned one."""
 
     def __init__(self, python: str, way: str, task: str, threads: int) -> None:
         command = [python, __file__, "--work", way, "--task", task, "--threads", str(threads)]
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-        if way in TFMOT_WAYS:
+        if way == "TFMOT":
             environment.pop("PYTHONPATH", None)
         self.process = subprocess.Popen(
             command,
@@ -144,11 +172,11 @@ class Worker:
             env=environment,
         )
 
-    def train(self, steps: int) -> dict[str, Any]:
+    def train(self, name: str, steps: int) -> dict[str, Any]:
         """Let it train some steps; return what it says of them."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.write(f"{name} {steps}\n")
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
@@ -162,38 +190,49 @@ class Worker:
 
 def measure(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Run every way of a task in turn; return a row for each."""
-    pythons = dict.fromkeys(WAYS, sys.executable)
+    pythons = {"secateur": sys.executable}
     if options.tfmot:
-        pythons |= dict.fromkeys(TFMOT_WAYS, options.tfmot)
+        pythons["TFMOT"] = options.tfmot
     workers = {way: Worker(python, way, task, options.threads) for way, python in pythons.items()}
-    rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in workers}
-    for worker in workers.values():
-        worker.train(options.steps)  # compiles
+    turns = [(way, name) for way in workers for name in ("dense", "pruned")]
+    rounds: dict[tuple[str, str], list[dict[str, Any]]] = {turn: [] for turn in turns}
+    for way, name in turns:
+        workers[way].train(name, options.steps)  # compiles
     for number in range(options.rounds):
-        order = [*workers][number % len(workers) :] + [*workers][: number % len(workers)]
-        for way in order:
-            rounds[way].append(workers[way].train(options.steps))
+        for way, name in turns:
+            rounds[way, name].append(workers[way].train(name, options.steps))
+        turns.append(turns.pop(0))
+        print(f"\r{TASKS[task]}: round {number + 1} of {options.rounds}", end="", file=sys.stderr)
+    print(file=sys.stderr)
     for worker in workers.values():
         worker.stop()
-    return [row(task, way, rounds) for way in workers]
+    rows = []
+    for way in workers:
+        dense = rounds[way, "dense"]
+        rows += [row(task, WAYS[way], dense, dense), row(task, way, rounds[way, "pruned"], dense)]
+    return rows
 
 
-def row(task: str, way: str, rounds: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def row(
+    task: str, way: str, mine: list[dict[str, Any]], dense: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Sum up one way against its own dense network."""
-    base = "tfmot-dense" if way in TFMOT_WAYS else "dense"
-    mine, dense = rounds[way], rounds[base]
-    fixed, reference = (min(one["fixed"] for one in many) for many in (mine, dense))
-    update = min(one["update"] for one in mine) - fixed
+
+    def ratio(of: str) -> float:
+        return statistics.median(a[of] / b[of] for a, b in zip(mine, dense, strict=True))
+
+    reference = statistics.median(one["fixed"] for one in dense)
+    is_pruned = mine is not dense
+    update = statistics.median(one["update"] for one in mine) if is_pruned else 0.0
     return {
         "task": TASKS[task],
-        "way": (WAYS | TFMOT_WAYS)[way],
-        "ms": fixed,
-        "ratio": fixed / reference,
-        "cpu_ratio": statistics.median(
-            one["cpu"] / other["cpu"] for one, other in zip(mine, dense, strict=True)
-        ),
+        "way": way,
+        "ms": statistics.median(one["fixed"] for one in mine),
+        "ratio": ratio("fixed"),
+        "of_fastest": min(one["fixed"] for one in mine) / min(one["fixed"] for one in dense),
+        "cpu_ratio": ratio("cpu"),
         "update_ms": update,
-        "ratio_every_100": (fixed + update / 100) / reference,
+        "ratio_every_100": ratio("fixed") + update / 100 / reference,
         "extra_bytes_a_weight": mine[-1]["held"] / dense[0]["weights"],
     }
 
@@ -201,13 +240,13 @@ def row(task: str, way: str, rounds: dict[str, list[dict[str, Any]]]) -> dict[st
 def main() -> None:
     """Print a row for each way."""
     parser = argparse.ArgumentParser(description="What masking costs a Keras training step.")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tfmot", help="the Python of an environment with TFMOT")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--work", choices=[*WAYS, *TFMOT_WAYS], help=argparse.SUPPRESS)
-    parser.add_argument("--task", choices=[*TASKS])
+    parser.add_argument("--work", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--task", choices=TASKS)
     options = parser.parse_args()
     if options.work:
         work(options.work, options.task, options.threads)
@@ -220,14 +259,14 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
         return
-    head = ("task", "way", "ms a step", "to dense", "CPU to dense", "one update, ms")
-    head += ("to dense, update every 100", "extra bytes a weight")
+    head = ("task", "way", "ms a step", "to dense", "of fastest", "of processor time")
+    head += ("one update, ms", "to dense, update every 100", "extra bytes a weight")
     print(f"| {' | '.join(head)} |\n| --- | --- |{' --: |' * (len(head) - 2)}")
     for one in rows:
         print(
             f"| {one['task']} | {one['way']} | {one['ms']:.1f} | {one['ratio']:.3f} "
-            f"| {one['cpu_ratio']:.3f} | {one['update_ms']:.1f} | {one['ratio_every_100']:.3f} "
-            f"| {one['extra_bytes_a_weight']:.1f} |"
+            f"| {one['of_fastest']:.3f} | {one['cpu_ratio']:.3f} | {one['update_ms']:.1f} "
+            f"| {one['ratio_every_100']:.3f} | {one['extra_bytes_a_weight']:.1f} |"
         )
 
 
