@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -49,6 +49,12 @@ class Pruner:
         return (
             f"<Pruner of {len(self._weights)} weights, step {self.current_step}, "
             f"sparsity {self._report().sparsity:.4f}>"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a pruner belongs to one model and cannot be copied or pickled; copy or save its "
+            "state_dict(), and attach to the other model"
         )
 
     @property
@@ -194,9 +200,10 @@ class Pruner:
     def _escaped(self) -> Iterator[str]:
         if names := self._binding.escaped():
             yield (
-                f"pruned values of {', '.join(names[:3])} are not zero: weights were put in place "
-                "after the last step, as load_state_dict, set_weights or "
-                "EarlyStopping(restore_best_weights=True) does; pruner.step(0) masks them"
+                f"pruned values of {', '.join(names[:3])} are not zero: after the last step "
+                "weights were put in place, as load_state_dict, set_weights or "
+                "EarlyStopping(restore_best_weights=True) does, or updated by an optimizer that "
+                "attach() was not given; pruner.step(0) masks them"
             )
 
     def _warn_if_forgotten(self) -> None:

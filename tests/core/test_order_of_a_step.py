@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import reference
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import DTYPES
 
 import secateur
-from secateur.errors import ScheduleWarning
+from secateur.errors import ScheduleWarning, StateError
 
 
 def policy(kind="linear", **settings):
@@ -198,3 +201,30 @@ def test_random_is_the_same_on_every_layout_in_memory_and_after_a_resume(tmp_pat
     second.load(tmp_path / "state.npz")
     np.testing.assert_array_equal(whole.masks["w"], run(None, 2, second).masks["w"])
     assert (whole.masks["w"] != reference.unstructured(random(), 0.5)).any()
+
+
+def test_a_pruner_is_neither_copied_nor_pickled():
+    pruner = secateur.attach({"w": np.ones((2, 2))}, policy("constant"))
+    for act in (copy.deepcopy, copy.copy, pickle.dumps):
+        with pytest.raises(TypeError, match=r"state_dict\(\), and attach"):
+            act(pruner)
+
+
+def test_a_mapping_whose_values_come_back_is_told_and_masked_again():
+    weights = {"w": np.arange(1.0, 5.0).reshape(2, 2)}
+    pruner = secateur.attach(weights, policy("constant"))
+    weights["w"][:] = 1
+    assert "pruner.step(0) masks them" in pruner.report().notes[0]
+    pruner.step(0)
+    assert pruner.report().notes == ()
+    assert weights["w"].tolist() == [[0, 0], [1, 1]]
+    assert pruner.current_step == 0
+
+
+def test_steps_only_go_on_and_end_with_detach():
+    pruner = secateur.attach({"w": np.ones((2, 2))}, policy("constant"))
+    with pytest.raises(StateError, match="steps only go on"):
+        pruner.step(updates=-1)
+    pruner.detach()
+    with pytest.raises(StateError, match="was detached"):
+        pruner.step()
