@@ -1,6 +1,7 @@
 """Bring whole groups of a sharded weight together, piece by piece, each worker taking some.
 
-Nobody gathers a weight: in each round a worker holds a small part of what it decides.
+Nobody gathers a weight: in each round a worker holds a small part of what it decides, and
+groups that lie on one worker as a whole stay there.
 """
 
 from __future__ import annotations
@@ -9,22 +10,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
 from secateur.adapter import WeightSpec
+from secateur.grid import AT_ONCE, Grid, Shares
 from secateur.layout import Array
 from secateur.parallel import pieces
-from secateur.places import by_number
+from secateur.places import Order, by_number
 from secateur.scores import Elements, Pooled
 from secateur.workers import Workers
 
 Extent = Sequence[int | None]
 """How far a group reaches along each canonical axis; None is all of it."""
-AT_ONCE = 1 << 15
-"""Elements that a worker brings together in a round: each takes some hundred bytes."""
-MOST_ROUNDS = 256
-"""The round of each element is remembered, in a byte."""
+T = TypeVar("T")
 
 
 class Route:
@@ -54,25 +54,29 @@ class Route:
 
 
 class Slab:
-    """Whole groups of a weight, side by side, that this worker decides in one round.
+    """A box of a weight that this worker decides in one round.
 
-    places: those elements held here that take part in the round, whoever decides them.
+    number: of the round.  places: those elements held here that take part in it, whoever
+    decides them.  Where nothing moves there is no route.
     """
 
-    def __init__(self, spec: WeightSpec, places: Array, where: Array, route: Route) -> None:
-        self.spec, self.places = spec, places
+    def __init__(
+        self, spec: WeightSpec, number: int, places: Array, where: Array, route: Route | None
+    ) -> None:
+        self.spec, self.number, self.places = spec, number, places
         self._where, self._route = where, route
 
     def gather(self, values: Array) -> Array:
-        """Return the slab, canonical, of one value per place."""
-        received = self._route.send(values)
-        slab = np.empty(prod(self.spec.shape), received.dtype)
+        """Return the slab, canonical, of one value per place; zero where nobody holds one."""
+        received = values if self._route is None else self._route.send(values)
+        slab = np.zeros(prod(self.spec.shape), received.dtype)
         slab[self._where] = received
         return slab.reshape(self.spec.shape)
 
     def scatter(self, slab: Array) -> Array:
         """Return the elements of a slab to those who hold them: the inverse of `gather`."""
-        return self._route.answer(slab.reshape(-1)[self._where])
+        answers: Array = slab.reshape(-1)[self._where]
+        return answers if self._route is None else self._route.answer(answers)
 
     def scores(self, elements: Elements) -> Pooled:
         """Return the scores of a slab's elements."""
@@ -85,62 +89,86 @@ class Slab:
 
 
 class Cut:
-    """A weight cut across one axis into slabs of whole groups, some for each worker.
+    """A weight cut into boxes of whole tiles, one for each worker and round.
 
-    A worker's slabs lie side by side, one for each round.
+    shares: say which worker decides an element; without them, who holds it.
     """
 
-    def __init__(self, elements: Elements, extent: Extent, workers: Workers) -> None:
-        self._elements, self._workers = elements, workers
+    def __init__(
+        self, elements: Elements, grid: Grid, shares: Shares | None, workers: Workers
+    ) -> None:
+        self._elements, self._shares, self._workers = elements, shares, workers
+        self.grid = grid
         shape = elements.spec.shape
-        grid = [
-            1 if reach is None else -(-length // reach)
+        self._order = Order(shape, tuple(range(len(shape))))
+        self.moves = shares is not None and bool(workers.total(np.array([self._away()]))[0])
+
+    @classmethod
+    def across(
+        cls,
+        elements: Elements,
+        extent: Extent,
+        workers: Workers,
+        axes: Sequence[int] | None = None,
+    ) -> Cut:
+        """Cut a weight between workers across the one axis along which the least must move.
+
+        axes: those to choose from; all along which `extent` is bounded may be cut into rounds.
+        """
+        shape = elements.spec.shape
+        tile = [
+            max(length if reach is None else min(reach, length), 1)
             for length, reach in zip(shape, extent, strict=True)
         ]
-        self._axis = axis = max(
-            (axis for axis, reach in enumerate(extent) if reach is not None), key=grid.__getitem__
-        )
-        self._grid, self._tiles, self._reach = tuple(grid), grid[axis], extent[axis] or 1
-        self._along, self._below = shape[axis], prod(shape[axis + 1 :])
-        wanted = -(-elements.spec.size // (workers.count * AT_ONCE))
-        most = min(-(-self._tiles // workers.count), MOST_ROUNDS)
-        self._rounds = max(min(wanted, most), 1)
-        self._round = np.empty(elements.size, np.uint8)
-        for start, stop in pieces(0, elements.size, AT_ONCE):
-            index = elements.index(np.arange(start, stop))
-            self._round[start:stop] = self._slab(index) % self._rounds
+        tiles = [-(-length // size) for length, size in zip(shape, tile, strict=True)]
+        bounded = [axis for axis, reach in enumerate(extent) if reach is not None]
+        shares = _shares(elements, tile, tiles, bounded if axes is None else axes, workers)
+        others = [axis for axis in bounded if axis != shares.axis]
+        second = max(others, key=tiles.__getitem__, default=None)
+        grid = Grid(tile, *shares.bounds(tiles), shares.axis, second)
+        return cls(elements, grid, shares, workers)
+
+    @property
+    def deciders(self) -> list[int]:
+        """The workers in the order of what they decide."""
+        if self._shares is None:
+            return list(range(self._workers.count))
+        return [int(worker) for worker in self._shares.order]
 
     def slabs(self) -> Iterator[Slab]:
         """Yield this worker's slab of each round; all workers must take all of them."""
-        for number, places in enumerate(by_number(self._round, self._rounds)):
-            index = self._elements.index(places)
-            route = Route(self._slab(index) // self._rounds, self._workers)
-            mine = self._workers.rank * self._rounds + number
-            start, stop = (min(self._first(n) * self._reach, self._along) for n in (mine, mine + 1))
-            shape = list(self._elements.spec.shape)
-            shape[self._axis] = stop - start
-            rows, inner = np.divmod(route.send(index), self._below)
-            outer, along = np.divmod(rows, self._along)
-            where = (outer * (stop - start) + along - start) * self._below + inner
-            yield Slab(replace(self._elements.spec, shape=tuple(shape)), places, where, route)
+        for number, places in enumerate(by_number(self._rounds(), self.grid.rounds)):
+            coordinates = self._coordinates(places)
+            owner = self._owner(coordinates)
+            low, high = self._box(number)
+            where = np.zeros(len(places), np.int64)
+            for axis, along in enumerate(coordinates):
+                where *= (high - low)[owner, axis]
+                where += along - low[owner, axis]
+            route = Route(owner, self._workers) if self.moves else None
+            if route is not None:
+                where = route.send(where.astype(np.uint32))  # half of a canonical index
+            shape = (high - low)[self._workers.rank].tolist()
+            spec = replace(self._elements.spec, shape=tuple(shape))
+            yield Slab(spec, number, places, where, route)
 
     def join(self, slabs: Iterable[Array]) -> Array:
         """Return the groups of all slabs of this worker as one array, filled as they come."""
         coming = iter(slabs)
         head = next(coming)
-        shape, axis = list(head.shape), self._group_axis(head.ndim)
-        first = self._workers.rank * self._rounds
-        shape[axis] = self._first(first + self._rounds) - self._first(first)
-        groups = np.empty(shape, head.dtype)
+        low, high = (ends[self._workers.rank] for ends in (self.grid.low, self.grid.high))
+        groups = np.empty(self._group_axes((high - low).tolist(), head.ndim), head.dtype)
         for part, slab in zip(self.split(groups), chain([head], coming), strict=True):
             part[...] = slab
         return groups
 
     def split(self, groups: Array) -> Iterator[Array]:
         """Yield the groups of each slab, as views: the inverse of `join`."""
-        axis, first = self._group_axis(groups.ndim), self._workers.rank * self._rounds
-        ends = [self._first(first + number) - self._first(first) for number in range(self._rounds)]
-        yield from np.split(groups, ends[1:], axis)
+        begin = self.grid.low[self._workers.rank]
+        for number in range(self.grid.rounds):
+            low, high = (ends[self._workers.rank] - begin for ends in self.grid.tiles(number))
+            some = [slice(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True)]
+            yield groups[tuple(self._group_axes(some, groups.ndim))]
 
     def group_count(self, dimensions: int) -> int:
         """Return how many groups the weight has; `dimensions` are those of an array of them."""
@@ -148,22 +176,82 @@ class Cut:
 
     def group_index(self, index: Array, shape: tuple[int, ...]) -> Array:
         """Turn indices of this worker's groups, of some shape, into those among all groups."""
-        where = list(np.unravel_index(index, shape))
-        axis = self._group_axis(len(shape))
-        where[axis] = where[axis] + self._first(self._workers.rank * self._rounds)
-        return np.ravel_multi_index(where, self._group_shape(len(shape)))
+        low = self._group_axes(self.grid.low[self._workers.rank].tolist(), len(shape))
+        where = np.unravel_index(index, shape)
+        everywhere = [along + start for along, start in zip(where, low, strict=True)]
+        found: Array = np.ravel_multi_index(everywhere, self._group_shape(len(shape)))
+        return found
 
-    def _slab(self, index: Array) -> Array:
-        """Return the number of the slab of each element, over all workers and rounds."""
-        tile = index // self._below % self._along // self._reach
-        return tile * (self._workers.count * self._rounds) // self._tiles
+    def _group_shape(self, dimensions: int) -> list[int]:
+        tiles: list[int] = self.grid.high.max(axis=0).tolist()
+        return self._group_axes(tiles, dimensions)
 
-    def _first(self, slab: int) -> int:
-        """Return the first tile of a slab: the inverse of `_slab`."""
-        return -(-slab * self._tiles // (self._workers.count * self._rounds))
+    def _group_axes(self, along: list[T], dimensions: int) -> list[T]:
+        """Return what belongs to the axes of an array of groups, which may have only one."""
+        return along if dimensions == len(along) else [along[self.grid.first]]
 
-    def _group_axis(self, dimensions: int) -> int:
-        return self._axis if dimensions == len(self._grid) else 0
+    def _away(self) -> int:
+        """Return how many elements held here another worker decides."""
+        return sum(
+            int(np.count_nonzero(self._owner(coordinates) != self._workers.rank))
+            for _, coordinates in self._all_coordinates()
+        )
 
-    def _group_shape(self, dimensions: int) -> tuple[int, ...]:
-        return self._grid if dimensions == len(self._grid) else (self._tiles,)
+    def _rounds(self) -> Array:
+        """Return the round of each element; not kept, since a byte each is much."""
+        rounds = np.empty(self._elements.size, np.uint8)
+        for some, coordinates in self._all_coordinates():
+            rounds[some] = self.grid.round_of(coordinates, self._owner(coordinates))
+        return rounds
+
+    def _all_coordinates(self) -> Iterator[tuple[slice, list[Array]]]:
+        for start, stop in pieces(0, self._elements.size, AT_ONCE):
+            yield slice(start, stop), self._coordinates(np.arange(start, stop))
+
+    def _coordinates(self, places: Array) -> list[Array]:
+        return self._order.coordinates(self._elements.index(places))
+
+    def _owner(self, coordinates: Sequence[Array]) -> Array:
+        if self._shares is None:
+            return np.full(len(coordinates[0]), self._workers.rank)
+        axis, tile = self._shares.axis, int(self.grid.tile[self._shares.axis])
+        return self._shares.owner(coordinates[axis] // tile)
+
+    def _box(self, number: int) -> tuple[Array, Array]:
+        """Return where the elements of a round begin and end, shape (workers, axes)."""
+        low, high = (
+            np.minimum(ends * self.grid.tile, self._elements.spec.shape)
+            for ends in self.grid.tiles(number)
+        )
+        return low, high
+
+
+def _shares(
+    elements: Elements,
+    tile: Sequence[int],
+    tiles: Sequence[int],
+    axes: Sequence[int],
+    workers: Workers,
+) -> Shares:
+    """Share a weight out along one of some axes: a sample tells how much would move.
+
+    What one worker would have to decide counts too, so that no worker takes all.
+    """
+    shape = elements.spec.shape
+    step = max(elements.size // AT_ONCE, 1)
+    index = elements.index(np.arange(0, elements.size, step))
+    coordinates = Order(shape, tuple(range(len(shape)))).coordinates(index)
+    held = np.zeros((1 + len(axes), workers.count), np.int64)
+    held[0, workers.rank] = elements.size
+    held[1:, workers.rank] = [coordinates[axis].min(initial=shape[axis]) for axis in axes]
+    held = workers.total(held)
+    ways = [
+        Shares.by_size(axis, tiles[axis], held[0], lowest)
+        for axis, lowest in zip(axes, held[1:], strict=True)
+    ]
+    owners = [way.owner(coordinates[way.axis] // tile[way.axis]) for way in ways]
+    away = [step * np.count_nonzero(owner != workers.rank) for owner in owners]
+    costs = workers.total(np.array(away, np.int64)).tolist()
+    for number, way in enumerate(ways):
+        costs[number] += way.largest * elements.spec.size // max(tiles[way.axis], 1)
+    return min(zip(costs, ways, strict=True), key=lambda each: (each[0], -tiles[each[1].axis]))[1]

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from secateur.digits import DIGIT
 from secateur.exchange import Route
 from secateur.keys import score_keys
 from secateur.layout import Array
@@ -26,6 +25,8 @@ AT_ONCE = 1 << 15
 """Groups that a worker sorts at a time: each takes some hundred bytes."""
 MOST_ROUNDS = 255
 """The round of each group is remembered, in a byte."""
+SAMPLED = 16
+"""Groups for each range that tell where it ends: most ranges come out within a quarter."""
 ABOVE, BELOW = 2.0, -1.0
 """Stand for scores, which lie in [0, 1], on either side of the cut."""
 
@@ -86,37 +87,47 @@ class _Sorted:
         self._count = workers.count if workers else 1
         wanted = -(-group.count // (self._count * AT_ONCE))
         self.rounds = min(wanted, MOST_ROUNDS)
-        self._ranges = _ranges(_histogram(group, workers), self.rounds * self._count)
+        self._ranges = _Ranges(group, self.rounds * self._count, workers)
         self.round_of = np.empty(group.size, np.uint8)
         for start, stop in pieces(0, group.size, AT_ONCE):
-            squares = _squares(group, slice(start, stop))
-            rounds = self._ranges[_heads(squares)] // self._count
+            squares = _squares(group.scores(slice(start, stop)))
+            rounds = self._ranges.of(squares, np.arange(start, stop)) // self._count
             self.round_of[start:stop] = np.where(squares > 0, rounds, self.rounds)
 
     def look(self, weight: int) -> list[_Round]:
         """Return the bounds of each round that holds groups which may be kept."""
         bounds, above = [], np.float64(0)
         for number, places in enumerate(by_number(self.round_of, self.rounds)):
-            scores, after = self.score(places, above)
+            _, scores, after = self._score(places, above)
             alive, low, high = self._bounds(scores, self.group.is_alive(places))
             if alive:
                 bounds.append(_Round(weight, number, above, alive, low, high))
             above = after
         return bounds
 
-    def score(self, places: Array, above: np.float64) -> tuple[Array, np.float64]:
-        """Return the scores of this worker's groups in a round, and the sum after it."""
-        squares, index = _squares(self.group, places), self.group.index(places)
+    def score(self, places: Array, above: np.float64) -> Array:
+        """Return the scores of this worker's groups in a round."""
+        route, scores, _ = self._score(places, above)
+        return scores if route is None else route.answer(scores)
+
+    def _score(self, places: Array, above: np.float64) -> tuple[Route | None, Array, np.float64]:
+        """Return the scores that this worker finds in a round, and the sum after it.
+
+        The route leads back to those whose scores they are.
+        """
+        scores = self.group.scores(places)
         if self._workers is None:
-            return _lamp(squares, index, above)
-        route = Route(self._ranges[_heads(squares)] % self._count, self._workers)
-        mine, where, answers = route.send(squares), route.send(index), np.empty(0)
+            return None, *_lamp(_squares(scores), self.group.index(places), above)
+        owner = self._ranges.of(_squares(scores), places) % self._count
+        route, found = Route(owner, self._workers), np.empty(0)
+        mine = _squares(route.send(scores))
+        where = route.send(self.group.index(places).astype(self._ranges.index_dtype))
         for worker in range(self._count):
             last = np.zeros(1)
             if worker == self._workers.rank:
-                answers, last[0] = _lamp(mine, where, above)
+                found, last[0] = _lamp(mine, where, above)
             above = np.float64(self._workers.total(last)[0])
-        return route.answer(answers), above
+        return route, found, above
 
     def _bounds(self, scores: Array, alive: Array) -> tuple[int, float, float]:
         """Return how many groups are alive, the lowest score and the highest, over all workers."""
@@ -127,6 +138,50 @@ class _Sorted:
             everyone[self._workers.rank] = found
             found = self._workers.total(everyone)
         return int(found[:, 0].sum()), float(found[:, 1].min()), float(found[:, 2].max())
+
+
+class _Ranges:
+    """Ranges of one weight's groups, the highest scores first, ties in canonical order.
+
+    A sample tells where to cut, so that all hold about as many; any cuts give the same scores.
+    """
+
+    def __init__(self, group: Ranked, ranges: int, workers: Workers | None) -> None:
+        self._group = group
+        self.index_dtype = np.min_scalar_type(max(group.count, 1))
+        stride = max(group.count // (SAMPLED * max(ranges, 1)), 1)
+        places = np.arange(0, group.size, stride)
+        # a fixed step could meet a rhythm in the weight
+        places += np.random.default_rng(stride).integers(0, stride, len(places))
+        places = np.minimum(places, group.size - 1)
+        squares = _squares(group.scores(places))
+        index = group.index(places)[squares > 0]
+        squares = squares[squares > 0]
+        if workers is not None:
+            squares, index = (
+                np.concatenate(workers.exchange([part] * workers.count))
+                for part in (squares, index)
+            )
+        best_first = np.lexsort((index, -squares))
+        steps = np.arange(1, ranges) if len(best_first) else np.empty(0, np.int64)
+        cuts = best_first[steps * len(best_first) // max(ranges, 1)]
+        distinct, first = np.unique(-squares[cuts], return_index=True)
+        self._falling = np.append(distinct, np.inf)
+        self._before = np.append(first, len(cuts))
+        self._cuts = self._position(np.searchsorted(distinct, -squares[cuts]), index[cuts])
+
+    def of(self, squares: Array, places: Array) -> Array:
+        """Return the range of each of some groups."""
+        at = np.searchsorted(self._falling, -squares)
+        ranges = self._before[at]
+        tied = np.flatnonzero(self._falling[at] == -squares)
+        position = self._position(at[tied], self._group.index(places[tied]))
+        ranges[tied] = np.searchsorted(self._cuts, position, side="right")
+        return ranges
+
+    def _position(self, at: Array, index: Array) -> Array:
+        """Return integers that order like groups whose squares are those of cuts."""
+        return at * self._group.count + index
 
 
 class _Cut(Ranked):
@@ -148,7 +203,7 @@ class _Cut(Ranked):
     def score(self, bound: _Round) -> None:
         """Remember the scores of a round."""
         places = where_among(self.weight.round_of, bound.number, bound.number)
-        scores, _ = self.weight.score(places, bound.above)
+        scores = self.weight.score(places, bound.above)
         places = np.concatenate([self._places, places])
         order = np.argsort(places, kind="stable")
         self._places = places[order]
@@ -170,27 +225,8 @@ class _Cut(Ranked):
         return score_keys(self.scores(places))
 
 
-def _squares(group: Ranked, places: Places) -> Array:
-    return np.square(group.scores(places).astype(np.float64))
-
-
-def _heads(squares: Array) -> Array:
-    """Return the highest digit of the keys: equal squares share it."""
-    return (score_keys(squares) >> np.uint64(64 - DIGIT)).astype(np.int64)
-
-
-def _histogram(group: Ranked, workers: Workers | None) -> Array:
-    counts = np.zeros(1 << DIGIT, np.int64)
-    for start, stop in pieces(0, group.size, AT_ONCE):
-        squares = _squares(group, slice(start, stop))
-        counts += np.bincount(_heads(squares[squares > 0]), minlength=1 << DIGIT)
-    return workers.total(counts) if workers else counts
-
-
-def _ranges(counts: Array, ranges: int) -> Array:
-    """Return the range of each digit, the highest first, such that all hold about as many."""
-    above = np.cumsum(counts[::-1])[::-1] - counts
-    return above * ranges // max(int(counts.sum()), 1)
+def _squares(scores: Array) -> Array:
+    return np.square(scores.astype(np.float64))
 
 
 def _lamp(squares: Array, index: Array, above: np.float64) -> tuple[Array, np.float64]:

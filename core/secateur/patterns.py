@@ -155,14 +155,15 @@ class Channel(Pattern):
 
     def extent(self, spec: WeightSpec) -> tuple[int | None, ...]:
         """Return 1 along the axis of the channels, and all of the others."""
-        axis = self._axis(spec)
+        axis = self.axis_of(spec)
         return tuple(1 if other == axis else None for other in range(len(spec.shape)))
 
-    def _axis(self, spec: WeightSpec) -> int:
+    def axis_of(self, spec: WeightSpec) -> int:
+        """Return the canonical axis along which the channels lie."""
         return plane(spec)[self.axis == "in"]
 
     def group(self, elements: Ranked) -> Ranked:
-        axis = self._axis(elements.spec)
+        axis = self.axis_of(elements.spec)
         others = tuple(other for other in range(len(elements.shape)) if other != axis)
         in_force = elements.in_force
         if in_force is not None:
@@ -171,5 +172,5 @@ class Channel(Pattern):
 
     def expand(self, kept: Array, spec: WeightSpec) -> Array:
         shape = [1] * len(spec.shape)
-        shape[self._axis(spec)] = -1
+        shape[self.axis_of(spec)] = -1
         return np.broadcast_to(kept.reshape(shape), spec.shape).copy()

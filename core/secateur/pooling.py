@@ -186,25 +186,29 @@ def _repeat_bytes(mask: Array, times: int, axis: int) -> Array:
 
 def channel_norms(elements: Ranked, axis: int) -> Array:
     """Return the L2 norm of each slice along `axis`, shape ``(channels,)``, float64."""
+    return np.sqrt(add_squares(elements, axis, np.zeros(elements.shape[axis])))
+
+
+def add_squares(elements: Ranked, axis: int, sums: Array) -> Array:
+    """Add the squares of each slice along `axis` to its sum, in place; return the sums."""
     rest = tuple(other for other in range(len(elements.shape)) if other != axis)
     others = tuple(elements.shape[other] for other in rest)
     channels, length = elements.shape[axis], prod(others)
-    norms = np.zeros(channels)
     at_once = max(1, AT_ONCE // max(1, length))
 
     def add_up(some: tuple[int, int]) -> None:
-        sums = norms[slice(*some)]
-        for piece in pieces(0, length, max(1, AT_ONCE // len(sums))):
+        held = sums[slice(*some)]
+        for piece in pieces(0, length, max(1, AT_ONCE // len(held))):
             for box in boxes(others, *piece):
                 inside: Box = (*box[:axis], slice(*some), *box[axis:])
                 scores = np.moveaxis(elements.scores_in(inside), axis, 0)
                 # accumulate adds strictly one after another, unlike a reduction
-                chain = np.empty((len(sums), 1 + scores[0].size))
-                chain[:, 0] = sums
-                chain[:, 1:] = scores.reshape(len(sums), -1)
+                chain = np.empty((len(held), 1 + scores[0].size))
+                chain[:, 0] = held
+                chain[:, 1:] = scores.reshape(len(held), -1)
                 np.square(chain[:, 1:], out=chain[:, 1:])
-                sums[:] = np.add.accumulate(chain, axis=1, out=chain)[:, -1]
+                held[:] = np.add.accumulate(chain, axis=1, out=chain)[:, -1]
 
     if length:
         map_threads(add_up, list(pieces(0, channels, at_once)))
-    return np.sqrt(norms)
+    return sums

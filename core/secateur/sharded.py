@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from secateur.adapter import Weight
+from secateur.channels import Channels
 from secateur.errors import WeightError
 from secateur.exchange import Cut
 from secateur.keys import common_dtype
 from secateur.layout import Array
-from secateur.patterns import FixedPattern, Pattern, Unstructured
+from secateur.patterns import Channel, FixedPattern, Pattern, Unstructured
 from secateur.policy import Method
 from secateur.running import fault, running
 from secateur.scores import Elements, Pooled, Ranked
@@ -56,17 +57,15 @@ def compute(
     if isinstance(pattern, Unstructured):
         with running(distribution, step, names):
             return dict(zip(names, distribution.select(elements, sparsity, workers), strict=True))
-    cuts = [_cut(pattern, each, step, workers) for each in elements]
-    with running(pattern, step, names):
-        if isinstance(pattern, FixedPattern):
+    if isinstance(pattern, FixedPattern):
+        cuts = [_cut(pattern, each, step, workers) for each in elements]
+        with running(pattern, step, names):
             masks = [_selected(pattern, *pair) for pair in zip(elements, cuts, strict=True)]
-        else:
-            kept = distribution.select(
-                [_grouped(pattern, *pair) for pair in zip(elements, cuts, strict=True)],
-                sparsity,
-                workers,
-            )
-            masks = [_expanded(pattern, *three) for three in zip(kept, elements, cuts, strict=True)]
+        return dict(zip(names, masks, strict=True))
+    groups = [_groups(pattern, each, step, workers) for each in elements]
+    with running(pattern, step, names):
+        kept = distribution.select([each.ranked() for each in groups], sparsity, workers)
+        masks = [each.expand(part) for each, part in zip(groups, kept, strict=True)]
     return dict(zip(names, masks, strict=True))
 
 
@@ -85,12 +84,20 @@ def _check_everywhere(elements: Sequence[Elements], workers: Workers) -> None:
         )
 
 
+def _groups(
+    pattern: Pattern, elements: Elements, step: int, workers: Workers
+) -> Channels | _Grouped:
+    if type(pattern) is Channel:  # a subclass may score otherwise
+        return Channels(elements, pattern.axis_of(elements.spec), workers)
+    return _Grouped(pattern, elements, _cut(pattern, elements, step, workers))
+
+
 def _cut(pattern: Pattern, elements: Elements, step: int, workers: Workers) -> Cut:
     extent = pattern.extent(elements.spec)
     if extent is None:
         name = elements.spec.name
         raise fault(pattern, step, [name], "has no extent(), which sharded weights need")
-    return Cut(elements, extent, workers)
+    return Cut.across(elements, extent, workers)
 
 
 def _selected(pattern: FixedPattern, elements: Elements, cut: Cut) -> Array:
@@ -100,27 +107,36 @@ def _selected(pattern: FixedPattern, elements: Elements, cut: Cut) -> Array:
     return mask
 
 
-def _grouped(pattern: Pattern, elements: Elements, cut: Cut) -> Ranked:
-    in_force: list[Array] = []
+class _Grouped:
+    """Groups that are brought together slab by slab."""
 
-    def scores() -> Iterator[Array]:
-        for slab in cut.slabs():
-            groups = pattern.group(slab.scores(elements))
-            if groups.in_force is not None:
-                in_force.append(groups.in_force)
-            yield groups.array()
+    def __init__(self, pattern: Pattern, elements: Elements, cut: Cut) -> None:
+        self._pattern, self._elements, self._cut = pattern, elements, cut
 
-    held = Pooled(elements.spec, cut.join(scores()), cut.join(in_force) if in_force else None)
-    order = held.order  # not `held`: a cycle would keep the scores until the next collection
+    def ranked(self) -> Ranked:
+        """Return the groups that this worker decides."""
+        cut, in_force = self._cut, list[Array]()
 
-    def index(places: Array) -> Array:
-        return cut.group_index(order.index(places), order.shape)
+        def scores() -> Iterator[Array]:
+            for slab in cut.slabs():
+                groups = self._pattern.group(slab.scores(self._elements))
+                if groups.in_force is not None:
+                    in_force.append(groups.in_force)
+                yield groups.array()
 
-    return held.place(cut.group_count(len(order.shape)), index)
+        held = Pooled(
+            self._elements.spec, cut.join(scores()), cut.join(in_force) if in_force else None
+        )
+        order = held.order  # not `held`: a cycle would keep the scores until the next collection
 
+        def index(places: Array) -> Array:
+            return cut.group_index(order.index(places), order.shape)
 
-def _expanded(pattern: Pattern, kept: Array, elements: Elements, cut: Cut) -> Array:
-    mask = np.empty(elements.size, bool)
-    for slab, part in zip(cut.slabs(), cut.split(kept), strict=True):
-        mask[slab.places] = slab.scatter(pattern.expand(part, slab.spec))
-    return mask
+        return held.place(cut.group_count(len(order.shape)), index)
+
+    def expand(self, kept: Array) -> Array:
+        """Return the mask of what this worker holds, from that of the groups it decides."""
+        mask = np.empty(self._elements.size, bool)
+        for slab, part in zip(self._cut.slabs(), self._cut.split(kept), strict=True):
+            mask[slab.places] = slab.scatter(self._pattern.expand(part, slab.spec))
+        return mask

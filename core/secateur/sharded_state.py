@@ -6,34 +6,68 @@ any number of workers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from secateur.adapter import Binding, Weight
+from secateur.adapter import Binding
 from secateur.errors import StateError
 from secateur.exchange import Route
+from secateur.grid import AT_ONCE, MOST_ROUNDS
 from secateur.layout import Array
+from secateur.parallel import pieces
 from secateur.state import State, mask_key
 from secateur.workers import Workers
 
+Index = Callable[[Array], Array]
+"""Gives the canonical indices of some places."""
 
-def pack(mask: Array, index: Array, size: int, workers: Workers) -> Array:
+
+def pack(mask: Array, index: Index, size: int, workers: Workers) -> Array:
     """Return this worker's chunk of a mask, uint8.
 
     mask, index: what is held here of a mask of `size` elements, and its canonical indices.
     """
-    route, start, stop = _route(index, size, workers)
-    where = route.send(index) - start
-    bits = np.zeros(stop - start, bool)
-    bits[where] = route.send(mask)
-    return np.packbits(bits)
+    each, chunk = chunk_of(size, workers)
+    for places in _rounds(len(mask), workers):
+        kept = index(places[mask[places]])
+        where = Route(kept // (8 * each), workers).send(_in_chunk(kept, each))
+        np.bitwise_or.at(chunk, where >> 3, np.uint8(128) >> (where & 7).astype(np.uint8))
+    return chunk
 
 
-def unpack(chunk: Array, index: Array, size: int, workers: Workers) -> Array:
-    """Return what is held here of a mask of which each worker has its chunk."""
-    route, start, _ = _route(index, size, workers)
-    return route.answer(bits_at(chunk, route.send(index) - start))
+def unpack(chunk: Array, count: int, index: Index, size: int, workers: Workers) -> Array:
+    """Return the `count` elements held here of a mask of which each worker has its chunk."""
+    each, _ = chunk_of(size, workers)
+    mask = np.empty(count, bool)
+    for places in _rounds(count, workers):
+        where = index(places)
+        route = Route(where // (8 * each), workers)
+        mask[places] = route.answer(bits_at(chunk, route.send(_in_chunk(where, each))))
+    return mask
+
+
+def chunk_of(size: int, workers: Workers) -> tuple[int, Array]:
+    """Return the bytes in a chunk of a mask, the last ones being shorter, and this one, blank."""
+    length = -(-size // 8)
+    each = max(-(-length // workers.count), 1)
+    start, stop = (min(n * each, length) for n in (workers.rank, workers.rank + 1))
+    return each, np.zeros(stop - start, np.uint8)
+
+
+def _in_chunk(index: Array, each: int) -> Array:
+    """Return which bits of their chunks these are, in no more bytes than that takes."""
+    return (index % (8 * each)).astype(np.min_scalar_type(8 * each))
+
+
+def _rounds(count: int, workers: Workers) -> Iterator[Array]:
+    """Yield the places of `count` elements in pieces, of which every worker takes as many."""
+    counts = np.zeros(workers.count, np.int64)
+    counts[workers.rank] = count
+    longest = int(workers.total(counts).max())
+    for start, stop in pieces(0, longest, max(AT_ONCE, -(-longest // MOST_ROUNDS))):
+        yield np.arange(min(start, count), min(stop, count))
 
 
 def bits_at(packed: Array, index: Array) -> Array:
@@ -46,14 +80,6 @@ def join(chunk: Array, workers: Workers) -> Array:
     """Return all chunks, end to end, on the first worker; nothing on the others."""
     parcels = [chunk if worker == 0 else chunk[:0] for worker in range(workers.count)]
     return np.concatenate(workers.exchange(parcels))
-
-
-def _route(index: Array, size: int, workers: Workers) -> tuple[Route, int, int]:
-    """Return the way to the owner of each bit, and the bits that this worker owns."""
-    length = -(-size // 8)
-    each = max(-(-length // workers.count), 1)
-    start, stop = (min(n * each, length) * 8 for n in (workers.rank, workers.rank + 1))
-    return Route(index // 8 // each, workers), start, stop
 
 
 class ShardedMasks:
@@ -91,19 +117,26 @@ class ShardedMasks:
                 f"the state has a mask of shape {shape} for {name!r}, which this model has not; "
                 f"it has: {', '.join(f'{n} {w.spec.shape}' for n, w in self._weights.items())}"
             )
+        count = weight.read().size
         chunk = self._binding.chunk(stored)
-        if chunk is None:
-            return bits_at(np.asarray(stored), _index(weight))
-        return unpack(chunk, _index(weight), weight.spec.size, self._workers)
+        if chunk is not None:
+            return unpack(chunk, count, weight.index, weight.spec.size, self._workers)
+        packed, mask = np.asarray(stored), np.empty(count, bool)
+        for start, stop in pieces(0, count, AT_ONCE):
+            mask[start:stop] = bits_at(packed, weight.index(np.arange(start, stop)))
+        return mask
 
     def _arrays(self, state: State) -> dict[str, Array]:
         packed, shapes = {}, {}
         for name in (*state.masks, *state.waiting):
             weight = self._weights[name]
-            index = _index(weight)
-            mask = state.masks.get(name, np.zeros(len(index), bool))
+            size, mask = weight.spec.size, state.masks.get(name)
             shapes[name] = weight.spec.shape
-            packed[name] = pack(mask, index, weight.spec.size, self._workers)
+            packed[name] = (
+                chunk_of(size, self._workers)[1]
+                if mask is None
+                else pack(mask, weight.index, size, self._workers)
+            )
         return state.with_packed(packed, shapes)
 
     def _sizes(self, state: State) -> dict[str, int]:
@@ -112,7 +145,3 @@ class ShardedMasks:
             mask_key(name): -(-self._weights[name].spec.size // 8)
             for name in (*state.masks, *state.waiting)
         }
-
-
-def _index(weight: Weight) -> Array:
-    return weight.index(np.arange(weight.read().size))

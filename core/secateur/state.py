@@ -6,10 +6,9 @@ packed to bits, canonical.  One file, NumPy's .npz, loads in either framework.
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -18,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from secateur.errors import StateError
-from secateur.files import write_atomically
+from secateur.files import atomically
 from secateur.layout import Array
 
 FORMAT = 1
 Unpack = Callable[[str, Any, tuple[int, ...]], Array]
+LONGEST = len("-2.2250738585072014e-308, ")
+"""What a float takes at most, in JSON."""
 _META, _STEP, _MASK = "secateur", "step", "mask/"
 
 
@@ -34,6 +35,7 @@ class State:
     ``begin_when`` began, and `observed` the monitored values that it has yet to judge.
     `waiting` holds the shapes of weights that will be pruned and have no mask yet: all
     arrays have the same keys and lengths throughout a run, as distributed checkpoints want.
+    `windows` are the most values that `observed` will hold, by rule.
     """
 
     step: int
@@ -42,6 +44,7 @@ class State:
     began: Mapping[int, int] = field(default_factory=dict)
     observed: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     waiting: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    windows: Sequence[int] = ()
 
     def to_arrays(self) -> dict[str, Array]:
         """Return the state as arrays of integers."""
@@ -61,7 +64,9 @@ class State:
             "began": {str(rule): step for rule, step in self.began.items()},
             "observed": {str(rule): values for rule, values in self.observed.items()},
         }
-        room = 2 * len(json.dumps(fixed)) + 4096
+        room = 2 * len(json.dumps(fixed))
+        # not below 4096: distributed checkpoints that exist must keep their lengths
+        room += max(4096, 256 + sum(64 + LONGEST * most for most in self.windows))
         text = json.dumps(meta, sort_keys=True).encode().ljust(room)
         arrays: dict[str, Array] = {
             _STEP: np.array(self.step, np.int64),
@@ -131,9 +136,8 @@ def _unpack(name: str, stored: Any, shape: tuple[int, ...]) -> Array:
 
 def save(arrays: Mapping[str, Array], path: Path) -> None:
     """Write the arrays of a state to a .npz file."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
+    with atomically(path) as file:  # straight into it: whole masks are large
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load(path: Path, unpack: Unpack | None = None) -> State:

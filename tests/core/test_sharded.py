@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from secateur import exchange, lamp, masks
+import secateur
+from secateur import channels, digits, exchange, grid, lamp, masks, selection, sharded_state
 from secateur.adapter import Weight, WeightSpec
 from secateur.errors import WeightError
 from secateur.policy import as_policy
+from secateur.pooling import channel_norms
+from secateur.scores import Elements
 from secateur.workers import Workers
 
 PATTERNS = {
@@ -51,6 +55,17 @@ class ThreadWorkers(Workers):
         return [sent[self.rank].copy() for sent in self._all(list(parcels))]
 
 
+class CountingWorkers(ThreadWorkers):
+    """Threads that count the bytes which one sends to another."""
+
+    sent = 0
+
+    def exchange(self, parcels):
+        here = parcels[self.rank].nbytes
+        self.sent += sum(parcel.nbytes for parcel in parcels) - here
+        return super().exchange(parcels)
+
+
 class Held(Weight):
     """Some elements of a weight, by their canonical indices."""
 
@@ -75,23 +90,45 @@ class Whole(Weight):
         return self._values
 
 
-def model(rng, dtype, levels):
-    """Three weights; few levels make many ties."""
-    shapes = {"fc": ("dense", (13, 10)), "conv": ("conv", (6, 5, 3, 3)), "rnn": ("rnn", (3, 5, 7))}
+SHAPES = {
+    "fc": ("dense", (13, 10)),
+    "conv": ("conv", (6, 5, 3, 3)),
+    "rnn": ("rnn", (3, 5, 7)),
+    "long": ("dense", (2, 90)),
+}
+
+
+def model(rng, dtype, levels, shapes=SHAPES):
+    """Some weights; few levels make many ties, none make all equal."""
     weights = []
     for name, (kind, shape) in shapes.items():
         spec = WeightSpec(name, kind, "kernel", shape, np.dtype(dtype).name, name)
-        values = rng.integers(-levels, levels + 1, shape) / levels
+        values = (
+            rng.integers(-levels, levels + 1, shape) / levels if levels else np.full(shape, 0.5)
+        )
         weights.append(Whole(spec, values.astype(dtype)))
     return weights
 
 
-def shares(rng, weights, count, even):
-    """Deal each weight's elements to workers: in runs of rows, or wildly."""
+def by_axis(spec, count, axis):
+    return np.indices(spec.shape)[axis].reshape(-1) * count // spec.shape[axis]
+
+
+WAYS = {
+    "flat": lambda rng, spec, count: np.arange(spec.size) * count // spec.size,
+    "by rows": lambda rng, spec, count: by_axis(spec, count, 0),
+    "by columns": lambda rng, spec, count: by_axis(spec, count, 1),
+    "backwards, to some": lambda rng, spec, count: count - 2 - by_axis(spec, count - 2, 0),
+    "wildly": lambda rng, spec, count: rng.integers(0, count, spec.size),
+    "all to one": lambda rng, spec, count: np.full(spec.size, count // 2),
+}
+"""How each weight's elements are dealt to workers: the worker of each."""
+
+
+def shares(rng, weights, count, way):
     dealt = [[] for _ in range(count)]
     for weight in weights:
-        size = weight.spec.size
-        owner = np.arange(size) * count // size if even else rng.integers(0, count, size)
+        owner = WAYS[way](rng, weight.spec, count)
         for worker, held in enumerate(dealt):
             held.append(Held(weight.spec, weight.read(), np.flatnonzero(owner == worker)))
     return dealt
@@ -107,13 +144,11 @@ def method_of(pattern, distribution, criterion="magnitude"):
     return policy.settled_rules[0].method
 
 
-def on_workers(count, work):
+def on_workers(count, work, kind=ThreadWorkers):
     """Run ``work(workers)`` on each worker; return what each gave, or raise the first error."""
     table, barrier = [None] * count, threading.Barrier(count)
     with ThreadPoolExecutor(count) as pool:
-        running = [
-            pool.submit(work, ThreadWorkers(rank, count, table, barrier)) for rank in range(count)
-        ]
+        running = [pool.submit(work, kind(rank, count, table, barrier)) for rank in range(count)]
         return [each.result(60) for each in running]
 
 
@@ -127,24 +162,32 @@ def assemble(specs, dealt, parts):
     return whole
 
 
+def bring_together(monkeypatch, at_once):
+    for module in (channels, exchange, grid, lamp, sharded_state):
+        monkeypatch.setattr(module, "AT_ONCE", at_once)
+
+
 @pytest.fixture(params=[8, 1 << 15], ids=["many rounds", "one round"])
 def _rounds(request, monkeypatch):
-    for module in (exchange, lamp):
-        monkeypatch.setattr(module, "AT_ONCE", request.param)
+    bring_together(monkeypatch, request.param)
 
 
 @pytest.mark.usefixtures("_rounds")
-@pytest.mark.parametrize(("count", "even"), [(1, True), (2, True), (3, False)])
+@pytest.mark.parametrize(
+    ("count", "way"),
+    [(1, "flat"), (2, "flat"), (3, "wildly"), (4, "by columns"), (4, "backwards, to some")],
+)
 @pytest.mark.parametrize(("pattern", "distribution"), CASES)
-def test_sharded_masks_are_those_of_the_whole(pattern, distribution, count, even):
+def test_sharded_masks_are_those_of_the_whole(pattern, distribution, count, way):
     rng = np.random.default_rng(count)
-    for dtype, levels in ((np.float32, 10**6), (np.float32, 3), (ml_dtypes.bfloat16, 50)):
+    kinds = ((np.float32, 10**6), (np.float32, 3), (ml_dtypes.bfloat16, 50), (np.float32, 0))
+    for dtype, levels in kinds:
         weights = model(rng, dtype, levels)
         specs = [weight.spec for weight in weights]
         method = method_of(pattern, distribution)
         first = masks.compute(method, weights, 0.4)
         second = masks.compute(method, weights, 0.7, 5, first)
-        dealt = shares(rng, weights, count, even)
+        dealt = shares(rng, weights, count, way)
 
         def work(workers, method=method, dealt=dealt):
             mine = dealt[workers.rank]
@@ -158,11 +201,171 @@ def test_sharded_masks_are_those_of_the_whole(pattern, distribution, count, even
                 np.testing.assert_array_equal(found[name], mask)
 
 
+@pytest.mark.usefixtures("_rounds")
+@pytest.mark.parametrize("axis", ["out", "in"])
+@pytest.mark.parametrize("way", WAYS)
+def test_channels_of_shards_have_the_same_bits(way, axis):
+    rng = np.random.default_rng(0)
+    spec = WeightSpec("w", "conv", "kernel", (7, 50, 1, 3), "float64", "w")
+    weight = Whole(spec, rng.standard_normal(spec.shape))
+    number, criterion = ("out", "in").index(axis), method_of("channel out", "uniform").criterion
+    dealt = shares(rng, [weight], 4, way)
+
+    def work(workers):
+        (held,) = dealt[workers.rank]
+        elements = Elements(spec, held.read(), criterion).place(spec.size, held.index)
+        mine = channels.Channels(elements, number, workers).ranked()
+        places = np.arange(mine.size)
+        return mine.index(places), mine.scores(places)
+
+    found = on_workers(4, work)
+    index, norms = (np.concatenate(each) for each in zip(*found, strict=True))
+    expected = channel_norms(Elements(spec, weight.read(), criterion), number)
+    np.testing.assert_array_equal(np.sort(index), np.arange(len(expected)))
+    np.testing.assert_array_equal(norms, expected[index])
+
+
+@pytest.fixture
+def peak_of(monkeypatch):
+    """Return the most memory that two workers take together, apart from what any weight takes."""
+    bring_together(monkeypatch, 1 << 11)
+    monkeypatch.setattr(selection, "CHUNK", 1 << 13)
+    monkeypatch.setattr(digits, "AT_ONCE", 1 << 11)
+    return _peak_of
+
+
+def _peak_of(work):
+    tracemalloc.start()
+    on_workers(2, work)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+LARGE = {"w": ("dense", (8192, 1024))}
+TALL = {"w": ("embedding", (1 << 19, 8))}
+LONG = {"w": ("dense", (8, 1 << 19))}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "distribution", "shapes", "levels"),
+    [
+        ("unstructured", "lamp", LARGE, 0),
+        ("unstructured", "lamp", LARGE, 3),
+        ("block 4x1", "uniform", LARGE, 10**6),
+        ("channel out", "uniform", LONG, 10**6),
+        ("channel in", "uniform", TALL, 10**6),
+    ],
+)
+def test_masks_take_less_memory_than_a_shard(pattern, distribution, shapes, levels, peak_of):
+    rng = np.random.default_rng(0)
+    weights = model(rng, np.float32, levels, shapes)
+    method, dealt = method_of(pattern, distribution), shares(rng, weights, 2, "by rows")
+
+    def work(workers):
+        masks.compute(method, dealt[workers.rank], 0.7, 0, None, workers)
+
+    assert peak_of(work) < weights[0].read().nbytes  # two shards, of two workers
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count", "way", "most"),
+    [
+        ("block 4x1", 2, "by rows", 0),
+        ("block 4x1", 4, "by columns", 0),
+        ("2:4", 4, "by rows", 0),
+        ("2:4", 2, "by columns", 0),
+        ("channel out", 4, "by rows", 512),  # the mask of the channels, to three
+        ("channel in", 4, "by columns", 512),
+        ("channel in", 4, "by rows", 4096),  # and two sums of each channel
+        ("channel out", 4, "by columns", 4096),
+    ],
+)
+def test_elements_stay_where_groups_need_not_move(pattern, count, way, most):
+    rng = np.random.default_rng(0)
+    weights = model(rng, np.float32, 10**6, {"w": ("dense", (128, 160))})
+    method, dealt = method_of(pattern, "global"), shares(rng, weights, count, way)
+
+    def work(workers):
+        masks.compute(method, dealt[workers.rank], 0.5, 0, None, workers)
+        return workers.sent
+
+    assert max(on_workers(count, work, CountingWorkers)) <= most
+
+
+@pytest.mark.usefixtures("_rounds")
+@pytest.mark.parametrize("way", WAYS)
+def test_masks_are_packed_in_canonical_order_and_come_back(way):
+    rng = np.random.default_rng(0)
+    spec = WeightSpec("w", "dense", "kernel", (13, 11), "float32", "w")
+    mask = rng.random(spec.shape) < 0.5
+    dealt = shares(rng, [Whole(spec, mask)], 4, way)
+
+    def work(workers):
+        (held,) = dealt[workers.rank]
+        chunk = sharded_state.pack(held.read(), held.index, spec.size, workers)
+        back = sharded_state.unpack(chunk, held.read().size, held.index, spec.size, workers)
+        np.testing.assert_array_equal(back, held.read())
+        return chunk
+
+    chunks = on_workers(4, work)
+    np.testing.assert_array_equal(np.concatenate(chunks), np.packbits(mask))
+
+
+def test_packing_masks_takes_less_memory_than_half_a_shard(peak_of):
+    rng = np.random.default_rng(0)
+    spec = WeightSpec("w", "dense", "kernel", (2048, 512), "float32", "w")
+    dealt = shares(rng, [Whole(spec, rng.random(spec.shape) < 0.5)], 2, "by rows")
+
+    def work(workers):
+        (held,) = dealt[workers.rank]
+        chunk = sharded_state.pack(held.read(), held.index, spec.size, workers)
+        sharded_state.unpack(chunk, held.read().size, held.index, spec.size, workers)
+
+    assert peak_of(work) < 4 * spec.size / 2
+
+
+@pytest.mark.parametrize("window", [3, 200])
+def test_a_state_keeps_its_lengths_while_it_waits_and_after(window):
+    schedule = {
+        "kind": "linear",
+        "final_sparsity": 0.5,
+        "end_step": 4,
+        "frequency": 1,
+        "begin_when": {"monitor": "loss", "window": window, "latest": 500},
+    }
+    pruner = secateur.attach({"w": np.ones((5, 7))}, {"schedule": schedule})
+    lengths = {len(pruner.state_dict()["secateur"])}
+    for step in range(501):
+        pruner.observe(loss=-1e-300 / 3 - step * 1e-302)
+        pruner.step()
+        if step in (1, 100, 450, 500):
+            lengths.add(len(pruner.state_dict()["secateur"]))
+    assert len(lengths) == 1
+
+
+@pytest.mark.usefixtures("_rounds")
+@pytest.mark.parametrize(("pattern", "distribution"), CASES)
+def test_weights_of_zeros_or_of_nothing(pattern, distribution):
+    rng = np.random.default_rng(0)
+    shapes = {"a": ("dense", (0, 4)), "b": ("dense", (4, 0)), "c": ("dense", (12, 9))}
+    weights = model(rng, np.float32, 9, shapes)
+    spec = WeightSpec("zeros", "dense", "kernel", (7, 9), "float32", "zeros")
+    weights.append(Whole(spec, np.zeros(spec.shape, np.float32)))
+    method, dealt = method_of(pattern, distribution), shares(rng, weights, 3, "wildly")
+    parts = on_workers(
+        3, lambda workers: masks.compute(method, dealt[workers.rank], 0.5, 0, None, workers)
+    )
+    found = assemble([weight.spec for weight in weights], dealt, parts)
+    for name, mask in masks.compute(method, weights, 0.5).items():
+        np.testing.assert_array_equal(found[name], mask)
+
+
 def test_chance_is_the_same_on_shards():
     rng = np.random.default_rng(0)
     weights = model(rng, np.float32, 100)
     method = method_of("block 4x1", "global", "random")
-    dealt = shares(rng, weights, 3, even=False)
+    dealt = shares(rng, weights, 3, "wildly")
     parts = on_workers(
         3, lambda workers: masks.compute(method, dealt[workers.rank], 0.7, 4, None, workers)
     )
@@ -183,7 +386,7 @@ def test_a_nan_on_one_worker_is_an_error_on_all():
     weights = model(rng, np.float32, 100)
     weights[1].read()[2, 3, 1, 0] = np.nan
     method = method_of("unstructured", "global")
-    dealt = shares(rng, weights, 2, even=True)
+    dealt = shares(rng, weights, 2, "flat")
 
     def work(workers):
         with pytest.raises(WeightError) as raised:

@@ -96,19 +96,34 @@ def costs(torchrun, tmp_path_factory):
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
+@pytest.mark.parametrize(
+    "what",
+    [*POLICIES, "long channels", "tall embedding", "equal weights", "few values", "bfloat16"],
+)
+def test_pruning_shards_needs_less_memory_than_a_shard(what, costs):
+    for rank in costs:
+        assert rank["pruning"][what] < 1
+
+
 @pytest.mark.parametrize("policy", POLICIES)
-def test_pruning_shards_needs_less_memory_than_a_shard(policy, costs):
+def test_pruning_shards_gathers_nothing(policy, costs):
     for rank in costs:
-        assert rank[policy]["peak"] < 1
-        assert set(rank[policy]["calls"]) <= {"gloo:all_reduce", "gloo:all_to_all"}
+        assert set(rank["calls"][policy]) <= {"gloo:all_reduce", "gloo:all_to_all"}
 
 
-@pytest.mark.parametrize("distribution", ["global", "erk"])
-def test_pruning_shards_unstructured_sends_counts_only(distribution, costs):
+@pytest.mark.parametrize("what", ["state_dict", "save", "load", "load_state_dict"])
+def test_states_of_shards_need_less_memory_than_a_shard(what, costs):
     for rank in costs:
-        calls = rank[f"unstructured, {distribution}"]["calls"]
-        assert set(calls) == {"gloo:all_reduce"}
-        assert len(calls) < 12
+        assert rank["state"][what] < 0.75
+
+
+@pytest.mark.parametrize(
+    "policy", ["unstructured, global", "unstructured, erk", "blocks, global", "2:4"]
+)
+def test_pruning_shards_sends_counts_only(policy, costs):
+    for rank in costs:
+        assert set(rank["calls"][policy]) == {"gloo:all_reduce"}
+        assert len(rank["calls"][policy]) < 12
 
 
 def test_a_rank_that_dies_leaves_the_others_with_an_error(torchrun):
