@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from secateur.criteria import Context, Criterion
+from secateur.criteria import Context, Criterion, Magnitude
 from secateur.errors import WeightError
 from secateur.keys import FLOATS, score_keys
 from secateur.layout import Array
@@ -227,9 +227,11 @@ class Elements(Ranked):
         return scores
 
     def check(self) -> None:
-        """Raise WeightError when a value is NaN or infinite, naming it."""
+        """Raise WeightError for a NaN or an infinity, or what a plugin's criterion raises."""
         for start, stop in pieces(0, self.size, CHUNK):
             self._check(np.isfinite(self._values[start:stop]).all())
+            if type(self._criterion) is not Magnitude:  # which cannot fail
+                self.scores(slice(start, stop))
 
     def _check(self, finite: bool | np.bool_) -> None:
         if finite:

@@ -12,7 +12,7 @@ import numpy as np
 
 from secateur.adapter import Weight
 from secateur.channels import Channels
-from secateur.errors import WeightError
+from secateur.errors import PluginError, SecateurError, WeightError
 from secateur.exchange import Cut
 from secateur.keys import common_dtype
 from secateur.layout import Array
@@ -70,17 +70,25 @@ def compute(
 
 
 def _check_everywhere(elements: Sequence[Elements], workers: Workers) -> None:
-    """Raise on all workers when one of them holds a value that cannot be ranked."""
-    mine: WeightError | None = None
+    """Raise on all workers when one of them holds a value that cannot be ranked, or scored."""
+    mine: SecateurError | None = None
     try:
         for each in elements:
             each.check()
-    except WeightError as error:
+    except SecateurError as error:
         mine = error
-    if workers.total(np.array([mine is not None], np.int64))[0]:
-        raise mine or WeightError(
+    failed = np.array([isinstance(mine, WeightError), mine is not None], np.int64)
+    unranked, unscored = workers.total(failed).tolist()
+    if mine is not None:
+        raise mine
+    if unranked:
+        raise WeightError(
             "another worker holds a NaN or an infinity, which its own error names; "
             "nothing was changed"
+        )
+    if unscored:
+        raise PluginError(
+            "the criterion failed on another worker, whose own error says why; nothing was changed"
         )
 
 

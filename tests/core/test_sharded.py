@@ -13,7 +13,7 @@ import pytest
 import secateur
 from secateur import channels, digits, exchange, grid, lamp, masks, selection, sharded_state
 from secateur.adapter import Weight, WeightSpec
-from secateur.errors import WeightError
+from secateur.errors import PluginError, WeightError
 from secateur.policy import as_policy
 from secateur.pooling import channel_norms
 from secateur.scores import Elements
@@ -379,6 +379,42 @@ def test_counts_are_summed_over_workers():
         2, lambda workers: masks.kept({"w": np.array([True] * (workers.rank + 1))}, workers)
     )
     assert found == [{"w": 3}, {"w": 3}]
+
+
+class Picky(secateur.Criterion):
+    """Fails on one element of one weight, as a plugin may."""
+
+    kind = "picky_test"
+    elementwise = True
+
+    def score(self, values, context):
+        if context.name == "conv" and (context.index == 7).any():
+            raise ZeroDivisionError("seven")
+        return np.abs(values)
+
+
+def test_a_criterion_that_fails_on_one_worker_is_an_error_on_all():
+    class Plugin:
+        @secateur.hookimpl
+        def secateur_criteria(self):
+            return [Picky]
+
+    secateur.register(Plugin(), name="picky-test")
+    try:
+        rng = np.random.default_rng(0)
+        dealt = shares(rng, model(rng, np.float32, 9), 2, "flat")
+        method = method_of("block 4x1", "global", "picky_test")
+
+        def work(workers):
+            with pytest.raises(PluginError) as raised:
+                masks.compute(method, dealt[workers.rank], 0.7, 0, None, workers)
+            return str(raised.value)
+
+        texts = sorted(on_workers(2, work))
+    finally:
+        secateur.unregister("picky-test")
+    assert "ZeroDivisionError: seven" in texts[0]
+    assert "failed on another worker" in texts[1]
 
 
 def test_a_nan_on_one_worker_is_an_error_on_all():
