@@ -3,7 +3,7 @@
     python -m tests.benchmarks [--peers PYTHON] [--parts core torch keras] [--rounds 7] [--size 1.0]
 
 --peers names the Python of an environment with peers-requirements.txt; without it the tables
-against TFMOT and torch.nn.utils.prune are left out.
+against TFMOT are left out.  Parts that are not measured stay in the document as they are.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ PARTS = {
     "keras": ("keras_overhead.py", "A Keras training step", "How it was measured"),
 }
 INTRODUCTION = """\
-Written by `make bench`. Everything in a table was measured in one run, in turn, on the same
-arrays; ratios travel better between machines than milliseconds do."""
+# Benchmarks
+
+Written by `make bench`. Everything in a table was measured in one run, in turn; ratios travel
+better between machines than milliseconds do."""
 PACKAGES = ("numpy", "torch", "tensorflow", "keras", "ml_dtypes")
 
 
@@ -38,23 +40,27 @@ def main() -> None:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--size", type=float)
     options = parser.parse_args()
-    sections = [
-        "# Benchmarks",
-        INTRODUCTION,
-        machine(),
-    ]
     for part in options.parts:
         script, title, how = PARTS[part]
-        arguments = []
+        where, arguments = machine(), list[str]()
         if options.rounds:
             arguments += ["--rounds", str(options.rounds)]
         if part == "core" and options.size:
             arguments += ["--size", str(options.size)]
         if options.peers and part != "torch":
             arguments += ["--peers" if part == "core" else "--tfmot", options.peers]
-        sections += [f"## {title}", f"{how}: `tests/benchmarks/{script}`.", run(script, arguments)]
-        DOCUMENT.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+        source = f"{how}: `tests/benchmarks/{script}`."
+        write(title, f"{source}\n\n{where}\n\n{run(script, arguments)}")
     print(DOCUMENT)
+
+
+def write(title: str, text: str) -> None:
+    """Put a section into the document, in the place of an older one."""
+    _, *old = DOCUMENT.read_text(encoding="utf-8").split("\n## ")
+    sections = dict(section.split("\n\n", 1) for section in old) | {title: text}
+    titles = [known for _, known, _ in PARTS.values() if known in sections]
+    parts = [INTRODUCTION, *(f"## {known}\n\n{sections[known].strip()}" for known in titles)]
+    DOCUMENT.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def run(script: str, arguments: list[str]) -> str:

@@ -1,19 +1,23 @@
 """What masking costs a Keras training step: dense, secateur and TFMOT, in turn.
 
-    python tests/benchmarks/keras_overhead.py [--rounds 12] [--steps 20] [--threads 2] [--json]
-        [--tfmot PYTHON]
+    python tests/benchmarks/keras_overhead.py [--rounds 4] [--runs 5] [--steps 20] [--threads 2]
+        [--json] [--tfmot PYTHON]
 
 --tfmot names the Python of an environment with tensorflow-model-optimization, which needs
 Keras 2 (tf-keras) and so cannot share ours; without it those rows are left out.
 
 A dense network and a pruned one train in one process, and take turns: some steps of the one,
 some of the other, in an order that moves on from round to round.  TFMOT and a dense network
-of its own Keras take theirs in between, in another process.  Masks are recomputed every tenth
-step; a round's step is the median of the other nine in ten, and an update is what the tenth
-takes more.  "Every 100" charges a hundredth of an update.  Ratios are medians, over the
-rounds, of the ratio to the dense network of the same process in the same round; the ratio of
-the fastest rounds is the one that other work on the machine disturbs least.  Extra bytes are
-those that pruning keeps between steps, beside the model's own variables.
+of its own Keras take theirs in between, in another process.  All of it is repeated in new
+processes, in which the other network is made first: where a network lies in memory makes its
+steps faster or slower by a few per cent, for as long as the process lives.
+
+Masks are recomputed every tenth step; a round's step is the median of the other nine in ten,
+and an update is what the tenth takes more.  "Every 100" charges a hundredth of an update.
+Ratios are medians, over the rounds, of the ratio to the dense network of the same process in
+the same round; the ratio of the fastest rounds is the one that other work on the machine
+disturbs least.  Extra bytes are those that pruning keeps between steps, beside the model's own
+variables.
 """
 
 from __future__ import annotations
@@ -105,7 +109,7 @@ def size_of(variables: list[Any]) -> int:
     return sum(v.numpy().nbytes for v in variables)
 
 
-def work(way: str, task: str, threads: int) -> None:
+def work(way: str, task: str, threads: int, pruned_first: bool) -> None:
     """Train the dense or the pruned network for some steps, as each line of stdin says."""
     import time
 
@@ -116,10 +120,11 @@ def work(way: str, task: str, threads: int) -> None:
         import keras
         import tensorflow as tf
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    dense = build(keras, task)
+    first, second = build(keras, task), build(keras, task)
+    dense, plain = (second, first) if pruned_first else (first, second)
     compile_(keras, dense)
     prune = prune_by_tfmot if way == "TFMOT" else prune_by_secateur
-    pruned, callback, held = prune(keras, build(keras, task))
+    pruned, callback, held = prune(keras, plain)
     models = {"dense": (dense, []), "pruned": (pruned, [callback])}
 
     class Times(keras.callbacks.Callback):
@@ -158,8 +163,9 @@ def work(way: str, task: str, threads: int) -> None:
 class Worker:
     """A process that trains a dense network and a pruned one."""
 
-    def __init__(self, python: str, way: str, task: str, threads: int) -> None:
+    def __init__(self, python: str, way: str, task: str, threads: int, run: int) -> None:
         command = [python, __file__, "--work", way, "--task", task, "--threads", str(threads)]
+        command += ["--pruned-first"] * (run % 2)
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
         if way == "TFMOT":
             environment.pop("PYTHONPATH", None)
@@ -193,21 +199,26 @@ def measure(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     pythons = {"secateur": sys.executable}
     if options.tfmot:
         pythons["TFMOT"] = options.tfmot
-    workers = {way: Worker(python, way, task, options.threads) for way, python in pythons.items()}
-    turns = [(way, name) for way in workers for name in ("dense", "pruned")]
+    turns = [(way, name) for way in pythons for name in ("dense", "pruned")]
     rounds: dict[tuple[str, str], list[dict[str, Any]]] = {turn: [] for turn in turns}
-    for way, name in turns:
-        workers[way].train(name, options.steps)  # compiles
-    for number in range(options.rounds):
+    for run in range(options.runs):
+        workers = {
+            way: Worker(python, way, task, options.threads, run) for way, python in pythons.items()
+        }
+        if run % 2:
+            turns.reverse()
         for way, name in turns:
-            rounds[way, name].append(workers[way].train(name, options.steps))
-        turns.append(turns.pop(0))
-        print(f"\r{TASKS[task]}: round {number + 1} of {options.rounds}", end="", file=sys.stderr)
+            workers[way].train(name, options.steps)  # compiles
+        for _ in range(options.rounds):
+            for way, name in turns:
+                rounds[way, name].append(workers[way].train(name, options.steps))
+            turns.append(turns.pop(0))
+        for worker in workers.values():
+            worker.stop()
+        print(f"\r{TASKS[task]}: run {run + 1} of {options.runs}", end="", file=sys.stderr)
     print(file=sys.stderr)
-    for worker in workers.values():
-        worker.stop()
     rows = []
-    for way in workers:
+    for way in pythons:
         dense = rounds[way, "dense"]
         rows += [row(task, WAYS[way], dense, dense), row(task, way, rounds[way, "pruned"], dense)]
     return rows
@@ -240,16 +251,18 @@ def row(
 def main() -> None:
     """Print a row for each way."""
     parser = argparse.ArgumentParser(description="What masking costs a Keras training step.")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tfmot", help="the Python of an environment with TFMOT")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--work", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--task", choices=TASKS)
+    parser.add_argument("--pruned-first", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work(options.work, options.task, options.threads)
+        work(options.work, options.task, options.threads, options.pruned_first)
         return
     rows = [
         one

@@ -1,6 +1,6 @@
 """What masking costs a PyTorch training step: dense, secateur, torch.nn.utils.prune, in turn.
 
-    python tests/benchmarks/torch_overhead.py [--rounds 12] [--steps 20] [--task MNIST]
+    python tests/benchmarks/torch_overhead.py [--rounds 8] [--steps 20] [--task MNIST]
 
 Each round trains each way for some steps, in an order that moves on from round to round, so
 that a busy machine slows all of them alike; figures are medians over the rounds, and the
@@ -174,7 +174,7 @@ def measure(
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--task", default="", help="only tasks whose name holds this")
@@ -193,9 +193,14 @@ def show(rows: list[dict[str, object]], as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows), flush=True)
         return
-    print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
+    print("| " + " | ".join(rows[0]) + " |\n| --- | --- |" + " --: |" * (len(rows[0]) - 2))
     for row in rows:
-        print("| " + " | ".join(map(str, row.values())) + " |", flush=True)
+        print("| " + " | ".join(map(_cell, row.values())) + " |", flush=True)
+    print()
+
+
+def _cell(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":
