@@ -135,7 +135,8 @@ _TABLE: dict[type[nn.Module], Callable[[Any], list[Row]]] = {
 def plain_class(module: nn.Module) -> type[nn.Module]:
     """Return the class of a module without what `fully_shard` and `parametrize` make of it.
 
-    >>> plain_class(torch.nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))).__name__
+    >>> from torch.nn.utils.parametrizations import weight_norm
+    >>> plain_class(weight_norm(nn.Linear(2, 2))).__name__
     'Linear'
     """
     bases = (base for base in type(module).__mro__ if not _is_fsdp(base))

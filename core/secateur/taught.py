@@ -17,8 +17,8 @@ def fault(layer: object, answer: Any) -> str | None:
     """Return what is wrong with a plugin's weights of a layer; None when nothing is.
 
     >>> layer = type("Layer", (), {"w": np.zeros((4, 3, 2))})
-    >>> fault(layer, [LayerWeight("w", "dense")])
-    'w: kind dense has rank 2 in canonical layout, and its layout leads from (4, 3, 2) to (4, 3, 2)'
+    >>> fault(layer, [LayerWeight("w", "attention")])
+    'w: kind attention has rank 2 in canonical layout, and its layout leads from (4, 3, 2) to ...'
     """
     if not isinstance(answer, Sequence) or not all(isinstance(w, LayerWeight) for w in answer):
         return f"returned {answer!r}; wanted a list of LayerWeight, or None"
