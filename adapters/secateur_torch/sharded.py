@@ -113,6 +113,12 @@ class ShardedWeight(TorchWeight):
         native = np.ravel_multi_index(whole, self._native_shape)
         return self._layout.canonical_index(native, self._native_shape)
 
+    def gradient(self) -> Array | None:
+        gradient = self.stored.parameter.grad
+        if gradient is not None and _kind(gradient) != self._kind:
+            raise ModelError(f"the gradient of {self.spec.name} is not sharded as it is")
+        return super().gradient()
+
     def native_mask(self, mask: Array) -> Tensor:
         if len(self._replicas) > 1:
             parcels = [

@@ -133,8 +133,9 @@ def find(module: nn.Module, attribute: str) -> Stored:
             raise Unprunable(f"its {attribute} {what}")
         found = Stored(owner, name)
     tensor = found.parameter
-    if isinstance(found, WeightNormed) and hasattr(tensor, "device_mesh"):
-        raise Unprunable(f"{attribute} is computed by weight_norm from shards")
+    if found.is_computed and hasattr(tensor, "device_mesh"):
+        norm = "weight_norm" if isinstance(found, WeightNormed) else "spectral_norm"
+        raise Unprunable(f"{attribute} is computed by {norm} from shards")
     if reason := _refusal(tensor):
         raise Unprunable(f"{attribute} {reason}")
     return found

@@ -8,7 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
-from torch.nn.utils.parametrizations import weight_norm
+from torch.distributed.tensor import Replicate
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import secateur
 from secateur.errors import ModelError
@@ -25,11 +26,24 @@ def group(tmp_path):
     dist.destroy_process_group()
 
 
-def test_weight_norm_over_shards_is_skipped_with_the_reason():
-    model = fully_shard(nn.Sequential(weight_norm(nn.Linear(3, 3)), nn.Linear(3, 3)))
+@pytest.mark.parametrize("norm", [weight_norm, spectral_norm])
+def test_a_norm_over_shards_is_skipped_with_the_reason(norm):
+    model = fully_shard(nn.Sequential(norm(nn.Linear(3, 3)), nn.Linear(3, 3)))
     binding = bind(model)
     assert [weight.spec.name for weight in binding.weights] == ["1:kernel"]
-    assert "weight_norm from shards" in binding.skipped[0].reason
+    assert f"{norm.__name__} from shards" in binding.skipped[0].reason
+    assert secateur.prune(model, ONE_SHOT).sparsity == pytest.approx(5 / 9)
+
+
+def test_a_gradient_that_is_sharded_otherwise_is_refused():
+    model = fully_shard(nn.Sequential(nn.Linear(4, 4, bias=False)))
+    (weight,) = bind(model).weights
+    parameter = model[0].weight
+    parameter.grad = torch.ones_like(parameter)
+    np.testing.assert_array_equal(weight.gradient(), np.ones(16, np.float32))
+    parameter.grad = parameter.grad.redistribute(placements=[Replicate()])
+    with pytest.raises(ModelError, match=r"gradient of 0:kernel is not sharded as it is"):
+        weight.gradient()
 
 
 def test_a_model_that_is_unsharded_meanwhile_is_refused():
