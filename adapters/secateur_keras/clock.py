@@ -48,9 +48,8 @@ def moving_average(optimizer: Any, variable: Any) -> Any:
 
 def _iterations(optimizer: Any) -> int:
     # Updates that were skipped for loss scaling, or that only accumulate, do not count here.
-    return max(
-        int(to_numpy(keras.ops.convert_to_tensor(part.iterations))) for part in parts(optimizer)
-    )
+    counts = (part.iterations for part in parts(optimizer))  # no Variables, when they accumulate
+    return max(int(to_numpy(getattr(count, "value", count))) for count in counts)
 
 
 class Clock:

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from secateur.layout import Array
+from secateur_keras import in_place
 from secateur_keras.weight import to_numpy
 
 Constraint = Callable[[Any], Any]
@@ -34,10 +35,19 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
             return value
         average = self.average(self.variable)
         if average is not None:
-            average.assign(self.masked(average))
-        return self.masked(value)
+            self._zero(average)
+        if value is self.variable and in_place.is_possible(value):
+            in_place.mask(value, self.mask)
+            return value
+        return self._masked(value)
 
-    def masked(self, value: Any) -> Any:
+    def _zero(self, variable: Any) -> None:
+        if in_place.is_possible(variable):
+            in_place.mask(variable, self.mask)
+        else:
+            variable.assign(self._masked(variable))
+
+    def _masked(self, value: Any) -> Any:
         """Select, never multiply: a product leaves -0.0, and NaN."""
         zero = ops.zeros((), dtype=keras.backend.standardize_dtype(self.variable.dtype))
         return ops.where(self.mask.value, ops.convert_to_tensor(value), zero)
@@ -61,10 +71,10 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
 
     def enforce(self) -> None:
         """Set pruned weights, and the moving averages of them, to +0.0 now."""
-        self.variable.assign(self.masked(self.variable))
+        self._zero(self.variable)
         average = self.average(self.variable)
         if average is not None:
-            average.assign(self.masked(average))
+            self._zero(average)
 
     def has_escaped(self) -> bool:
         """Tell whether a pruned weight is not zero."""

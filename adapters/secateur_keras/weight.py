@@ -58,6 +58,6 @@ def to_numpy(value: Any) -> Array:
         native: Array = tensor.numpy()
         return native
     if hasattr(value, "read_value"):  # a tf.Variable, whose own numpy() would copy
-        value = value.read_value()
+        value = value.value()
     array: Array = np.asarray(value)
     return array

@@ -17,6 +17,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+from secateur_keras import in_place
+
+collect_ignore = [] if keras.backend.backend() == "tensorflow" else ["test_in_place.py"]
+
 
 def pytest_configure(config):
     # Keras itself: numpy 2 warns of the __array__ of its variables.
@@ -30,6 +34,12 @@ def _fresh_keras():
     """Give every test the same automatic layer names and the same random numbers."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
+
+
+@pytest.fixture(autouse=True)
+def _both_ways_of_masking(monkeypatch):
+    """Mask the larger weights of the small networks of these tests in place, others by a copy."""
+    monkeypatch.setattr(in_place, "LARGE", 500)
 
 
 def _network():

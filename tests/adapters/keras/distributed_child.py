@@ -23,6 +23,7 @@ import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 
 import secateur  # noqa: E402
+from secateur_keras import in_place  # noqa: E402
 
 POLICY = {
     "schedule": {
@@ -33,6 +34,7 @@ POLICY = {
         "frequency": 2,
     }
 }
+in_place.LARGE = 500  # elements: the larger weights would be masked in place
 
 
 def network() -> keras.Model:

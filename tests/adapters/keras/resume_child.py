@@ -18,12 +18,14 @@ import numpy as np
 from keras import layers
 
 import secateur
+from secateur_keras import in_place
 
 BATCHES, EPOCHS = 3, 8
 POLICY = {
     "schedule": {"kind": "linear", "final_sparsity": 0.9, "end_step": 20, "frequency": 2},
     "rules": [{"match": {}, "distribution": "global"}],
 }
+in_place.LARGE = 500  # elements: the larger weights are masked in place
 
 
 class Die(keras.callbacks.Callback):
