@@ -1,6 +1,6 @@
 """What masking costs a Keras training step: dense, secateur and TFMOT, in turn.
 
-    python tests/benchmarks/keras_overhead.py [--rounds 20] [--runs 3] [--threads 2] [--task mnist]
+    python tests/benchmarks/keras_overhead.py [--rounds 4] [--runs 8] [--threads 2] [--task mnist]
         [--json] [--tfmot PYTHON]
 
 --tfmot names the Python of an environment with tensorflow-model-optimization, which needs
@@ -10,7 +10,8 @@ In one process one network is trained in three ways that take turns of ten steps
 order drawn for each round: dense, dense again, and pruned.  They are three compiled models of the
 same layers and one optimizer, so that they read and write the same memory; a difference as small
 as that of "dense again" is none.  TFMOT and a dense network of its own Keras take their turns in
-between, in another process.  All of it is repeated in new processes.
+between, in another process.  All of it is repeated in new processes, as TensorFlow orders the
+operations of one graph otherwise in each: that alone moves a step by two per cent.
 
 A turn's step is the median of its second to ninth, as masks are recomputed at each tenth; what
 that takes more is measured in a longer fit().  "Every 100" charges a hundredth of it.  Ratios are
@@ -264,8 +265,8 @@ def row(
 def main() -> None:
     """Print a row for each way."""
     parser = argparse.ArgumentParser(description="What masking costs a Keras training step.")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tfmot", help="the Python of an environment with TFMOT")
     parser.add_argument("--json", action="store_true")
