@@ -10,8 +10,8 @@ In one process one network is trained in three ways that take turns of ten steps
 order drawn for each round: dense, dense again, and pruned.  They are three compiled models of the
 same layers and one optimizer, so that they read and write the same memory; a difference as small
 as that of "dense again" is none.  TFMOT and a dense network of its own Keras take their turns in
-between, in another process.  All of it is repeated in new processes, as TensorFlow orders the
-operations of one graph otherwise in each: that alone moves a step by two per cent.
+between, in another process.  All of it is repeated in new processes, as the ratios of one process
+can lie two per cent from those of another for as long as they live.
 
 A turn's step is the median of its second to ninth, as masks are recomputed at each tenth; what
 that takes more is measured in a longer fit().  "Every 100" charges a hundredth of it.  Ratios are
