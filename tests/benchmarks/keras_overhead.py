@@ -17,7 +17,7 @@ A turn's step is the median of its second to ninth, as masks are recomputed at e
 that takes more is measured in a longer fit().  "Every 100" charges a hundredth of it.  Ratios are
 medians, over the rounds, of the ratio to the dense way of the same round; that of processor time,
 which counts all threads, is disturbed least by other work on the machine.
-The task with XLA compiles its step as Keras does by default (jit_compile="auto") for this network.
+The task with XLA has jit_compile=True; the others have it off.
 Extra bytes are those that pruning keeps between steps, beside the model's own variables.
 """
 
