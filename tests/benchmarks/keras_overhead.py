@@ -1,6 +1,6 @@
 """What masking costs a Keras training step: dense, secateur and TFMOT, in turn.
 
-    python tests/benchmarks/keras_overhead.py [--rounds 4] [--runs 8] [--threads 2] [--task mnist]
+    python tests/benchmarks/keras_overhead.py [--rounds 6] [--runs 12] [--threads 2] [--task mnist]
         [--json] [--tfmot PYTHON]
 
 --tfmot names the Python of an environment with tensorflow-model-optimization, which needs
@@ -10,8 +10,9 @@ In one process one network is trained in three ways that take turns of ten steps
 order drawn for each round: dense, dense again, and pruned.  They are three compiled models of the
 same layers and one optimizer, so that they read and write the same memory; a difference as small
 as that of "dense again" is none.  TFMOT and a dense network of its own Keras take their turns in
-between, in another process.  All of it is repeated in new processes, as the ratios of one process
-can lie two per cent from those of another for as long as they live.
+between, in another process.  All are compiled anew for each round, and all of it is repeated in new
+processes: the times of two train steps compiled of the same model lie a per cent or two apart for
+as long as they live.
 
 A turn's step is the median of its second to ninth, as masks are recomputed at each tenth; what
 that takes more is measured in a longer fit().  "Every 100" charges a hundredth of it.  Ratios are
@@ -30,6 +31,8 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,6 +46,7 @@ TASKS = {
 KERAS = {"secateur": "Keras 3", "TFMOT": "tf-keras"}
 """Who prunes, and what it prunes."""
 WAYS = ("dense", "dense again", "pruned")
+ANEW = "anew"
 
 
 def build(keras: Any, task: str) -> Any:
@@ -72,8 +76,20 @@ def build(keras: Any, task: str) -> Any:
     )
 
 
-def prune_by_secateur(model: Any, compile_: Any) -> tuple[Any, Any, Any]:
-    """Return the compiled model, its callback, and a function for the bytes that are kept."""
+@dataclass(frozen=True)
+class Way:
+    """A model that is trained in one of the ways."""
+
+    model: Any
+    callbacks: Sequence[Any] = ()
+    held: Callable[[], int] = int
+    """Returns the bytes that are kept between steps, beside the model's own variables."""
+    undo: Callable[[], object] = int
+    """Takes the pruning off the layers, which the next models share."""
+
+
+def prune_by_secateur(model: Any, compile_: Any) -> Way:
+    """Compile a model to be pruned by us."""
     import secateur
     from secateur_keras.weight import to_numpy
 
@@ -90,11 +106,11 @@ def prune_by_secateur(model: Any, compile_: Any) -> tuple[Any, Any, Any]:
         ]
         return sum(mask.nbytes for mask in [*in_step, *own])
 
-    return model, pruner.callback(), held
+    return Way(model, [pruner.callback()], held, pruner.detach)
 
 
-def prune_by_tfmot(model: Any, compile_: Any) -> tuple[Any, Any, Any]:
-    """Return the same three for TFMOT, whose model wraps the layers."""
+def prune_by_tfmot(model: Any, compile_: Any) -> Way:
+    """Compile a model to be pruned by TFMOT, which wraps the layers."""
     import tensorflow_model_optimization as tfmot
 
     plain = size_of(model.variables)
@@ -102,7 +118,7 @@ def prune_by_tfmot(model: Any, compile_: Any) -> tuple[Any, Any, Any]:
     model = tfmot.sparsity.keras.prune_low_magnitude(model, schedule)
     compile_(model)
     kept = size_of(model.variables) - plain
-    return model, tfmot.sparsity.keras.UpdatePruningStep(), lambda: kept
+    return Way(model, [tfmot.sparsity.keras.UpdatePruningStep()], lambda: kept)
 
 
 def size_of(variables: list[Any]) -> int:
@@ -111,7 +127,7 @@ def size_of(variables: list[Any]) -> int:
 
 
 def work(who: str, task: str, threads: int) -> None:
-    """Train a network for some steps in one of the ways, as each line of stdin says."""
+    """Compile the ways anew, or train in one of them for some steps, as each line of stdin says."""
     import time
 
     if who == "TFMOT":
@@ -129,18 +145,16 @@ def work(who: str, task: str, threads: int) -> None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer, loss, jit_compile=task.endswith("xla"))
 
-    ways = {}
-    for way in WAYS:
+    def make(way: str) -> Way:
+        """Compile one of the ways, by some steps."""
         model = keras.Model(network.inputs, network.outputs)
         if way == "pruned":
-            prune = prune_by_tfmot if who == "TFMOT" else prune_by_secateur
-            model, callback, held = prune(model, compile_)
-            ways[way] = model, [callback], held
+            made = (prune_by_tfmot if who == "TFMOT" else prune_by_secateur)(model, compile_)
         else:
             compile_(model)
-            ways[way] = model, [], int
-        # The dense ones compile their step while there is no mask to put into it.
-        model.fit(data, steps_per_epoch=EVERY, verbose=0, callbacks=ways[way][1])
+            made = Way(model)
+        made.model.fit(data, steps_per_epoch=EVERY, verbose=0, callbacks=[*made.callbacks])
+        return made
 
     class Times(keras.callbacks.Callback):
         """The time from the start of one batch to that of the next, callbacks included."""
@@ -151,11 +165,20 @@ def work(who: str, task: str, threads: int) -> None:
             self.marks.append((time.perf_counter(), time.process_time()))
 
     times = Times()
+    ways: dict[str, Way] = {}
     for line in sys.stdin:
-        way, steps = line.rstrip().rsplit(" ", 1)
-        model, callbacks, held = ways[way]
+        if line.rstrip() == ANEW:
+            for way in ways.values():
+                way.undo()
+            # The dense ones compile their step while there is no mask to put into it.
+            ways = {name: make(name) for name in WAYS}
+            print("{}", flush=True)
+            continue
+        name, steps = line.rsplit(" ", 1)
+        way = ways[name]
         times.marks = []
-        model.fit(data, steps_per_epoch=int(steps), verbose=0, callbacks=[*callbacks, times])
+        callbacks = [*way.callbacks, times]
+        way.model.fit(data, steps_per_epoch=int(steps), verbose=0, callbacks=callbacks)
         wall, cpu = (
             [1000 * (after - before) for before, after in itertools.pairwise(of)]
             for of in zip(*times.marks, strict=True)
@@ -165,7 +188,7 @@ def work(who: str, task: str, threads: int) -> None:
         answer = {
             "fixed": fixed,
             "cpu": statistics.median(cpu[n - 1] for n in held_steps),
-            "held": held(),
+            "held": way.held(),
             "weights": network.count_params(),
         }
         if updates := wall[EVERY - 1 :: EVERY]:
@@ -192,9 +215,16 @@ class Worker:
 
     def train(self, way: str, steps: int) -> dict[str, Any]:
         """Let it train some steps; return what it says of them."""
+        return self._ask(f"{way} {steps}")
+
+    def compile_anew(self) -> None:
+        """Let it compile the ways anew."""
+        self._ask(ANEW)
+
+    def _ask(self, line: str) -> dict[str, Any]:
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(f"{way} {steps}\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
@@ -219,6 +249,8 @@ def measure(task: str, options: argparse.Namespace) -> list[dict[str, Any]]:
             who: Worker(python, who, task, options.threads) for who, python in pythons.items()
         }
         for number in range(options.rounds):
+            for worker in workers.values():
+                worker.compile_anew()
             # In a cycle, each way would always follow the same other.
             order = np.random.default_rng([run, number]).permutation(len(turns))
             for who, way in (turns[place] for place in order):
@@ -266,8 +298,8 @@ def row(
 def main() -> None:
     """Print a row for each way."""
     parser = argparse.ArgumentParser(description="What masking costs a Keras training step.")
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tfmot", help="the Python of an environment with TFMOT")
     parser.add_argument("--json", action="store_true")
