@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
+import keras
+
 from secateur.adapter import LayerWeight, Skipped
 from secateur.errors import ModelError
 from secateur.registry import registry
@@ -40,15 +42,20 @@ class _Search:
 def find(model: Any) -> tuple[list[Found], list[Skipped]]:
     """Return the prunable variables in the order of the model, each once, and the rest.
 
-    Raises ModelError when no layer has been built yet.
+    Raises ModelError when weights may be missing, as nothing was called on data yet.
     """
-    if not model.built:
-        raise _not_built(model, "the model is")
     search = _Search()
     _visit(search, Place("", model, model.name), model.name, frozenset())
+    if not model.built and (search.unbuilt or not _is_a_mere_holder(model)):
+        raise _not_built(model, "the model is")
     if search.unbuilt and not search.found:
         raise _not_built(model, f"its layers are ({', '.join(search.unbuilt[:5])})")
     return list(search.found.values()), list(search.skipped.values())
+
+
+def _is_a_mere_holder(model: Any) -> bool:
+    """Tell whether a model builds nothing itself, as one of parts that its train_step calls."""
+    return isinstance(model, keras.Model) and type(model).build is keras.Model.build
 
 
 def _not_built(model: Any, what: str) -> ModelError:

@@ -301,6 +301,34 @@ def test_subclass_of_a_layer_counts_as_that_layer():
     ]
 
 
+class Parts(keras.Model):
+    """A model such as a GAN: it has no call of its own, only parts that a train_step calls."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = list(parts)
+
+
+def test_a_model_that_only_holds_built_parts_need_not_be_built():
+    first, second = (sequential((4,), layers.Dense(3, name=name)) for name in ("one", "two"))
+    first.name, second.name = "first", "second"
+    assert [spec[0] for spec in specs(Parts(first, second))] == [
+        "first.one:kernel",
+        "second.two:kernel",
+    ]
+
+
+def test_an_unbuilt_model_that_builds_weights_later_is_refused():
+    class Later(Parts):
+        def build(self, shape):
+            self.parts.append(layers.Dense(3))
+
+    built = sequential((4,), layers.Dense(3))
+    for model in (Parts(built, layers.Dense(2)), Later(built), Parts()):
+        with pytest.raises(ModelError, match="not built"):
+            bind(model)
+
+
 def test_unbuilt_model_is_refused_with_the_way_to_build_it():
     with pytest.raises(ModelError, match=r"not built.*keras\.Input"):
         bind(keras.Sequential([layers.Dense(3)]))
