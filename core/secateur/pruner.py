@@ -302,7 +302,8 @@ class Pruner:
                 have = ", ".join(f"{spec.name} {spec.shape}" for spec in specs.values())
                 raise StateError(
                     f"the state has a mask of shape {mask.shape} for {saved!r}, which does not "
-                    f"fit this plan; it prunes: {have}"
+                    f"fit this plan; it prunes: {have}. Names that a framework makes up may differ "
+                    "from model to model: give the layers names of their own"
                 )
             mask.flags.writeable = False
             fitted[name] = mask

@@ -156,6 +156,18 @@ def test_state_of_another_policy_is_refused(start, train, tmp_path):
     assert other.current_step == 0
 
 
+def test_names_that_keras_made_up_are_told_when_they_differ(tmp_path):
+    first, second = (
+        secateur.attach(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), POLICY)
+        for _ in range(2)
+    )
+    first.step(6)
+    first.save(tmp_path / "pruner.npz")
+    with pytest.raises(StateError, match="give the layers names of their own"):
+        second.load(tmp_path / "pruner.npz")
+    assert second.current_step == 0
+
+
 def test_dense_weights_loaded_under_pruning_are_masked_before_the_next_batch(
     start, train, network, compile_, held, tmp_path
 ):
