@@ -28,7 +28,7 @@ def test_importing_secateur_loads_no_framework_and_no_heavy_package() -> None:
 
 
 def test_loading_every_plugin_loads_no_framework() -> None:
-    code = "from secateur.registry import registry; assert len(registry().adapters()) >= 3"
+    code = "from secateur.hooks.registry import registry; assert len(registry().adapters()) >= 3"
     assert loaded_after(code).isdisjoint(FRAMEWORKS)
 
 

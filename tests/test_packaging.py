@@ -32,7 +32,9 @@ def test_the_wheel_holds_types_licence_and_ready_policies(wheel: zipfile.ZipFile
     names = set(wheel.namelist())
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert any(name.startswith("secateur/policies/") and name.endswith(".toml") for name in names)
+    assert any(
+        name.startswith("secateur/policy/ready/") and name.endswith(".toml") for name in names
+    )
     assert not [name for name in names if "test_" in name or name.endswith(".pyc")]
 
 

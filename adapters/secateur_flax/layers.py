@@ -13,7 +13,7 @@ from typing import Any
 
 from flax import nnx
 
-from secateur.adapter import LayerWeight, Role
+from secateur.adapter import LayerWeight
 from secateur.layout import (
     DENSE_IN_OUT,
     Flip,
@@ -26,7 +26,7 @@ from secateur.layout import (
     rnn_in_gates,
 )
 
-NORMALISATION = (nnx.BatchNorm, nnx.GroupNorm, nnx.LayerNorm, nnx.RMSNorm)
+NORMALIZATION_LAYERS = (nnx.BatchNorm, nnx.GroupNorm, nnx.LayerNorm, nnx.RMSNorm)
 """Layers whose parameters are never pruned."""
 
 Rows = list[LayerWeight] | str
@@ -104,7 +104,7 @@ def _embed(_layer: Any) -> Rows:
 
 
 def _attention(layer: Any) -> Rows:
-    parts: dict[str, Role] = {"query": "query", "key": "key", "value": "value", "out": "output"}
+    parts: dict[str, str] = {"query": "query", "key": "key", "value": "value", "out": "output"}
     rows = []
     for part, role in parts.items():
         layout = matrix_in_out(_shape(layer, f"{part}.kernel"), 2 if part == "out" else 1)
@@ -113,7 +113,7 @@ def _attention(layer: Any) -> Rows:
 
 
 def _cell(gates: int) -> Callable[[Any], Rows]:
-    roles: dict[str, Role] = {"dense_i.kernel": "kernel", "dense_h.kernel": "recurrent"}
+    roles: dict[str, str] = {"dense_i.kernel": "kernel", "dense_h.kernel": "recurrent"}
 
     def rows(layer: Any) -> Rows:
         return [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from secateur import hookimpl
 from secateur.adapter import Adapter, Binding
-from secateur.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -26,7 +26,7 @@ class FlaxAdapter(Adapter):
         return None
 
     def bind(self, model: nnx.Module) -> Binding:
-        from secateur_flax.bind import bind
+        from secateur_flax.binding import bind
 
         return bind(model)
 

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
-from secateur.adapter import LayerWeight, Skipped
-from secateur.keys import FLOATS
-from secateur.registry import registry
-from secateur_flax.layers import NORMALISATION, Stacked, rows_of
+from secateur import layer_weights
+from secateur.adapter import FLOATS, LayerWeight, Skipped
+from secateur_flax.layers import NORMALIZATION_LAYERS, Stacked, rows_of
 from secateur_flax.weight import variables
 
 
@@ -28,7 +27,7 @@ def walk(
 ) -> Iterator[Found | Skipped]:
     """Go through the layers in the order of definition; a shared one is met by each path."""
     name, cls = ".".join(path) or type(module).__name__, type(module).__name__
-    rows: Sequence[LayerWeight] | str | None = registry().layer_weights("flax", module)
+    rows: Sequence[LayerWeight] | str | None = layer_weights("flax", module)
     if rows is None:
         rows = rows_of(module)
     if isinstance(rows, str):
@@ -69,13 +68,13 @@ def _the_rest(
         for key, value in own.items():
             if key not in claimed and value.ndim > 1 and key != "bias":
                 yield Skipped(f"{name}.{key}", f"{cls}: not a prunable weight of its layer")
-    elif own and isinstance(module, NORMALISATION):
+    elif own and isinstance(module, NORMALIZATION_LAYERS):
         yield Skipped(name, f"{cls}: parameters of normalisation are never pruned")
     elif own:
         yield Skipped(
             name,
             f"{cls}: not a layer that the flax adapter knows (it holds {', '.join(own)}); a "
-            "plugin's secateur_bindings hook can teach it",
+            "plugin's secateur_layer_weights hook can teach it",
         )
 
 

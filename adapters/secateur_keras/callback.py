@@ -10,14 +10,14 @@ import keras
 from secateur.errors import ScheduleWarning, StateWarning
 
 if TYPE_CHECKING:
-    from secateur.pruner import Pruner
-    from secateur_keras.bind import KerasBinding
+    from secateur.adapter import AttachedPruner
+    from secateur_keras.binding import KerasBinding
 
 
 class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Calls ``pruner.step()`` after each batch, by as many updates as the optimizer made."""
 
-    def __init__(self, pruner: Pruner, binding: KerasBinding) -> None:
+    def __init__(self, pruner: AttachedPruner, binding: KerasBinding) -> None:
         super().__init__()
         self._pruner, self._binding = pruner, binding
         self._started = False
@@ -45,12 +45,12 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Warn of a train step that updated nothing we could see, and of weights put back."""
         self._binding.adopted_ends()
-        if escaped := self._binding.escaped():
+        if nonzero_pruned := self._binding.nonzero_pruned():
             self._binding.mask_now()
             warnings.warn(
-                f"pruned weights of {', '.join(escaped[:3])} were not zero at the end of fit(), "
-                "and are now: another callback put back weights of an earlier step, when fewer "
-                "were pruned, as EarlyStopping(restore_best_weights=True) does. Let it start "
+                f"pruned weights of {', '.join(nonzero_pruned[:3])} were not zero at the end of "
+                "fit(), and are now: another callback put back weights of an earlier step, when "
+                "fewer were pruned, as EarlyStopping(restore_best_weights=True) does. Let it start "
                 "when the schedule has ended: start_from_epoch=...",
                 StateWarning,
                 stacklevel=2,

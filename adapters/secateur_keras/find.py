@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 
+from secateur import layer_weights
 from secateur.adapter import LayerWeight, Skipped
 from secateur.errors import ModelError
-from secateur.registry import registry
-from secateur_keras.layers import NORMALIZATIONS, Misfit, refusal, rows_of
+from secateur_keras.layers import NORMALIZATION_LAYERS, Misfit, refusal, rows_of
 from secateur_keras.walk import Place, children, own_variables, places_in
 
 NOT_BUILT = "not built: the layer was never called on data, and has no weights yet"
@@ -91,7 +91,7 @@ def _visit(search: _Search, place: Place, name: str, above: frozenset[int]) -> N
 
 
 def _rows(layer: Any) -> Sequence[LayerWeight] | None:
-    taught = registry().layer_weights("keras", layer)
+    taught = layer_weights("keras", layer)
     return rows_of(layer) if taught is None else taught
 
 
@@ -131,7 +131,7 @@ def _list_the_rest(
     name: str,
 ) -> None:
     rest = [variable for variable in own_variables(layer) if id(variable) not in taken]
-    if isinstance(layer, NORMALIZATIONS):
+    if isinstance(layer, NORMALIZATION_LAYERS):
         if rest:
             search.skip(name, "normalisation parameters are never pruned")
     elif rows is None:
@@ -139,7 +139,7 @@ def _list_the_rest(
             search.skip(
                 name,
                 f"{type(layer).__name__} is not known; a plugin can teach it by the hook "
-                "secateur_bindings",
+                "secateur_layer_weights",
             )
     else:
         for variable in rest:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from secateur.adapter import LayerWeight, Role
+from secateur.adapter import LayerWeight
 from secateur.layout import (
     DENSE_IN_OUT,
     IDENTITY,
@@ -46,7 +46,7 @@ def rows_of(layer: Any) -> Rows | None:
     except (AttributeError, ValueError) as error:
         raise Misfit(
             f"{type(layer).__name__} extends {known.__name__}, and has other weights than that "
-            f"({error}); a plugin can teach it by the hook secateur_bindings"
+            f"({error}); a plugin can teach it by the hook secateur_layer_weights"
         ) from error
     return rows
 
@@ -137,7 +137,7 @@ def _reversible_embedding(layer: Any) -> Rows:
 
 
 def _rnn(gates: int, order: tuple[int, ...] = (), prefix: str = "") -> Callable[[Any], Rows]:
-    def row(layer: Any, attribute: str, role: Role) -> LayerWeight:
+    def row(layer: Any, attribute: str, role: str) -> LayerWeight:
         shape = _gated_shape(layer, attribute, gates, f"{prefix}units")
         return LayerWeight(attribute, "rnn", role, rnn_in_gates(shape, gates, order))
 
@@ -169,7 +169,7 @@ def _gated_conv(layer: Any, attribute: str, gates: int = 4) -> Layout:
 
 
 def _attention(layer: Any) -> Rows:
-    roles: tuple[Role, ...] = ("query", "key", "value", "output")
+    roles: tuple[str, ...] = ("query", "key", "value", "output")
     return tuple(
         LayerWeight(
             f"_{role}_dense.kernel", "attention", role, _einsum(getattr(layer, f"_{role}_dense"))
@@ -209,7 +209,7 @@ _TABLE: dict[type, Callable[[Any], Rows]] = {
 if hasattr(_L, "ReversibleEmbedding"):  # not in the oldest Keras that we run with
     _TABLE[_L.ReversibleEmbedding] = _reversible_embedding
 
-NORMALIZATIONS: tuple[type, ...] = tuple(
+NORMALIZATION_LAYERS: tuple[type, ...] = tuple(
     getattr(_L, name)
     for name in (
         "BatchNormalization",

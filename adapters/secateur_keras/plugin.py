@@ -6,14 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from secateur import hookimpl
 from secateur.adapter import Adapter
 from secateur.errors import ModelError
-from secateur.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from secateur_keras.bind import KerasBinding
+    from secateur_keras.binding import KerasBinding
 
 OLDEST = (3, 5)
 
@@ -42,7 +42,7 @@ class KerasAdapter(Adapter):
     def suffixes(self) -> tuple[str, ...]:
         return (".keras",)
 
-    def read(self, path: Path) -> Any:
+    def read_file(self, path: Path) -> Any:
         """Return the model in a .keras file; code that was saved in it is not run."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         try:
@@ -62,7 +62,7 @@ class KerasAdapter(Adapter):
 
         Raises ModelError for a model that is not built.
         """
-        from secateur_keras.bind import KerasBinding
+        from secateur_keras.binding import KerasBinding
 
         return KerasBinding(model)
 

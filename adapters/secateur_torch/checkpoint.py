@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor as TorchTensor
 
-from secateur.checkpoints.base import Checkpoint, Tensor
+from secateur.adapter import Checkpoint, Tensor
 from secateur.errors import ModelError
 from secateur.layout import Array
-from secateur_torch.weights import to_numpy
+from secateur_torch.weight import to_numpy
 
 _NESTED = ("model", "state_dict", "model_state_dict")
 """Where training scripts put the model's state dict beside the optimizer's."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from secateur.adapter import LayerWeight
 from secateur.errors import ModelError
-from secateur_torch.modules import Row
+from secateur_torch.layers import Row
 
 
 class Key(NamedTuple):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from secateur import hookimpl
 from secateur.adapter import Adapter, Binding
 from secateur.errors import ModelError
-from secateur.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-    from secateur.checkpoints import Checkpoint
+    from secateur.adapter import Checkpoint
 
 
 class TorchAdapter(Adapter):
@@ -31,7 +31,7 @@ class TorchAdapter(Adapter):
     def suffixes(self) -> tuple[str, ...]:
         return (".pt", ".pth")
 
-    def read(self, path: Path) -> Checkpoint:
+    def read_file(self, path: Path) -> Checkpoint:
         """Return the state dict in a file, read without running code from it."""
         try:
             from secateur_torch.checkpoint import TorchCheckpoint
@@ -42,7 +42,7 @@ class TorchAdapter(Adapter):
         return TorchCheckpoint(path)
 
     def bind(self, model: nn.Module) -> Binding:
-        from secateur_torch.bind import bind
+        from secateur_torch.binding import bind
 
         return bind(model)
 

@@ -26,12 +26,11 @@ except ImportError:  # where PyTorch 2.4 has them
         compute_local_shape_and_global_offset,
     )
 
-from secateur.adapter import LayerWeight, WeightSpec
+from secateur.adapter import LayerWeight, WeightSpec, Workers
 from secateur.errors import ModelError, WorkerError
 from secateur.layout import Array
-from secateur.workers import Workers
 from secateur_torch.stored import Stored
-from secateur_torch.weights import TorchWeight, from_numpy, to_numpy
+from secateur_torch.weight import TorchWeight, from_numpy, to_numpy
 
 
 class ProcessWorkers(Workers):
@@ -47,15 +46,15 @@ class ProcessWorkers(Workers):
             dist.all_reduce(sums)
         return sums.cpu().numpy()
 
-    def exchange(self, parcels: Sequence[Array]) -> list[Array]:
-        dtype = parcels[0].dtype
-        sent = [parcel.nbytes for parcel in parcels]
+    def exchange(self, send_buffers: Sequence[Array]) -> list[Array]:
+        dtype = send_buffers[0].dtype
+        sent = [send_buffer.nbytes for send_buffer in send_buffers]
         sizes = torch.tensor(sent, device=self._device)
         arriving = torch.empty_like(sizes)
         with _together():
             dist.all_to_all_single(arriving, sizes)
         received = arriving.tolist()
-        data = torch.from_numpy(np.concatenate(parcels).view(np.uint8)).to(self._device)
+        data = torch.from_numpy(np.concatenate(send_buffers).view(np.uint8)).to(self._device)
         into = torch.empty(sum(received), dtype=torch.uint8, device=self._device)
         with _together():
             dist.all_to_all_single(into, data, received, sent)
@@ -80,6 +79,8 @@ class ShardedWeight(TorchWeight):
     Where several processes hold the same values, each answers for a part of them, and they
     tell each other the masks.  reshard: brings the shards back, where FSDP shows whole weights.
     """
+
+    sharded = True
 
     def __init__(
         self,
@@ -106,9 +107,9 @@ class ShardedWeight(TorchWeight):
         count = len(self._replicas)
         self._share = slice(size * number // count, size * (number + 1) // count)
 
-    def index(self, places: Array) -> Array:
+    def index(self, positions: Array) -> Array:
         """Return the canonical index of some of the values that `read` returns."""
-        where = np.unravel_index(places + self._share.start, self._shape)
+        where = np.unravel_index(positions + self._share.start, self._shape)
         whole = [here + start for here, start in zip(where, self._offset, strict=True)]
         native = np.ravel_multi_index(whole, self._native_shape)
         return self._layout.canonical_index(native, self._native_shape)
@@ -121,11 +122,11 @@ class ShardedWeight(TorchWeight):
 
     def native_mask(self, mask: Array) -> Tensor:
         if len(self._replicas) > 1:
-            parcels = [
+            send_buffers = [
                 mask if worker in self._replicas else mask[:0]
                 for worker in range(self._workers.count)
             ]
-            received = self._workers.exchange(parcels)
+            received = self._workers.exchange(send_buffers)
             mask = np.concatenate([received[worker] for worker in self._replicas])
         part = self._part(self.stored.parameter.detach())
         return from_numpy(mask.reshape(self._shape)).to(part.device)

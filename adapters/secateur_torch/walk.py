@@ -11,9 +11,9 @@ from torch.nn.utils import parametrize
 
 from secateur.adapter import LayerWeight, Skipped
 from secateur.errors import ModelError
-from secateur_torch.modules import DIRECTIONS, NORMALISATION, Row, plain_class, rows_of
+from secateur_torch.layers import DIRECTIONS, NORMALIZATION_LAYERS, Row, plain_class, rows_of
 from secateur_torch.stored import Stored, Unprunable, find
-from secateur_torch.weights import canonical_shape
+from secateur_torch.weight import canonical_shape
 
 Custom = Callable[[nn.Module], Sequence[LayerWeight] | None]
 """Asks the plugins for the weights of a layer."""
@@ -127,12 +127,12 @@ def _refuse_lazy(module: nn.Module, name: str) -> None:
 
 def _unknown(module: nn.Module, cls: type[nn.Module], name: str) -> Iterator[Skipped]:
     own = [key for key, parameter in module._parameters.items() if parameter is not None]
-    if isinstance(module, NORMALISATION):
+    if isinstance(module, NORMALIZATION_LAYERS):
         if own:
             yield Skipped(name, f"{cls.__name__}: parameters of normalisation are never pruned")
     elif own:
         yield Skipped(
             name,
             f"{cls.__name__}: not a layer that the torch adapter knows (it holds "
-            f"{', '.join(own)}); a plugin's secateur_bindings hook can teach it",
+            f"{', '.join(own)}); a plugin's secateur_layer_weights hook can teach it",
         )

@@ -12,52 +12,100 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from secateur.adapter import (
-        Adapter,
-        Binding,
-        LayerWeight,
-        Skipped,
-        Weight,
-        WeightSpec,
-    )
-    from secateur.api import attach, plan, prune
-    from secateur.component import EndStep, Sparsity, Step
-    from secateur.criteria import Context, Criterion
-    from secateur.distributions import Distribution
-    from secateur.errors import (
-        ModelError,
-        PluginError,
-        PluginWarning,
-        PolicyError,
-        ScheduleWarning,
-        SecateurError,
-        StateError,
-        StateWarning,
-        WeightError,
-        WorkerError,
-    )
-    from secateur.events import MasksUpdated
-    from secateur.exporters import Exporter
-    from secateur.exporting import export
-    from secateur.hookspecs import hookimpl
-    from secateur.layout import Layout
-    from secateur.patterns import FixedPattern, Pattern
-    from secateur.planning import Plan
-    from secateur.policy import Policy, Rule
-    from secateur.pruner import Pruner
-    from secateur.registry import register, unregister
-    from secateur.report import Report
-    from secateur.schedules import Gradual, Periodic, Schedule
-    from secateur.twins import transfer
+from secateur.version import __version__ as __version__
 
-_HOME = {
-    "secateur.adapter": ("Adapter", "Binding", "LayerWeight", "Skipped", "Weight", "WeightSpec"),
-    "secateur.api": ("attach", "plan", "prune"),
-    "secateur.component": ("EndStep", "Sparsity", "Step"),
-    "secateur.criteria": ("Context", "Criterion"),
-    "secateur.distributions": ("Distribution",),
-    "secateur.errors": (
+if TYPE_CHECKING:
+    from secateur.adapter import Adapter as Adapter
+    from secateur.adapter import Binding as Binding
+    from secateur.adapter import LayerWeight as LayerWeight
+    from secateur.adapter import Skipped as Skipped
+    from secateur.adapter import Weight as Weight
+    from secateur.adapter import WeightSpec as WeightSpec
+    from secateur.api import attach as attach
+    from secateur.api import plan as plan
+    from secateur.api import prune as prune
+    from secateur.compare.plans import plan_changes as plan_changes
+    from secateur.compare.policies import Change as Change
+    from secateur.compare.policies import policy_changes as policy_changes
+    from secateur.compare.transfer import transfer as transfer
+    from secateur.components.component import EndStep as EndStep
+    from secateur.components.component import Sparsity as Sparsity
+    from secateur.components.component import Step as Step
+    from secateur.components.criteria import Criterion as Criterion
+    from secateur.components.distributions import Distribution as Distribution
+    from secateur.components.patterns import FixedPattern as FixedPattern
+    from secateur.components.patterns import Pattern as Pattern
+    from secateur.components.schedules import Gradual as Gradual
+    from secateur.components.schedules import Periodic as Periodic
+    from secateur.components.schedules import Schedule as Schedule
+    from secateur.errors import ModelError as ModelError
+    from secateur.errors import PluginError as PluginError
+    from secateur.errors import PluginWarning as PluginWarning
+    from secateur.errors import PolicyError as PolicyError
+    from secateur.errors import ScheduleWarning as ScheduleWarning
+    from secateur.errors import SecateurError as SecateurError
+    from secateur.errors import StateError as StateError
+    from secateur.errors import StateWarning as StateWarning
+    from secateur.errors import WeightError as WeightError
+    from secateur.errors import WorkerError as WorkerError
+    from secateur.files import write_atomically as write_atomically
+    from secateur.hooks.events import MasksUpdated as MasksUpdated
+    from secateur.hooks.exporter import Exporter as Exporter
+    from secateur.hooks.hookspecs import hookimpl as hookimpl
+    from secateur.hooks.registry import layer_weights as layer_weights
+    from secateur.hooks.registry import register as register
+    from secateur.hooks.registry import unregister as unregister
+    from secateur.kinds import Kind as Kind
+    from secateur.layout import Layout as Layout
+    from secateur.numpy_adapter import NumpyAdapter as NumpyAdapter
+    from secateur.policy.policy import Policy as Policy
+    from secateur.policy.policy import Rule as Rule
+    from secateur.run.export import export as export
+    from secateur.run.plan import Plan as Plan
+    from secateur.run.pruner import Pruner as Pruner
+    from secateur.run.report import Report as Report
+    from secateur.selection.context import Context as Context
+    from secateur.selection.groups import Pooled as Pooled
+    from secateur.selection.groups import RankedGroups as RankedGroups
+
+_NAMES_OF = {
+    "adapter": (
+        "Adapter",
+        "Binding",
+        "LayerWeight",
+        "Skipped",
+        "Weight",
+        "WeightSpec",
+    ),
+    "api": (
+        "attach",
+        "plan",
+        "prune",
+    ),
+    "compare.plans": ("plan_changes",),
+    "compare.policies": (
+        "Change",
+        "policy_changes",
+    ),
+    "compare.transfer": ("transfer",),
+    "components.component": (
+        "EndStep",
+        "Sparsity",
+        "Step",
+    ),
+    "components.criteria": ("Criterion",),
+    "components.distributions": ("Distribution",),
+    "components.patterns": (
+        "FixedPattern",
+        "Pattern",
+    ),
+    "components.schedules": (
+        "Gradual",
+        "Periodic",
+        "Schedule",
+    ),
+    "files": ("write_atomically",),
+    "errors": (
         "ModelError",
         "PluginError",
         "PluginWarning",
@@ -69,75 +117,40 @@ _HOME = {
         "WeightError",
         "WorkerError",
     ),
-    "secateur.events": ("MasksUpdated",),
-    "secateur.exporters": ("Exporter",),
-    "secateur.exporting": ("export",),
-    "secateur.hookspecs": ("hookimpl",),
-    "secateur.layout": ("Layout",),
-    "secateur.patterns": ("FixedPattern", "Pattern"),
-    "secateur.planning": ("Plan",),
-    "secateur.policy": ("Policy", "Rule"),
-    "secateur.pruner": ("Pruner",),
-    "secateur.registry": ("register", "unregister"),
-    "secateur.report": ("Report",),
-    "secateur.schedules": ("Gradual", "Periodic", "Schedule"),
-    "secateur.twins": ("transfer",),
+    "hooks.events": ("MasksUpdated",),
+    "hooks.exporter": ("Exporter",),
+    "hooks.hookspecs": ("hookimpl",),
+    "hooks.registry": (
+        "layer_weights",
+        "register",
+        "unregister",
+    ),
+    "kinds": ("Kind",),
+    "layout": ("Layout",),
+    "numpy_adapter": ("NumpyAdapter",),
+    "policy.policy": (
+        "Policy",
+        "Rule",
+    ),
+    "run.export": ("export",),
+    "run.plan": ("Plan",),
+    "run.pruner": ("Pruner",),
+    "run.report": ("Report",),
+    "selection.context": ("Context",),
+    "selection.groups": (
+        "Pooled",
+        "RankedGroups",
+    ),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = [
-    "Adapter",
-    "Binding",
-    "Context",
-    "Criterion",
-    "Distribution",
-    "EndStep",
-    "Exporter",
-    "FixedPattern",
-    "Gradual",
-    "LayerWeight",
-    "Layout",
-    "MasksUpdated",
-    "ModelError",
-    "Pattern",
-    "Periodic",
-    "Plan",
-    "PluginError",
-    "PluginWarning",
-    "Policy",
-    "PolicyError",
-    "Pruner",
-    "Report",
-    "Rule",
-    "Schedule",
-    "ScheduleWarning",
-    "SecateurError",
-    "Skipped",
-    "Sparsity",
-    "StateError",
-    "StateWarning",
-    "Step",
-    "Weight",
-    "WeightError",
-    "WeightSpec",
-    "WorkerError",
-    "__version__",
-    "attach",
-    "export",
-    "hookimpl",
-    "plan",
-    "prune",
-    "register",
-    "transfer",
-    "unregister",
-]
-__version__ = "0.1.0.dev0"
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
+__all__ = ["__version__", *sorted(_MODULE_OF)]
 
 
 def __getattr__(name: str) -> Any:
     # Names load on first use, so that `import secateur` alone costs next to nothing.
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'secateur' has no attribute {name!r}")
-    value = getattr(import_module(_MODULE_OF[name]), name)
+    value = getattr(import_module(f"secateur.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value
 

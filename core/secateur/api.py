@@ -6,12 +6,12 @@ import warnings
 from typing import Any
 
 from secateur.errors import ScheduleWarning
-from secateur.models import bind
-from secateur.one_shot import prune_once
-from secateur.planning import Plan, resolve
-from secateur.policy import PolicyLike, as_policy
-from secateur.pruner import Pruner
-from secateur.report import Report
+from secateur.hooks.dispatch import bind
+from secateur.policy.policy import PolicyLike, as_policy
+from secateur.run.one_shot import prune_once
+from secateur.run.plan import Plan, resolve
+from secateur.run.pruner import Pruner
+from secateur.run.report import Report
 
 
 def plan(model: Any, policy: PolicyLike, *, total_steps: int | None = None) -> Plan:
@@ -72,7 +72,7 @@ def attach(
     (ScheduleWarning) when the run is too short for a schedule to reach its final sparsity.
     """
     settled = as_policy(policy)
-    for rule in settled.settled_rules:
+    for rule in settled.resolved_rules:
         if rule.method:
             rule.method.schedule.with_total_steps(total_steps)
     binding = bind(model)
@@ -85,7 +85,7 @@ def attach(
 
 
 def _warn_if_too_short(planned: Plan, total_steps: int) -> None:
-    for group in planned.groups:
+    for group in planned.rule_weights:
         schedule = group.method.schedule
         if schedule.begin_when is not None:
             continue

@@ -19,11 +19,14 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+"""The names of the dtypes that weights and scores may have."""
+
 KERAS_GRU_GATES = (1, 0, 2)
 """Where gates r, z, n stand in a Keras GRU, which stores z, r, h."""
 
 
-class Step(Protocol):
+class Rearrangement(Protocol):
     """One invertible rearrangement."""
 
     def forward(self, array: Array) -> Array:
@@ -122,7 +125,7 @@ class Layout:
     (5, 3, 16, 32)
     """
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Rearrangement, ...] = ()
 
     def to_canonical(self, native: Array) -> Array:
         """Return the array in canonical layout: a view where NumPy allows."""
@@ -189,7 +192,7 @@ def rnn_in_gates(shape: tuple[int, ...], gates: int, order: tuple[int, ...] = ()
     """``(in, gate*out)``, as Keras keeps recurrent kernels; `order` names its gates, if other."""
     inputs, outputs = shape
     split = Reshape(shape, (inputs, gates, outputs // gates))
-    steps: tuple[Step, ...] = (split, Transpose((1, 2, 0)))
+    steps: tuple[Rearrangement, ...] = (split, Transpose((1, 2, 0)))
     return Layout((*steps, Take(order)) if order else steps)
 
 

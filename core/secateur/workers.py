@@ -1,9 +1,11 @@
-"""The processes that hold one model together, each a shard of its weights."""
+"""The processes that shard a model's weights, and how numbers travel between them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+
+import numpy as np
 
 from secateur.layout import Array
 
@@ -12,6 +14,15 @@ class Workers(ABC):
     """All processes of a run, as one of them sees it.
 
     Every method must be called by all of them, in the same order.
+
+    Attributes:
+        rank: The number of this process, from 0.
+        count: How many processes there are.
+
+    Example:
+        >>> SINGLE.rank, SINGLE.count, SINGLE.total(np.array([3]))
+        (0, 1, array([3]))
+
     """
 
     rank: int
@@ -19,11 +30,69 @@ class Workers(ABC):
 
     @abstractmethod
     def total(self, numbers: Array) -> Array:
-        """Return the elementwise sum over all workers; int64 or float64, of one shape."""
+        """Return the elementwise sum over all workers.
+
+        Args:
+            numbers: int64 or float64, of the same shape on every worker.
+
+        Raises:
+            WorkerError: Another worker has failed.
+
+        """
 
     @abstractmethod
-    def exchange(self, parcels: Sequence[Array]) -> list[Array]:
-        """Send one flat array to each worker, and return what each has sent here.
+    def exchange(self, send_buffers: Sequence[Array]) -> list[Array]:
+        """Send one flat array to each worker, and return what each worker sent to this one.
 
-        All arrays are of one dtype; their lengths may differ.
+        Args:
+            send_buffers: One array per worker, of one dtype; their lengths may differ.
+
+        Raises:
+            WorkerError: Another worker has failed.
+
         """
+
+
+class SingleWorker(Workers):
+    """The only process of a run: worker 0 of 1."""
+
+    rank, count = 0, 1
+
+    def total(self, numbers: Array) -> Array:
+        return numbers
+
+    def exchange(self, send_buffers: Sequence[Array]) -> list[Array]:
+        return list(send_buffers)
+
+
+SINGLE = SingleWorker()
+"""The workers of a model that one process holds whole."""
+
+
+class Route:
+    """A way for one number per local element to the worker that owns it, and back.
+
+    Args:
+        owner: The rank of the worker that owns each local element.
+        workers: The workers.
+
+    """
+
+    def __init__(self, owner: Array, workers: Workers) -> None:
+        self._order = np.argsort(owner, kind="stable")
+        self._ends = np.cumsum(np.bincount(owner, minlength=workers.count))[:-1]
+        self._workers = workers
+        counts = np.diff([0, *self._ends, len(owner)])
+        arriving = workers.exchange(np.split(counts, workers.count))
+        self._received = np.cumsum(np.concatenate(arriving))[:-1]
+
+    def send(self, values: Array) -> Array:
+        """Return what all workers sent to this one, in the order of their ranks."""
+        return np.concatenate(self._workers.exchange(np.split(values[self._order], self._ends)))
+
+    def answer(self, values: Array) -> Array:
+        """Return, for every local element, the answer to what was sent for it."""
+        back = np.concatenate(self._workers.exchange(np.split(values, self._received)))
+        answers = np.empty_like(back)
+        answers[self._order] = back
+        return answers

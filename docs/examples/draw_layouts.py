@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from secateur.files import write_atomically
+from secateur import write_atomically
 
 CELL, GAP, TOP = 34, 70, 54
 OUTPUT = Path(__file__).parents[1] / "explanation"

@@ -11,10 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from secateur.adapter import Adapter, Binding, LayerWeight, Skipped, Weight, WeightSpec
+from secateur.adapter import (
+    Adapter,
+    AttachedPruner,
+    Binding,
+    LayerWeight,
+    Skipped,
+    Weight,
+    WeightSpec,
+)
 from secateur.errors import ModelError
 from secateur.layout import DENSE_IN_OUT, Array, rnn_in_gates
-from secateur.pruner import Pruner
 
 # --- the framework ---------------------------------------------------------------------
 
@@ -138,7 +145,7 @@ class ToyBinding(Binding):
         self.held: list[tuple[ToyWeight, Array]] = []
         self.optimizer: Descent | None = None
 
-    def hold(self, masks: Mapping[str, Array]) -> None:
+    def apply(self, masks: Mapping[str, Array]) -> None:
         self.held = [
             (weight, weight.native(masks[weight.spec.name]))
             for weight in self.weights
@@ -150,7 +157,7 @@ class ToyBinding(Binding):
         for weight, mask in self.held:
             weight.array[~mask] = 0
 
-    def follow(self, pruner: Pruner, optimizer: object | None) -> None:
+    def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         if isinstance(optimizer, Descent):
             self.optimizer, self.hook = optimizer, pruner.step
             optimizer.hooks.append(self.hook)

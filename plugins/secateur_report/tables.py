@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secateur import Exporter
-from secateur.files import write_atomically
+from secateur import Exporter, write_atomically
 from secateur.layout import Array
 
 HEAD = ("weight", "shape", "size", "kept", "sparsity")

@@ -26,14 +26,14 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from secateur import selection
 from secateur.adapter import WeightSpec
-from secateur.criteria import Magnitude
-from secateur.digits import Span
-from secateur.parallel import CHUNK, cores, pieces
-from secateur.patterns import NM, Block, Pattern
-from secateur.scores import Elements
-from secateur.selection import Bracket, Marked, Room, select
+from secateur.arrays.chunks import CHUNK, cores, pieces
+from secateur.components.criteria import Magnitude
+from secateur.components.patterns import NM, Block, Pattern
+from secateur.selection import select as selection
+from secateur.selection.groups import Elements
+from secateur.selection.histogram import Span
+from secateur.selection.select import Bracket, Marked, Room, select
 
 Array = Any
 Way = Callable[[], object]

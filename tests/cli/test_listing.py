@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 import secateur
-from secateur import policies
-from secateur.policy import Policy
+from secateur.policy import ready as policies
+from secateur.policy.policy import Policy
 
 
 def test_schema_prints_a_valid_json_schema(run):
@@ -25,7 +25,7 @@ def test_plugins_lists_names_distributions_versions_and_parts(run):
     assert secateur.__version__ in outcome.out
     table = {plugin["name"]: plugin for plugin in run("plugins", "--json").json}
     assert table["torch"]["distribution"] == "secateur"
-    assert table["torch"]["brings"] == ["adapter torch"]
+    assert table["torch"]["provides"] == ["adapter torch"]
 
 
 def test_plugins_shows_what_was_left_out_and_why(tmp_path):

@@ -41,7 +41,7 @@ def plane(shape, kind):
 
 
 def tiles(shape, kind, out, in_):
-    """Every tile, in canonical order, as a list of its elements' places in canonical order."""
+    """Every tile, in canonical order, as a list of its elements' positions in canonical order."""
     extents = [1] * len(shape)
     for axis, extent in zip(plane(shape, kind), (out, in_), strict=True):
         extents[axis] = extent
@@ -85,15 +85,15 @@ def block(weight, sparsity, out, in_, pooling="avg", kind="dense"):
 
 def n_m(weight, keep, of, kind="dense"):
     mask = np.zeros(weight.shape, bool)
-    for places in tiles(weight.shape, kind, 1, of):
-        chosen = best([abs(float(weight[place])) for place in places], min(keep, len(places)))
-        for place, stays in zip(places, chosen, strict=True):
+    for positions in tiles(weight.shape, kind, 1, of):
+        chosen = best([abs(float(weight[place])) for place in positions], min(keep, len(positions)))
+        for place, stays in zip(positions, chosen, strict=True):
             mask[place] = stays
     return mask
 
 
 def channels(weight, axis, kind="dense"):
-    """The places of each slice, in canonical order."""
+    """The positions of each slice, in canonical order."""
     along = plane(weight.shape, kind)[axis == "in"]
     found = [[] for _ in range(weight.shape[along])]
     for place in product(*map(range, weight.shape)):
@@ -110,7 +110,7 @@ def norm(scores):
 
 def channel(weight, sparsity, axis, kind="dense"):
     slices = channels(weight, axis, kind)
-    scores = [norm([abs(float(weight[place])) for place in places]) for places in slices]
+    scores = [norm([abs(float(weight[place])) for place in positions]) for positions in slices]
     return spread(weight, slices, best(scores, kept(len(scores), sparsity)))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secateur.counts import exact, keep_count
+from secateur.arrays.counts import exact, keep_count
 
 
 @given(groups=st.integers(0, 10**13), sparsity=st.floats(0, 1))

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import reference
 
-from secateur import masks
-from secateur.arrays import NumpyAdapter
-from secateur.criteria import Context, Criterion, Magnitude
-from secateur.distributions import Uniform
+from secateur.components.criteria import Criterion, Magnitude
+from secateur.components.distributions import Uniform
+from secateur.components.method import Method
+from secateur.components.patterns import Block, Unstructured
+from secateur.components.schedules import OneShot
 from secateur.errors import ModelError
-from secateur.patterns import Block, Unstructured
-from secateur.policy import Method
-from secateur.schedules import OneShot
+from secateur.masks import compute as masks
+from secateur.numpy_adapter import NumpyAdapter
+from secateur.selection.context import Context
 
 WEIGHT = np.random.default_rng(0).standard_normal((6, 9)).astype(np.float32)
 
@@ -57,12 +58,12 @@ class Regrowing(Magnitude):
     regrows: ClassVar[bool] = True
 
 
-def mask_of(criterion, weight=WEIGHT, pattern=None, in_force=None, gradient=None):
+def mask_of(criterion, weight=WEIGHT, pattern=None, previous=None, gradient=None):
     method = Method(OneShot(final_sparsity=0.5), criterion, pattern or Unstructured(), Uniform())
     bound = NumpyAdapter().bind({"w": weight}).weights[0]
     if gradient is not None:
         bound.gradient = lambda: gradient
-    return masks.compute(method, [bound], 0.5, 0, in_force)["w"]
+    return masks.compute(method, [bound], 0.5, 0, previous)["w"]
 
 
 def best(scores):
@@ -94,9 +95,9 @@ def test_no_gradient_is_a_clear_error():
 
 
 def test_only_a_criterion_that_regrows_brings_pruned_weights_back():
-    in_force = {"w": np.abs(WEIGHT) < np.median(np.abs(WEIGHT))}
-    assert not (mask_of(Magnitude(), in_force=in_force) & ~in_force["w"]).any()
-    np.testing.assert_array_equal(mask_of(Regrowing(), in_force=in_force), best(np.abs(WEIGHT)))
+    previous = {"w": np.abs(WEIGHT) < np.median(np.abs(WEIGHT))}
+    assert not (mask_of(Magnitude(), previous=previous) & ~previous["w"]).any()
+    np.testing.assert_array_equal(mask_of(Regrowing(), previous=previous), best(np.abs(WEIGHT)))
 
 
 def test_the_context_gives_the_index_of_each_value():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from secateur.adapter import WeightSpec
-from secateur.criteria import Magnitude
-from secateur.scores import Elements
-from secateur.selection import select
+from secateur.components.criteria import Magnitude
+from secateur.selection.groups import Elements
+from secateur.selection.select import select
 
 NORMAL = np.random.default_rng(7).standard_normal((700, 900)).astype(np.float32)
 VALUES = {

@@ -102,7 +102,7 @@ def test_masks_only_shrink_while_the_target_grows(weight, first, second):
     low, high = sorted((first, second))
     before = mask_of(weight, low)
     moved = -np.asarray(weight[::-1]).astype(weight.dtype)
-    after = masks_of([moved], high, in_force={"w0": before})[0]
+    after = masks_of([moved], high, previous={"w0": before})[0]
     assert not (after & ~before).any()
     assert after.sum() == reference.kept(weight.size, high)
     alive = [
@@ -119,5 +119,5 @@ def test_blocks_only_shrink_while_the_target_grows(data, low, high):
     pattern = {"kind": "block", "out": 2, "in": 3}
     before = mask_of(weight, low, pattern=pattern)
     moved = -np.asarray(weight[::-1])
-    after = masks_of([moved], high, in_force={"w0": before}, pattern=pattern)[0]
+    after = masks_of([moved], high, previous={"w0": before}, pattern=pattern)[0]
     assert not (after & ~before).any()

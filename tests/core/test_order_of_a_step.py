@@ -130,7 +130,7 @@ def test_a_run_keeps_every_promise(dtype, seeds, pattern):
         weight *= np.asarray(-1, weight.dtype)
         pruner.step()
         mask = pruner.masks["w"]
-        target = pruner.plan.groups[0].method.schedule.sparsity(min(step, 3))
+        target = pruner.plan.rule_weights[0].method.schedule.sparsity(min(step, 3))
         assert mask.sum() * groups == reference.kept(groups, target) * 48
         assert not (mask & ~before).any()
         assert (bits(weight)[~mask] == 0).all()

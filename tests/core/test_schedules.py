@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import secateur
-from secateur.clock import Clock
-from secateur.convergence import BeginWhen
-from secateur.errors import PolicyError, ScheduleWarning
-from secateur.schedules import (
+from secateur.components.begin_when import BeginWhen
+from secateur.components.schedules import (
     Constant,
     Cosine,
     Exponential,
@@ -22,6 +20,8 @@ from secateur.schedules import (
     Piecewise,
     Polynomial,
 )
+from secateur.errors import PolicyError, ScheduleWarning
+from secateur.run.schedule_state import ScheduleState
 
 GRADUAL = {
     Polynomial: lambda i, f, p: f + (i - f) * (1 - p) ** 3,
@@ -155,12 +155,12 @@ class TestBeginWhen:
         return clock
 
     def test_it_waits_while_the_loss_falls(self):
-        clock = Clock(Constant(final_sparsity=0.5, begin_when=self.WHEN, frequency=5))
+        clock = ScheduleState(Constant(final_sparsity=0.5, begin_when=self.WHEN, frequency=5))
         assert self.falling(7, clock).began is None
         assert self.falling(7, clock).due(0, 7) is None
 
     def test_it_begins_when_two_windows_are_alike_and_stays_begun(self):
-        clock = Clock(Constant(final_sparsity=0.5, begin_when=self.WHEN, frequency=5))
+        clock = ScheduleState(Constant(final_sparsity=0.5, begin_when=self.WHEN, frequency=5))
         settled = self.falling(20, clock)
         assert settled.began == 12  # steps 10-12 are no better than 7-9
         again = settled.observe({"loss": 99.0}).at(21)
@@ -169,12 +169,12 @@ class TestBeginWhen:
 
     def test_not_before_begin_step(self):
         schedule = Constant(final_sparsity=0.5, begin_when=self.WHEN, begin_step=15, frequency=5)
-        assert self.falling(20, Clock(schedule)).began == 15
+        assert self.falling(20, ScheduleState(schedule)).began == 15
 
     def test_no_later_than_latest(self):
         when = self.WHEN.model_copy(update={"latest": 4})
         schedule = Constant(final_sparsity=0.5, begin_when=when, frequency=5)
-        assert self.falling(20, Clock(schedule)).began == 4
+        assert self.falling(20, ScheduleState(schedule)).began == 4
 
     @pytest.mark.parametrize(
         ("mode", "values", "converged"),

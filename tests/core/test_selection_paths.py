@@ -9,12 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import DTYPES, KINDS_OF_VALUES, LAYOUTS, arranged, fill
 
-from secateur import digits, nm, pooling, scores, selection, ties
 from secateur.adapter import WeightSpec
-from secateur.criteria import Magnitude
-from secateur.patterns import NM, Block
-from secateur.scores import Elements
-from secateur.selection import select
+from secateur.components.criteria import Magnitude
+from secateur.components.patterns import NM, Block
+from secateur.selection import groups as scores
+from secateur.selection import histogram as digits
+from secateur.selection import n_of_m as nm
+from secateur.selection import select as selection
+from secateur.selection import ties
+from secateur.selection import tiles as pooling
+from secateur.selection.groups import Elements
+from secateur.selection.select import select
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -34,9 +39,9 @@ def threads(request, monkeypatch):
     monkeypatch.setenv("SECATEUR_THREADS", request.param)
 
 
-def elements(values, in_force=None):
+def elements(values, previous=None):
     spec = WeightSpec("w", "dense", "kernel", values.shape, values.dtype.name, "w")
-    return Elements(spec, values, Magnitude(), in_force=in_force)
+    return Elements(spec, values, Magnitude(), previous=previous)
 
 
 def expected(arrays, keep, alive=None):

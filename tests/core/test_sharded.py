@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 
 import secateur
-from secateur import channels, digits, exchange, grid, lamp, masks, selection, sharded_state
 from secateur.adapter import Weight, WeightSpec
 from secateur.errors import PluginError, WeightError
-from secateur.policy import as_policy
-from secateur.pooling import channel_norms
-from secateur.scores import Elements
+from secateur.masks import channels, exchange
+from secateur.masks import compute as masks
+from secateur.masks import partition as grid
+from secateur.policy.policy import as_policy
+from secateur.run import sharded_state
+from secateur.selection import histogram as digits
+from secateur.selection import lamp
+from secateur.selection import select as selection
+from secateur.selection.groups import Elements
+from secateur.selection.tiles import channel_norms
 from secateur.workers import Workers
 
 PATTERNS = {
@@ -51,8 +57,8 @@ class ThreadWorkers(Workers):
     def total(self, numbers):
         return sum(self._all(numbers))
 
-    def exchange(self, parcels):
-        return [sent[self.rank].copy() for sent in self._all(list(parcels))]
+    def exchange(self, send_buffers):
+        return [sent[self.rank].copy() for sent in self._all(list(send_buffers))]
 
 
 class CountingWorkers(ThreadWorkers):
@@ -60,14 +66,16 @@ class CountingWorkers(ThreadWorkers):
 
     sent = 0
 
-    def exchange(self, parcels):
-        here = parcels[self.rank].nbytes
-        self.sent += sum(parcel.nbytes for parcel in parcels) - here
-        return super().exchange(parcels)
+    def exchange(self, send_buffers):
+        here = send_buffers[self.rank].nbytes
+        self.sent += sum(send_buffer.nbytes for send_buffer in send_buffers) - here
+        return super().exchange(send_buffers)
 
 
 class Held(Weight):
     """Some elements of a weight, by their canonical indices."""
+
+    sharded = True
 
     def __init__(self, spec, values, index):
         self.spec, self._values, self._index = spec, values.reshape(-1)[index], index
@@ -75,8 +83,8 @@ class Held(Weight):
     def read(self):
         return self._values
 
-    def index(self, places):
-        return self._index[places]
+    def index(self, positions):
+        return self._index[positions]
 
     def everywhere(self):
         return self._index
@@ -141,7 +149,7 @@ def method_of(pattern, distribution, criterion="magnitude"):
     final = 0.5 if pattern == "2:4" else 0.7
     schedule = {"kind": "one_shot", "final_sparsity": final}
     policy = as_policy({"schedule": schedule, "rules": [rule]})
-    return policy.settled_rules[0].method
+    return policy.resolved_rules[0].method
 
 
 def on_workers(count, work, kind=ThreadWorkers):
@@ -215,8 +223,8 @@ def test_channels_of_shards_have_the_same_bits(way, axis):
         (held,) = dealt[workers.rank]
         elements = Elements(spec, held.read(), criterion).place(spec.size, held.index)
         mine = channels.Channels(elements, number, workers).ranked()
-        places = np.arange(mine.size)
-        return mine.index(places), mine.scores(places)
+        positions = np.arange(mine.size)
+        return mine.index(positions), mine.scores(positions)
 
     found = on_workers(4, work)
     index, norms = (np.concatenate(each) for each in zip(*found, strict=True))

@@ -29,8 +29,8 @@ def test_the_error_names_the_first_in_canonical_order(criterion, pattern, data, 
     dtype = DTYPES[data.draw(st.sampled_from(sorted(DTYPES)))]
     shape = tuple(data.draw(st.lists(st.integers(1, 9), min_size=2, max_size=2)))
     values = fill(shape, dtype, "normal", 3)
-    places = st.tuples(*(st.integers(0, length - 1) for length in shape))
-    wrong = sorted(data.draw(st.lists(places, min_size=1, max_size=3)))
+    positions = st.tuples(*(st.integers(0, length - 1) for length in shape))
+    wrong = sorted(data.draw(st.lists(positions, min_size=1, max_size=3)))
     for place in wrong:
         values[place] = bad
     layout = data.draw(st.sampled_from(["c", "transposed", "sliced", "reversed", "read_only"]))

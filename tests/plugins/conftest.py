@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import secateur
-from secateur.registry import Registry
+from secateur.hooks.registry import Registry
 
 Install = Callable[..., None]
 

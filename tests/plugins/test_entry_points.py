@@ -13,7 +13,7 @@ def test_an_entry_point_registers_with_its_distribution_and_version(install, loa
     install("team-sine", "sine", sine(), version="2.1")
     plugin = load().plugins["sine"]
     assert (plugin.distribution, plugin.version) == ("team-sine", "2.1")
-    assert plugin.brings == ("schedule sine",)
+    assert plugin.provides == ("schedule sine",)
     assert plugin.error is None
 
 
@@ -49,7 +49,7 @@ BROKEN = {
     ),
     "returns_another_family": (
         (
-            "import secateur\nfrom secateur.schedules import Linear\n"
+            "import secateur\nfrom secateur.components.schedules import Linear\n"
             "@secateur.hookimpl\ndef secateur_patterns(): return [Linear]"
         ),
         "wanted a subclass of Pattern",
@@ -104,7 +104,7 @@ def test_a_plugin_that_is_broken_costs_one_warning_and_nothing_else(install, loa
     assert set(registry.plugins) >= {"builtin", "keras", "torch", "sine"}
     assert "broken" not in registry.plugins
     assert set(registry.components("criterion")) == {"magnitude", "random"}
-    assert [plugin.name for plugin in registry.left_out] == ["broken"]
+    assert [plugin.name for plugin in registry.failed] == ["broken"]
 
 
 def test_strict_mode_raises_instead(install, load, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_disabled_plugin_is_not_even_imported(install, load, monkeypatch, name
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         registry = load()
-    assert registry.left_out[0].error == "disabled by SECATEUR_DISABLE_PLUGINS"
+    assert registry.failed[0].error == "disabled by SECATEUR_DISABLE_PLUGINS"
 
 
 def test_two_distributions_with_one_kind_are_both_named_and_neither_is_used(install, load, sine):

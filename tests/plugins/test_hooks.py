@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import secateur
-from secateur import hookspecs
+from secateur.hooks import hookspecs
+from secateur.hooks.registry import registry
 from secateur.layout import DENSE_IN_OUT
-from secateur.registry import registry
-from secateur.scores import Pooled
+from secateur.selection.groups import Pooled
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "hooks.md").read_text()
 HOOKS = {
@@ -34,7 +34,7 @@ def section(hook: str) -> str:
 
 def test_the_page_has_the_hooks_that_there_are_and_no_others():
     assert re.findall(r"^## (\w+)$", PAGE, re.MULTILINE) == [*_in_page_order()]
-    assert len(HOOKS) == 8
+    assert len(HOOKS) == 9
 
 
 def _in_page_order() -> list[str]:
@@ -66,7 +66,7 @@ def test_every_hook_has_a_test_of_its_own(hook):
 
 
 def test_the_built_ins_come_through_the_same_hooks():
-    brought = registry().plugins["builtin"].brings
+    brought = registry().plugins["builtin"].provides
     for family in ("schedule", "criterion", "pattern", "distribution"):
         built_in = set(registry().components(family))
         assert built_in <= {part.partition(" ")[2] for part in brought}
@@ -136,7 +136,7 @@ def test_secateur_patterns(registered):
 
         def group(self, elements):
             scores = elements.array() + elements.array()[:, ::-1]
-            alive = elements.in_force
+            alive = elements.previous
             half = scores.shape[1] // 2
             return Pooled(
                 elements.spec, scores[:, :half], alive if alive is None else alive[:, :half]
@@ -174,13 +174,13 @@ def test_secateur_distributions(registered):
 
 class Stored:
     @secateur.hookimpl
-    def secateur_bindings(self, adapter, layer):
+    def secateur_layer_weights(self, adapter, layer):
         if type(layer).__name__ != "Matrix":
             return None
         return [secateur.LayerWeight("values", "dense", layout=DENSE_IN_OUT)]
 
 
-def test_secateur_bindings(registered):
+def test_secateur_layer_weights(registered):
     import torch
 
     class Matrix(torch.nn.Module):
@@ -196,7 +196,7 @@ def test_secateur_bindings(registered):
     assert model[0].values.tolist() == [[0, 0], [0, 4], [5, 6]]
 
 
-def test_secateur_bindings_in_keras(registered):
+def test_secateur_layer_weights_in_keras(registered):
     import keras
 
     class Matrix(keras.layers.Layer):
@@ -212,7 +212,7 @@ def test_secateur_bindings_in_keras(registered):
 
 
 def test_secateur_adapters(registered):
-    from secateur.arrays import NumpyAdapter
+    from secateur.numpy_adapter import NumpyAdapter
 
     class Pair(tuple):
         __slots__ = ()
@@ -271,3 +271,31 @@ def test_secateur_masks_updated(registered):
     [event] = events
     assert (event.step, event.targets, event.fingerprint) == (0, {"fc": 0.5}, report.fingerprint)
     assert event.masks["fc"].tolist() == [[False, False], [True, True]]
+
+
+CAPSULE = secateur.Kind("capsule", ranks=(4,), roles=("kernel", "vote"), out_axis=2, in_axis=3)
+
+
+class Capsules:
+    @secateur.hookimpl
+    def secateur_kinds(self):
+        return [CAPSULE]
+
+
+def test_secateur_kinds(registered):
+    weights = {"a": (np.arange(24.0).reshape(1, 2, 3, 4), "capsule"), "b": np.ones((2, 2))}
+    policy = {
+        "schedule": HALF,
+        "rules": [{"match": {"kind": "capsule"}, "pattern": {"kind": "channel", "axis": "out"}}],
+    }
+    with pytest.raises(secateur.PolicyError, match="'capsule': input should be 'dense'"):
+        secateur.Policy.parse(policy)
+    secateur.register(Capsules(), "capsules")
+    report = secateur.prune(weights, policy)
+    kept = report.masks["a"].all(axis=(0, 1, 3))
+    assert kept.tolist() == [False, True, True]  # two of three rows of the out axis
+    assert [weight.kept for weight in report.weights] == [16, 4]
+    assert secateur.LayerWeight("w", "capsule", "vote").role == "vote"
+    secateur.unregister("capsules")
+    with pytest.raises(secateur.ModelError, match="no kind 'capsule'"):
+        secateur.plan(weights, {"schedule": HALF})

@@ -9,8 +9,8 @@ import pytest
 
 import secateur
 from secateur.errors import PluginError
+from secateur.hooks.registry import registry
 from secateur.layout import conv_hwio
-from secateur.registry import registry
 
 STEP = {"kind": "constant", "final_sparsity": 0.5, "begin_step": 1, "frequency": 1}
 
@@ -250,19 +250,21 @@ class Layer:
 def test_a_binding_of_the_wrong_type_names_the_plugin(registered, answer):
     class Bindings:
         @secateur.hookimpl
-        def secateur_bindings(self, layer):
+        def secateur_layer_weights(self, layer):
             return answer if isinstance(layer, Layer) else None
 
     registered(Bindings())
     assert registry().layer_weights("any", object()) is None
-    with pytest.raises(PluginError, match=r"'test 0', secateur_bindings, Layer .* wanted a list"):
+    with pytest.raises(
+        PluginError, match=r"'test 0', secateur_layer_weights, Layer .* wanted a list"
+    ):
         registry().layer_weights("any", Layer())
 
 
 def test_two_plugins_that_bind_one_layer_are_both_named(registered):
     class Bindings:
         @secateur.hookimpl
-        def secateur_bindings(self, adapter, layer):
+        def secateur_layer_weights(self, adapter, layer):
             return [secateur.LayerWeight("w", "dense")] if isinstance(layer, Layer) else None
 
     registered(Bindings())
@@ -296,13 +298,15 @@ def test_a_binding_that_does_not_fit_its_layer_is_refused_with_the_plugins_name(
 
     class Bindings:
         @secateur.hookimpl
-        def secateur_bindings(self, layer):
+        def secateur_layer_weights(self, layer):
             return [row] if isinstance(layer, Layered) else None
 
     registered(Bindings())
     with pytest.raises(PluginError) as caught:
         registry().layer_weights("any", Layered())
-    assert "plugin 'test 0', secateur_bindings, Layered of the any adapter: " in str(caught.value)
+    assert "plugin 'test 0', secateur_layer_weights, Layered of the any adapter: " in str(
+        caught.value
+    )
     assert why in str(caught.value)
 
 

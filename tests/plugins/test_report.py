@@ -10,7 +10,7 @@ import pytest
 import secateur
 import secateur_report
 from secateur.errors import PluginError
-from secateur.registry import registry
+from secateur.hooks.registry import registry
 
 GROW = {"kind": "linear", "final_sparsity": 0.5, "end_step": 4, "frequency": 2}
 
@@ -22,7 +22,7 @@ def weights() -> dict[str, np.ndarray]:
 def test_it_is_registered_by_an_entry_point_as_a_third_partys_would_be():
     plugin = registry().plugins["report"]
     assert plugin.distribution == "secateur"
-    assert plugin.brings == ("exporter csv", "exporter markdown", "observer")
+    assert plugin.provides == ("exporter csv", "exporter markdown", "observer")
 
 
 def test_csv_and_markdown_hold_a_row_for_each_weight(tmp_path):

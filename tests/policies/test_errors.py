@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from secateur.errors import PolicyError
-from secateur.policy import Policy, as_policy
+from secateur.policy.policy import Policy, as_policy
 
 SCHEDULE = '[schedule]\nkind = "one_shot"\nfinal_sparsity = 0.5\n'
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from secateur import policies
 from secateur.errors import PolicyError
-from secateur.policy import Policy, as_policy
+from secateur.policy import ready as policies
+from secateur.policy.policy import Policy, as_policy
 
 BASE = """
 [schedule]

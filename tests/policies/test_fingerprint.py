@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import secateur
-from secateur import policies
-from secateur.policy import Policy
-from secateur.registry import registry
-from secateur.state import load
+from secateur.hooks.registry import registry
+from secateur.policy import ready as policies
+from secateur.policy.policy import Policy
+from secateur.run.state import load
 
 TABLE = {
     "name": "edge",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import secateur
-import secateur.policies
+import secateur.policy.ready
 
 RANDOM = np.random.default_rng(0)
 
@@ -49,7 +49,7 @@ MODELS = {
 
 
 def test_every_ready_policy_is_tried_here():
-    assert set(MODELS) == set(secateur.policies.names())
+    assert set(MODELS) == set(secateur.policy.ready.names())
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -9,10 +9,10 @@ import jsonschema
 import pytest
 
 import secateur
-from secateur import policies
 from secateur.errors import PolicyError
-from secateur.policy import Policy
-from secateur.schema import policy_schema
+from secateur.policy import ready as policies
+from secateur.policy.policy import Policy
+from secateur.policy.schema import policy_schema
 
 GOOD = {
     **{name: policies.text(name) for name in policies.names()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from secateur.checkpoints.base import Checkpoint, Tensor
+from secateur.adapter import Checkpoint, Tensor
 from secateur.checkpoints.npz import NpzCheckpoint
 from secateur.checkpoints.safetensors import SafetensorsCheckpoint
 from secateur.errors import ModelError

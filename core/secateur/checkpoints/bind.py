@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from secateur.adapter import Skipped
-from secateur.arrays import ArrayBinding, NumpyAdapter
-from secateur.checkpoints.assume import Kinds, assume, weight_name
-from secateur.checkpoints.base import Checkpoint
-from secateur.keys import FLOATS
-from secateur.layout import Array
+from secateur.adapter import Checkpoint, Skipped
+from secateur.checkpoints.infer_kinds import Kinds, assume, weight_name
+from secateur.layout import FLOATS, Array
+from secateur.numpy_adapter import ArrayBinding, NumpyAdapter
 
 
 class CheckpointBinding:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secateur.checkpoints.base import Checkpoint, Tensor
+from secateur.adapter import Checkpoint, Tensor
 from secateur.errors import ModelError
 from secateur.files import atomically
 from secateur.layout import Array

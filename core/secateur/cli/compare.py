@@ -7,16 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from secateur import diff, mask_diff
 from secateur.adapter import Binding
 from secateur.checkpoints import SUFFIXES, open_checkpoint
 from secateur.cli.app import Json, Kind, TotalSteps, app
-from secateur.cli.models import is_model_file, open_model, open_source
+from secateur.cli.model_files import is_model_file, open_model, open_source
 from secateur.cli.output import progress, show_json, show_table
+from secateur.compare.masks import mask_changes
+from secateur.compare.plans import Pair, plan_changes, rule_counts, twin_changes
+from secateur.compare.policies import policy_changes
+from secateur.compare.tensors import tensor_change
 from secateur.errors import PolicyError
-from secateur.planning import Plan, PlannedWeight, resolve
-from secateur.policy import Policy, as_policy
-from secateur.policy_formats import parse
+from secateur.policy.formats import parse
+from secateur.policy.policy import Policy, as_policy
+from secateur.run.plan import Plan, PlannedWeight, resolve
 from secateur.tables import share
 
 EVERYTHING = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
@@ -93,9 +96,9 @@ def _optional(policy: Policy) -> Policy:
 
 
 def _policies(before: Policy, after: Policy, plans: list[Plan], json: bool) -> None:
-    changes = diff.policies(before, after)
-    pairs = diff.plans(*plans) if plans else []
-    kept = [diff.kept(plan) for plan in plans]
+    changes = policy_changes(before, after)
+    pairs = plan_changes(*plans) if plans else []
+    kept = [plan.kept for plan in plans]
     if json:
         show_json(
             {
@@ -125,8 +128,8 @@ def _policies(before: Policy, after: Policy, plans: list[Plan], json: bool) -> N
 
 
 def _twins(plans: list[Plan], json: bool) -> None:
-    pairs = diff.twins(plans[0], plans[1])
-    counts = diff.rule_counts(plans)
+    pairs = twin_changes(plans[0], plans[1])
+    counts = rule_counts(plans)
     adapters = [plan.adapter for plan in plans]
     if json:
         rules = [{"rule": number, "weights": each} for number, each in counts]
@@ -145,12 +148,12 @@ def _twins(plans: list[Plan], json: bool) -> None:
         typer.echo("every weight has its twin, and the policy treats both alike")
 
 
-def _show_pairs(pairs: list[diff.Pair]) -> None:
+def _show_pairs(pairs: list[Pair]) -> None:
     rows = [(_name(pair), *map(_rule, pair), *map(_target, pair)) for pair in pairs]
     show_table(("weight", "rule before", "rule after", "target before", "target after"), rows)
 
 
-def _name(pair: diff.Pair) -> str:
+def _name(pair: Pair) -> str:
     names = dict.fromkeys(planned.spec.name for planned in pair if planned)
     return " / ".join(names)
 
@@ -169,7 +172,7 @@ def _target(planned: PlannedWeight | None) -> str:
     return "by score" if planned.target is None else share(planned.target)
 
 
-def _as_dicts(pairs: list[diff.Pair]) -> list[dict[str, Any]]:
+def _as_dicts(pairs: list[Pair]) -> list[dict[str, Any]]:
     def one(planned: PlannedWeight | None) -> dict[str, Any] | None:
         if planned is None:
             return None
@@ -191,7 +194,7 @@ def _read_names(path: Path | None) -> dict[str, str]:
 
 
 def _masks(first: Path, second: Path, names: dict[str, str], json: bool) -> None:
-    changes = mask_diff.masks(open_source(first), open_source(second), names)
+    changes = mask_changes(open_source(first), open_source(second), names)
     if json:
         show_json([vars(change) for change in changes])
         return
@@ -209,7 +212,7 @@ def _checkpoints(first: Path, second: Path, json: bool) -> None:
     changes = []
     with progress("comparing", len(names)) as advance:
         for name in names:
-            changes.append(diff.tensors(before, after, name))
+            changes.append(tensor_change(before, after, name))
             advance(1)
     if json:
         show_json([vars(change) for change in changes])

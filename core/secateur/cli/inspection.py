@@ -8,12 +8,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from secateur import state
 from secateur.cli.app import Json, Kind, Model, app
-from secateur.cli.models import open_model
+from secateur.cli.model_files import open_model
 from secateur.cli.output import progress, show_json, show_table
 from secateur.errors import ModelError, StateError
-from secateur.registry import registry
+from secateur.hooks.registry import registry
+from secateur.run import state
 from secateur.tables import share
 
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from secateur import policies as ready
 from secateur.cli.app import Json, app
 from secateur.cli.output import show_json, show_table
 from secateur.errors import PolicyError, nearest
-from secateur.registry import registry
-from secateur.schema import policy_schema
+from secateur.hooks.registry import registry
+from secateur.policy import ready
+from secateur.policy.schema import policy_schema
 
 
 @app.command("schema")
@@ -26,7 +26,7 @@ def schema() -> None:
 @app.command("plugins")
 def plugins(json: Json = False) -> None:
     """List what is registered, from which distribution and version, and what failed."""
-    found = [*registry().plugins.values(), *registry().left_out]
+    found = [*registry().plugins.values(), *registry().failed]
     if json:
         show_json([vars(plugin) for plugin in found])
         return
@@ -36,17 +36,17 @@ def plugins(json: Json = False) -> None:
             plugin.distribution or "registered in code",
             plugin.version,
             "left out" if plugin.error else "registered",
-            plugin.error or _summary(plugin.brings),
+            plugin.error or _summary(plugin.provides),
         )
         for plugin in found
     ]
-    show_table(("plugin", "distribution", "version", "state", "brings"), rows)
+    show_table(("plugin", "distribution", "version", "state", "provides"), rows)
 
 
-def _summary(brings: tuple[str, ...]) -> str:
-    """Return ``schedule: constant, cosine; observer`` for what a plugin brings."""
+def _summary(provides: tuple[str, ...]) -> str:
+    """Return ``schedule: constant, cosine; observer`` for what a plugin provides."""
     families: dict[str, list[str]] = {}
-    for part in brings:
+    for part in provides:
         family, _, name = part.partition(" ")
         families.setdefault(family, []).append(name)
     return "; ".join(

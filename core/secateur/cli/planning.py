@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from secateur.checkpoints.assume import ASSUMED
+from secateur.checkpoints.infer_kinds import ASSUMED
 from secateur.cli.app import Json, Kind, Model, PolicyName, TotalSteps, app
-from secateur.cli.models import open_model
+from secateur.cli.model_files import open_model
 from secateur.cli.output import show_json
-from secateur.diff import kept
-from secateur.planning import resolve
-from secateur.policy import as_policy
+from secateur.policy.policy import as_policy
+from secateur.run.plan import resolve
 
 
 @app.command("plan")
@@ -28,9 +27,9 @@ def plan(
     size = sum(weight.spec.size for weight in planned.weights)
     if json:
         notes = [ASSUMED] if assumed else []
-        show_json({**planned.to_dict(), "size": size, "kept": kept(planned), "notes": notes})
+        show_json({**planned.to_dict(), "size": size, "kept": planned.kept, "notes": notes})
         return
     typer.echo(str(planned))
-    typer.echo(f"{kept(planned):,} of {size:,} prunable weights stay")
+    typer.echo(f"{planned.kept:,} of {size:,} prunable weights stay")
     if assumed:
         typer.echo(ASSUMED)

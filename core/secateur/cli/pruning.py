@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from secateur import state
 from secateur.checkpoints import open_checkpoint
-from secateur.checkpoints.assume import ASSUMED, parse_kinds
 from secateur.checkpoints.bind import CheckpointBinding
+from secateur.checkpoints.infer_kinds import ASSUMED, parse_kinds
 from secateur.cli.app import Json, Kind, PolicyName, app
 from secateur.cli.output import progress, show_json
 from secateur.errors import ModelError
-from secateur.one_shot import prune_once
-from secateur.planning import resolve
-from secateur.policy import as_policy
-from secateur.state import State
+from secateur.policy.policy import as_policy
+from secateur.run import state
+from secateur.run.one_shot import prune_once
+from secateur.run.plan import resolve
+from secateur.run.state import State
 
 
 @app.command("prune")
@@ -44,9 +44,9 @@ def prune(
     with progress(f"reading {checkpoint}"):
         model = CheckpointBinding(source, parse_kinds(kind or ()), writable=True)
     planned = resolve(settled, model.binding)
-    size = sum(spec.size for group in planned.groups for spec in group.specs)
+    size = sum(spec.size for group in planned.rule_weights for spec in group.specs)
     # one group is computed in one go: the bar then tells only that something goes on
-    with progress("pruning", size if len(planned.groups) > 1 else None) as advance:
+    with progress("pruning", size if len(planned.rule_weights) > 1 else None) as advance:
         report = prune_once(
             model.binding,
             planned,

@@ -9,14 +9,13 @@ from typing import cast
 
 import numpy as np
 
-from secateur.adapter import Kind
 from secateur.layout import Array
 from secateur.testing import forward
 
 
 @dataclass(frozen=True)
 class _Example:
-    kind: Kind
+    kind: str
     shapes: Mapping[str, tuple[int, ...]]
     inputs: tuple[int, ...]
     compute: Callable[[Array, Mapping[str, Array]], Array]
@@ -25,7 +24,7 @@ class _Example:
 
 
 def _conv(shape: tuple[int, ...], inputs: tuple[int, ...], groups: int = 1) -> _Example:
-    kind: Kind = "depthwise" if groups == inputs[1] else "conv"
+    kind: str = "depthwise" if groups == inputs[1] else "conv"
     compute = partial(forward.convolution, groups=groups)
     return _Example(kind, {"kernel": shape}, inputs, compute, groups)
 
@@ -81,7 +80,7 @@ class Layer:
     weights: Mapping[str, Array] = field(default_factory=dict)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> str:
         """The kind that a plan must show."""
         return _EXAMPLES[self.type].kind
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from secateur import api
-from secateur.adapter import KINDS, ROLES
+from secateur.kinds import kind_names, role_names
 from secateur.layout import Array
 from secateur.testing.layers import Layer, example, network
 from secateur.testing.suite import Suite, assert_same_bits, bits
@@ -39,7 +39,7 @@ class LayoutChecks(Suite):
         rng = np.random.default_rng(2)
         by_role = {role: rng.random(w.shape) < 0.5 for role, w in asked.weights.items()}
         binding = self.adapter.bind(model)
-        binding.hold({weight.spec.name: by_role[weight.spec.role] for weight in binding.weights})
+        binding.apply({weight.spec.name: by_role[weight.spec.role] for weight in binding.weights})
         pruned = {
             role: np.where(by_role[role], weight, np.zeros((), weight.dtype))
             for role, weight in asked.weights.items()
@@ -54,7 +54,7 @@ class LayoutChecks(Suite):
         before = self.read(model)
         binding = self.adapter.bind(model)
         name = "second:kernel"
-        binding.hold({name: np.zeros(before[name].shape, bool)})
+        binding.apply({name: np.zeros(before[name].shape, bool)})
         after = self.read(model)
         binding.release()
         wanted = before | {name: np.zeros_like(before[name])}
@@ -77,7 +77,7 @@ class LayoutChecks(Suite):
         assert len({spec.layer for spec in specs}) == len(specs), "position counts layers"
         names = [name for spec in specs for name in (spec.name, *spec.aliases)]
         assert len(set(names)) == len(names), f"names or aliases twice: {names}"
-        assert all(spec.kind in KINDS and spec.role in ROLES for spec in specs)
+        assert all(spec.kind in kind_names() and spec.role in role_names() for spec in specs)
 
     def test_a_layer_used_twice_is_one_weight(self) -> None:
         shared = Layer("first", "dense", {"kernel": np.eye(5, dtype=np.float32)})

@@ -11,7 +11,7 @@ import pytest
 
 from secateur import api
 from secateur.errors import StateError
-from secateur.pruner import Pruner
+from secateur.run.pruner import Pruner
 from secateur.testing import policies
 from secateur.testing.layers import network
 from secateur.testing.suite import Suite, assert_masked, assert_same_bits, assert_same_masks

@@ -13,11 +13,11 @@ import pytest
 
 from secateur import api
 from secateur.adapter import Adapter
-from secateur.hookspecs import hookimpl
+from secateur.hooks.hookspecs import hookimpl
+from secateur.hooks.registry import register, registry, unregister
 from secateur.layout import Array
-from secateur.policy import PolicyLike
-from secateur.pruner import Pruner
-from secateur.registry import register, registry, unregister
+from secateur.policy.policy import PolicyLike
+from secateur.run.pruner import Pruner
 from secateur.testing.layers import Layer
 
 

@@ -30,8 +30,8 @@ def sabotaged(binding=ToyBinding, weight=ToyWeight, rewrite=None):
 
 class TestForgetsToReapply(ToyConformance):
     class Binding(ToyBinding):
-        def hold(self, masks):
-            super().hold(masks)
+        def apply(self, masks):
+            super().apply(masks)
             ToyBinding.enforce(self)
 
         def enforce(self):
@@ -51,18 +51,18 @@ class TestMultiplies(ToyConformance):
 
 class TestKeepsTheFirstMask(ToyConformance):
     class Binding(ToyBinding):
-        def hold(self, masks):
+        def apply(self, masks):
             if not self.held:
-                super().hold(masks)
+                super().apply(masks)
 
     adapter = sabotaged(Binding)
 
 
 class TestAppliesMasksAtTheNextUpdate(ToyConformance):
     class Binding(ToyBinding):
-        def hold(self, masks):
+        def apply(self, masks):
             real, self.enforce = self.enforce, lambda: None
-            super().hold(masks)
+            super().apply(masks)
             self.enforce = real
 
     adapter = sabotaged(Binding)
@@ -70,8 +70,8 @@ class TestAppliesMasksAtTheNextUpdate(ToyConformance):
 
 class TestStepsBeforeTheUpdate(ToyConformance):
     class Binding(ToyBinding):
-        def follow(self, pruner, optimizer):
-            super().follow(pruner, None)
+        def watch_optimizer(self, pruner, optimizer):
+            super().watch_optimizer(pruner, None)
             if optimizer is not None:
                 update = optimizer.update
                 optimizer.update = lambda x: (pruner.step(), update(x), self.enforce())
@@ -81,7 +81,7 @@ class TestStepsBeforeTheUpdate(ToyConformance):
 
 class TestMissesTheFirstUpdate(ToyConformance):
     class Binding(ToyBinding):
-        def follow(self, pruner, optimizer):
+        def watch_optimizer(self, pruner, optimizer):
             updates = iter(range(1_000_000))
             if optimizer is not None:
                 self.optimizer = optimizer
@@ -93,7 +93,7 @@ class TestMissesTheFirstUpdate(ToyConformance):
 
 class TestCountsALayerUsedTwiceAsTwoSteps(ToyConformance):
     class Binding(ToyBinding):
-        def follow(self, pruner, optimizer):
+        def watch_optimizer(self, pruner, optimizer):
             if optimizer is not None:
                 self.optimizer = optimizer
                 self.hook = lambda: pruner.step(updates=len(optimizer.net.layers))
@@ -214,8 +214,8 @@ class TestFindsASharedLayerTwice(ToyConformance):
 
 class TestKeepsMasksInTheModel(ToyConformance):
     class Binding(ToyBinding):
-        def hold(self, masks):
-            super().hold(masks)
+        def apply(self, masks):
+            super().apply(masks)
             for weight, mask in self.held:
                 weight.layer[f"{weight.row.attribute}_mask"] = mask
 
@@ -232,8 +232,8 @@ class TestGivesAWrongGradient(ToyConformance):
 
 class TestMasksWeightsThatHaveNoMask(ToyConformance):
     class Binding(ToyBinding):
-        def hold(self, masks):
-            super().hold(masks)
+        def apply(self, masks):
+            super().apply(masks)
             for weight in self.weights:
                 weight.array[np.abs(weight.array) < 0.5] = 0
 

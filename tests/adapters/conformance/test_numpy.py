@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from secateur.arrays import NumpyAdapter
+from secateur.numpy_adapter import NumpyAdapter
 from secateur.testing import LAYERS, AdapterConformance, Layer
 from secateur.testing.layers import example
 

@@ -16,7 +16,7 @@ import secateur
 from secateur.adapter import LayerWeight
 from secateur.errors import ModelError
 from secateur.layout import DENSE_IN_OUT
-from secateur_flax.bind import bind
+from secateur_flax.binding import bind
 
 GROWING = {
     "schedule": {
@@ -188,7 +188,7 @@ def test_contracted_axes_make_in_and_the_others_out(make, canonical):
     assert weight.spec.shape == canonical
     kept = np.zeros(canonical, bool)
     kept[0] = True
-    bind(layer).hold({weight.spec.name: kept})
+    bind(layer).apply({weight.spec.name: kept})
     assert np.count_nonzero(layer.kernel.get_value()) == canonical[1]
     np.testing.assert_array_equal(weight.read() != 0, kept)
 
@@ -198,12 +198,12 @@ def test_a_plugin_teaches_a_layer():
         def __init__(self):
             self.table = nnx.Param(jnp.arange(1.0, 13.0).reshape(3, 4))
 
-    def secateur_bindings(adapter, layer):
+    def secateur_layer_weights(adapter, layer):
         if adapter == "flax" and isinstance(layer, Scaled):
             return [LayerWeight("table", "dense", layout=DENSE_IN_OUT)]
         return None
 
-    plugin = types.SimpleNamespace(secateur_bindings=secateur.hookimpl(secateur_bindings))
+    plugin = types.SimpleNamespace(secateur_layer_weights=secateur.hookimpl(secateur_layer_weights))
     secateur.register(plugin, "scaled")
     try:
         report = secateur.prune(

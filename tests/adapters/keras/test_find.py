@@ -178,7 +178,7 @@ def test_quantized_layer_is_refused_with_the_reason(mode):
 def plugin():
     class Plugin:
         @secateur.hookimpl
-        def secateur_bindings(self, adapter, layer):
+        def secateur_layer_weights(self, adapter, layer):
             if adapter == "keras" and type(layer).__name__ == "Twin":
                 return [
                     secateur.LayerWeight("left", "dense", layout=DENSE_IN_OUT),
@@ -218,7 +218,7 @@ def test_plugin_teaches_a_custom_layer():
 def test_custom_layer_without_a_plugin_is_listed():
     model = keras.Sequential([keras.Input((4,)), Twin(name="twin"), layers.Dense(2)])
     assert names(model) == ["dense:kernel"]
-    assert "secateur_bindings" in skipped(model)["twin"]
+    assert "secateur_layer_weights" in skipped(model)["twin"]
 
 
 def test_model_with_nothing_to_prune_is_an_error_that_says_what_there_is():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import secateur
-from secateur_keras import hold, in_place
+from secateur_keras import in_place, masking
 from secateur_keras.weight import to_numpy
 
 CONSTANT = {"schedule": {"kind": "constant", "final_sparsity": 0.75}}
@@ -44,7 +44,7 @@ def address(variable):
 
 def test_a_weight_stays_where_it_lies():
     weight, kept = variables(np.ones((100, 30), "float32"), np.arange(3000).reshape(100, 30) > 9)
-    held = hold.Held(weight, kept)
+    held = masking.Held(weight, kept)
     held.enforce()  # the variable may still share the memory of the array it was made of
     before = address(weight)
     held.enforce()
@@ -90,5 +90,5 @@ def test_other_variables_are_replaced_by_a_masked_copy(why, monkeypatch):
     else:
         monkeypatch.setattr(in_place, "_has_compiler", lambda: False)
     assert not in_place.is_possible(weight)
-    hold.Held(weight, kept).enforce()
+    masking.Held(weight, kept).enforce()
     assert to_numpy(weight.value).sum() == 500

@@ -46,7 +46,7 @@ if BACKEND != "torch":  # which has one step an execution, by Keras's own rule
         pruner = secateur.attach(model, EVERY_THIRD)
         watch = fit(model, pruner)
         assert watch.steps == [5, 10, 15, 16]
-        schedule = pruner.plan.groups[0].method.schedule
+        schedule = pruner.plan.rule_weights[0].method.schedule
         # Of the steps 1 to 5 the latest that is due is 3, of 6 to 10 it is 9, of 11 to 15 it is 12.
         wanted = [schedule.sparsity(step) for step in (3, 9, 12, 12)]
         assert watch.sparsities == pytest.approx(wanted, abs=0.01)

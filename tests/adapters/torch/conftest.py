@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur_torch.bind import bind
+from secateur_torch.binding import bind
 
 HERE = Path(__file__).parent
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur_torch.bind import bind
+from secateur_torch.binding import bind
 
 
 def rows(module):
@@ -124,7 +124,7 @@ def test_a_held_mask_reads_back_as_the_zeros_of_the_weight(case):
     rng = np.random.default_rng(0)
     before = {weight.spec.name: weight.read().copy() for weight in binding.weights}
     masks = {name: rng.random(value.shape) < 0.5 for name, value in before.items()}
-    binding.hold(masks)
+    binding.apply(masks)
     for weight in binding.weights:
         name = weight.spec.name
         expected = np.where(masks[name], before[name], np.float32(0))
@@ -148,7 +148,7 @@ def test_transposed_convolution_is_out_in_by_meaning():
     (weight,) = bind(module).weights
     mask = np.ones(weight.spec.shape, bool)
     mask[4] = False  # everything that leads to output channel 4
-    bind(module).hold({weight.spec.name: mask})
+    bind(module).apply({weight.spec.name: mask})
     image = module(torch.randn(1, 4, 5, 5))
     assert not image[:, 4].any()
     assert all(image[:, channel].any() for channel in (0, 1, 2, 3, 5))
@@ -167,7 +167,7 @@ def test_lstm_gates_are_in_the_order_input_forget_cell_output():
     module = nn.LSTM(3, 5)
     mask = np.ones((4, 5, 3), bool)
     mask[1] = False
-    bind(module).hold({"LSTM:kernel": mask})
+    bind(module).apply({"LSTM:kernel": mask})
     assert not module.weight_ih_l0[5:10].any()
     assert module.weight_ih_l0[:5].all()
     assert module.weight_ih_l0[10:].all()

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import secateur
 from secateur.errors import ModelError
-from secateur_torch.bind import bind
+from secateur_torch.binding import bind
 
 ONE_SHOT = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
 

@@ -13,9 +13,9 @@ from torch import nn
 import secateur
 from secateur.adapter import LayerWeight
 from secateur.errors import ModelError, WeightError
+from secateur.hooks.registry import registry
 from secateur.layout import DENSE_IN_OUT
-from secateur.registry import registry
-from secateur_torch.bind import bind
+from secateur_torch.binding import bind
 from secateur_torch.plugin import TorchAdapter
 
 ONE_SHOT = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
@@ -58,7 +58,7 @@ class Bindings:
     """Teaches Factors, and nothing else."""
 
     @secateur.hookimpl
-    def secateur_bindings(self, adapter, layer):
+    def secateur_layer_weights(self, adapter, layer):
         if adapter == "torch" and isinstance(layer, Factors):
             up = LayerWeight("up", "dense", "output", DENSE_IN_OUT)
             return [LayerWeight("down", "dense"), up]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import secateur
-from secateur.counts import keep_count
-from secateur_torch.bind import bind
+from secateur.arrays.counts import keep_count
+from secateur_torch.binding import bind
 
 NETWORKS = runpy.run_path(str(Path(__file__).with_name("real_networks.py")))["NETWORKS"]
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
 import secateur
 from secateur.errors import ModelError
-from secateur_torch import weights
+from secateur_torch import weight as weight_module
 
 OPTIMIZERS = {
     "sgd with momentum": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1),
@@ -296,7 +296,7 @@ def test_masks_take_one_byte_a_weight_held_once(small, polynomial):
 
 
 def test_large_weights_are_masked_in_pieces(monkeypatch):
-    monkeypatch.setattr(weights, "AT_ONCE", 50)
+    monkeypatch.setattr(weight_module, "AT_ONCE", 50)
     policy = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
     layers = nn.Linear(20, 9), nn.Conv2d(2, 3, 9).to(memory_format=torch.channels_last)
     for layer in layers:

@@ -11,8 +11,8 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import secateur
 import secateur_torch.plugin
 from secateur.errors import ModelError
-from secateur_torch.bind import bind
-from secateur_torch.weights import to_numpy
+from secateur_torch.binding import bind
+from secateur_torch.weight import to_numpy
 
 CONSTANT = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
 
@@ -89,7 +89,7 @@ def test_unknown_layers_and_normalisation_are_listed_with_the_reason():
     assert names(model) == ["0:kernel"]
     assert "Scale" in reasons(model)["1"]
     assert "factor" in reasons(model)["1"]
-    assert "secateur_bindings" in reasons(model)["1"]
+    assert "secateur_layer_weights" in reasons(model)["1"]
     assert reasons(model)["2"] == "LayerNorm: parameters of normalisation are never pruned"
 
 
@@ -102,7 +102,7 @@ def test_weight_norm_is_pruned_in_its_direction_and_ranked_by_the_real_weight():
     mask = np.zeros((3, 4), bool)
     mask[:, 1:3] = True
     binding = bind(layer)
-    binding.hold({weight.spec.name: mask})
+    binding.apply({weight.spec.name: mask})
     assert (layer.weight.detach().numpy() != 0).tolist() == mask.tolist()
 
 
@@ -116,7 +116,7 @@ def test_spectral_norm_is_pruned_and_reading_it_changes_nothing():
     assert all(torch.equal(after[key], before[key]) for key in before)
     mask = np.zeros((3, 4), bool)
     mask[:, 1:3] = True
-    binding.hold({weight.spec.name: mask})
+    binding.apply({weight.spec.name: mask})
     assert (layer.weight.detach().numpy() != 0).tolist() == mask.tolist()
 
 

@@ -1,0 +1,50 @@
+"""The contract between core and a framework, and what every adapter needs to fulfil it.
+
+An `Adapter` recognises the models of one framework.  Its `Binding` holds one model: the
+weights that can be pruned, the layers that cannot and why, and the means to keep weights
+masked while the framework's own training loop runs.  Core decides what the masks are, and
+when.
+"""
+
+from __future__ import annotations
+
+from secateur.adapter.adapter import Adapter
+from secateur.adapter.binding import AttachedPruner, Binding, PairedBinding
+from secateur.adapter.checkpoint import Checkpoint, Tensor
+from secateur.adapter.collect import (
+    NORMALIZATION,
+    NOT_PRUNABLE,
+    QUANTIZED,
+    Collected,
+    Found,
+    Unprunable,
+    collect,
+    unknown_layer,
+)
+from secateur.adapter.weights import LayerWeight, Skipped, Weight, WeightSpec
+from secateur.layout import FLOATS
+from secateur.workers import SINGLE, Workers
+
+__all__ = [
+    "FLOATS",
+    "NORMALIZATION",
+    "NOT_PRUNABLE",
+    "QUANTIZED",
+    "SINGLE",
+    "Adapter",
+    "AttachedPruner",
+    "Binding",
+    "Checkpoint",
+    "Collected",
+    "Found",
+    "LayerWeight",
+    "PairedBinding",
+    "Skipped",
+    "Tensor",
+    "Unprunable",
+    "Weight",
+    "WeightSpec",
+    "Workers",
+    "collect",
+    "unknown_layer",
+]

@@ -1,0 +1,258 @@
+"""One model, bound: its weights, and the means to keep them masked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from secateur.adapter.weights import Skipped, Weight
+from secateur.errors import ModelError
+from secateur.layout import Array
+from secateur.workers import SINGLE, Workers
+
+
+class AttachedPruner(Protocol):
+    """What a binding may ask of the pruner that drives it.
+
+    Example:
+        >>> def after_update(pruner: AttachedPruner) -> None:
+        ...     if pruner.attached:
+        ...         pruner.step()
+
+    """
+
+    @property
+    def attached(self) -> bool:
+        """Whether the pruner still drives its model: until `detach`."""
+        ...
+
+    @property
+    def pruned_weights(self) -> Sequence[str]:
+        """The names of the weights that the plan prunes."""
+        ...
+
+    def check_attached(self) -> None:
+        """Raise StateError when the pruner was detached."""
+        ...
+
+    def step(self, updates: int = 1) -> None:
+        """Advance by `updates` optimizer updates."""
+        ...
+
+    def observe(self, **values: float) -> None:
+        """Record the metric values that `begin_when` schedules monitor."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as a flat mapping of name to array."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from a `state_dict`."""
+        ...
+
+
+class Binding(ABC):
+    """One model, bound.  The pruner is the only caller of the methods.
+
+    Attributes:
+        adapter: The name of the adapter that made it.
+        weights: Each prunable weight, once, in the order of the model.
+        skipped: The layers and parameters that are left dense, and why.
+        workers: The processes that shard the weights; a single one holds whole weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from secateur.numpy_adapter import NumpyAdapter
+        >>> binding = NumpyAdapter().bind({"fc": np.ones((2, 2))})
+        >>> binding.apply({"fc": np.eye(2, dtype=bool)})
+        >>> binding.weights[0].read().tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+
+    """
+
+    adapter: str
+    weights: Sequence[Weight]
+    skipped: Sequence[Skipped]
+    workers: Workers = SINGLE
+
+    @abstractmethod
+    def apply(self, masks: Mapping[str, Array]) -> None:
+        """Apply masks: pruned weights are +0.0 now, and after every update.
+
+        Each call replaces all earlier masks.  Zeros are set by selection (``where``), never by
+        multiplication.
+
+        Args:
+            masks: Weight name to bool array, canonical, True = kept.  A weight without a mask
+                is left alone.
+
+        Raises:
+            ModelError: The model cannot take the masks; nothing is changed then.
+
+        """
+
+    def applied_masks(self, masks: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the masks that were just applied, as the framework keeps them.
+
+        Views of the framework's memory avoid a second copy of each mask.  They must never
+        change, so a framework that changes masks in place returns `masks`.
+
+        Args:
+            masks: What `apply` was given.
+
+        """
+        return masks
+
+    @abstractmethod
+    def enforce(self) -> None:
+        """Set pruned weights to +0.0 again, after an optimizer update.
+
+        Does nothing where the framework has done so inside its update.
+        """
+
+    def nonzero_pruned(self) -> Sequence[str]:
+        """Return the names of weights that hold a nonzero value where their mask prunes."""
+        return ()
+
+    @abstractmethod
+    def release(self) -> None:
+        """Remove every hook from the model; the weights keep their values."""
+
+    def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
+        """Arrange that ``pruner.step()`` is called after each update, where the framework can.
+
+        Args:
+            pruner: The pruner to call.
+            optimizer: What `secateur.attach` was given as ``optimizer=``.
+
+        Raises:
+            ModelError: The framework cannot watch this optimizer.
+
+        """
+        if optimizer is not None:
+            raise ModelError(f"optimizer= has no meaning for a {self.adapter} model; leave it out")
+
+    def callback(self, pruner: AttachedPruner) -> object:
+        """Return the framework's callback that moves the schedule.
+
+        Args:
+            pruner: The pruner to call.
+
+        Raises:
+            ModelError: The framework has no callbacks.
+
+        """
+        raise ModelError(
+            f"a {self.adapter} model takes no callback; call pruner.step() after each update, or "
+            "give optimizer= to secateur.attach() where the framework has optimizer hooks"
+        )
+
+    def updates(self) -> int | None:
+        """Return how many updates were made since `watch_optimizer`; None if unknown."""
+        return None
+
+    def include(self, average: object, masks: Mapping[str, Array]) -> None:
+        """Apply masks to an average of the model too.
+
+        Args:
+            average: The framework's average of the model's weights.
+            masks: The current masks.
+
+        Raises:
+            ModelError: It is not an average of this model; nothing is changed then.
+
+        """
+        raise ModelError(f"a {self.adapter} model has no averages that could be included")
+
+    def to_native(self, array: Array, whole: int | None = None) -> Any:
+        """Return an array of a state dict as the framework's own checkpoints hold it.
+
+        Args:
+            array: The array, or this process's chunk of a longer one.
+            whole: The length of the longer one, when `array` is a chunk.
+
+        """
+        return array
+
+    def from_native(self, value: Any) -> Any:
+        """Return the array that `to_native` made into `value`.
+
+        Args:
+            value: What a checkpoint gave back.
+
+        """
+        return value
+
+    def chunk(self, native: Any) -> Array | None:
+        """Return this process's chunk of what `to_native` made of chunks; None for others.
+
+        Args:
+            native: What a checkpoint gave back.
+
+        """
+        return None
+
+
+W = TypeVar("W", bound=Weight)
+M = TypeVar("M")
+
+
+class PairedBinding(Binding, Generic[W, M]):
+    """A binding that keeps pairs of weight and native mask, and zeroes weights itself.
+
+    A subclass writes `native_mask` and `zero`.
+
+    Attributes:
+        pairs: Each weight that has a mask, with the mask in the framework's own form.
+
+    Example:
+        >>> import numpy as np
+        >>> from secateur.numpy_adapter import NumpyAdapter
+        >>> isinstance(NumpyAdapter().bind({"fc": np.ones((2, 2))}), PairedBinding)
+        True
+
+    """
+
+    weights: Sequence[W]
+
+    def __init__(self, weights: Sequence[W], skipped: Sequence[Skipped]) -> None:
+        self.weights, self.skipped = weights, skipped
+        self.pairs: list[tuple[W, M]] = []
+
+    @abstractmethod
+    def native_mask(self, weight: W, mask: Array) -> M:
+        """Return a mask in the framework's own form.
+
+        Args:
+            weight: The weight.
+            mask: Its mask, canonical.
+
+        Raises:
+            ModelError: The weight cannot take the mask.
+
+        """
+
+    @abstractmethod
+    def zero(self, pairs: Sequence[tuple[W, M]]) -> Sequence[tuple[W, M]]:
+        """Set to +0.0 what the masks prune, and return the pairs as they are now.
+
+        Args:
+            pairs: The weights and their native masks.
+
+        """
+
+    def apply(self, masks: Mapping[str, Array]) -> None:
+        self.pairs = [
+            (weight, self.native_mask(weight, masks[weight.spec.name]))
+            for weight in self.weights
+            if weight.spec.name in masks
+        ]
+        self.enforce()
+
+    def enforce(self) -> None:
+        self.pairs = list(self.zero(self.pairs))
+
+    def release(self) -> None:
+        self.pairs = []

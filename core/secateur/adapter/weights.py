@@ -1,0 +1,134 @@
+"""What core knows of one weight, and how it reads it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from math import prod
+
+from secateur.layout import IDENTITY, Array, Layout
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """What is known of a weight without looking at its values.
+
+    Attributes:
+        name: ``layer path:role``, such as ``encoder.0.ffn:kernel``.
+        kind: The name of its kind, such as ``dense``; see `secateur.kinds`.
+        role: What it does in its layer, such as ``kernel`` or ``query``.
+        shape: Its canonical shape.
+        dtype: NumPy's name of its dtype, such as ``float32``.
+        layer: The layer it belongs to; the weights of one layer share a position in the model.
+        aliases: The other names of a tied weight.
+
+    Example:
+        >>> WeightSpec("fc:kernel", "dense", "kernel", (4, 3), "float32", "fc").size
+        12
+
+    """
+
+    name: str
+    kind: str
+    role: str
+    shape: tuple[int, ...]
+    dtype: str
+    layer: str
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A layer, or a parameter, that is left dense, and why.
+
+    Attributes:
+        name: The path of the layer, or of the parameter.
+        reason: Why it is left dense, as a plan shows it.
+
+    Example:
+        >>> Skipped("norm", "BatchNorm2d: parameters of normalization are never pruned").name
+        'norm'
+
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LayerWeight:
+    """One prunable attribute of a layer: an entry of an adapter's table.
+
+    Plugins return these from the hook ``secateur_layer_weights`` to teach an adapter a custom
+    layer.
+
+    Attributes:
+        attribute: Where the layer keeps it; a dotted path reaches into parts of the layer.
+        kind: The name of its kind, such as ``dense``.
+        role: What it does in the layer.
+        layout: Leads from the attribute's own shape to the canonical one.
+
+    Example:
+        >>> from secateur.layout import DENSE_IN_OUT
+        >>> LayerWeight("w", "dense", layout=DENSE_IN_OUT).role
+        'kernel'
+
+    """
+
+    attribute: str
+    kind: str
+    role: str = "kernel"
+    layout: Layout = field(default=IDENTITY)
+
+
+class Weight(ABC):
+    """One prunable array of a model, seen in canonical layout.
+
+    Attributes:
+        spec: What is known of it without its values.
+        sharded: Whether this process holds only some of its values.
+
+    Example:
+        >>> import numpy as np
+        >>> class Kernel(Weight):
+        ...     spec = WeightSpec("fc:kernel", "dense", "kernel", (2, 2), "float64", "fc")
+        ...
+        ...     def read(self):
+        ...         return np.eye(2)
+        >>> Kernel().read().shape
+        (2, 2)
+
+    """
+
+    spec: WeightSpec
+    sharded: bool = False
+
+    @abstractmethod
+    def read(self) -> Array:
+        """Return the present values in canonical layout: a read-only view, or a copy.
+
+        Of a weight that is sharded over processes, these are the values of this process, flat.
+        """
+
+    def index(self, positions: Array) -> Array:
+        """Return the canonical flat index of some of the values that `read` returns.
+
+        Only weights that are sharded over processes define this.
+
+        Args:
+            positions: Positions in the flat array that `read` returns, int64.
+
+        Raises:
+            NotImplementedError: The weight is whole.
+
+        """
+        raise NotImplementedError(f"{self.spec.name} is whole, and its values are canonical")
+
+    def gradient(self) -> Array | None:
+        """Return the gradient of the last update in canonical layout, or None without one."""
+        return None

@@ -1,0 +1,1 @@
+"""Plain array work: memory positions, sortable bits, chunks for threads, exact counts."""

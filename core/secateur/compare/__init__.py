@@ -1,0 +1,1 @@
+"""What differs between policies, plans, masks and checkpoints; masks moved to a twin."""

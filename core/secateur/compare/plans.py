@@ -1,0 +1,58 @@
+"""Which weights differ between two plans: of two policies, or of twins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from secateur.run.plan import Plan, PlannedWeight
+
+Pair = tuple[PlannedWeight | None, PlannedWeight | None]
+"""One weight in two plans; None where a plan has no such weight."""
+
+
+def plan_changes(before: Plan, after: Plan) -> list[Pair]:
+    """Return the weights, by name, whose target differs between two plans."""
+    old = {planned.spec.name: planned for planned in before.weights}
+    new = {planned.spec.name: planned for planned in after.weights}
+    pairs = [(old.get(name), new.get(name)) for name in dict.fromkeys([*old, *new])]
+    return [pair for pair in pairs if _target(pair[0], before) != _target(pair[1], after)]
+
+
+def _target(planned: PlannedWeight | None, plan: Plan) -> Any:
+    """Return where a weight ends, or the share of its whole group where scores decide."""
+    if planned is None or planned.target is not None:
+        return planned and (planned.pruned, planned.target)
+    group = next(group for group in plan.rule_weights if group.rule == planned.rule)
+    return group.method.distribution, group.method.final, group.specs
+
+
+def twin_changes(first: Plan, second: Plan) -> list[Pair]:
+    """Return the weights of two models that a policy treats differently.
+
+    Names may differ: weights are paired in model order by kind, role and shape.
+    """
+    keys = [[(w.spec.kind, w.spec.role, w.spec.shape) for w in plan.weights]
+            for plan in (first, second)]  # fmt: skip
+    pairs: list[Pair] = []
+    for tag, a, b, c, d in SequenceMatcher(a=keys[0], b=keys[1], autojunk=False).get_opcodes():
+        if tag == "equal":
+            pairs += zip(first.weights[a:b], second.weights[c:d], strict=True)
+        else:
+            pairs += [(planned, None) for planned in first.weights[a:b]]
+            pairs += [(None, planned) for planned in second.weights[c:d]]
+    return [pair for pair in pairs if None in pair or _outcome(pair[0]) != _outcome(pair[1])]
+
+
+def _outcome(planned: PlannedWeight | None) -> Any:
+    return planned and (planned.rule, planned.pruned, planned.target)
+
+
+def rule_counts(plans: Sequence[Plan]) -> list[tuple[int, list[int]]]:
+    """Return how many weights each rule decides in each plan of one policy."""
+    numbers = [rule.number for rule in plans[0].policy.resolved_rules]
+    return [
+        (number, [sum(w.rule == number for w in plan.weights) for plan in plans])
+        for number in numbers
+    ]

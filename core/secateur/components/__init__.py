@@ -1,0 +1,1 @@
+"""What a policy is made of: schedules, criteria, patterns and distributions."""

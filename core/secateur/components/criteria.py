@@ -1,0 +1,106 @@
+"""Criteria: a score per weight, higher = keep.
+
+An *elementwise* criterion scores each weight by itself, so core calls it piece by piece
+and never holds all scores at once; any other criterion is called once with the whole
+array in canonical layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from secateur.arrays.sortable_bits import infinity, magnitude_keys, score_keys
+from secateur.components.component import Component
+from secateur.layout import Array
+from secateur.selection.context import Context
+
+
+class Criterion(Component):
+    """The base of all criteria; a subclass writes `score`.
+
+    `elementwise` says that a weight's score depends on that weight alone; `regrows` says
+    that weights which are pruned already may come back.
+    """
+
+    family: ClassVar[str] = "criterion"
+    hook: ClassVar[str] = "secateur_criteria"
+    elementwise: ClassVar[bool] = False
+    regrows: ClassVar[bool] = False
+
+    @abstractmethod
+    def score(self, weight: Array, context: Context) -> Array:
+        """Return a float score for each value, in the same shape; NaN is an error."""
+
+    def keys(self, weight: Array, context: Context) -> Array:
+        """Return unsigned integers that order like the scores."""
+        scores = np.asarray(self.score(weight, context))
+        if scores.shape != weight.shape or np.isnan(scores).any():
+            raise ValueError(f"gave scores of shape {scores.shape}, or a score that is NaN")
+        return score_keys(scores)
+
+    def finite(self, weight: Array, keys: Array) -> bool:
+        """Tell whether every value, whose keys are at hand too, is finite."""
+        return bool(np.isfinite(weight).all())
+
+
+class Magnitude(Criterion):
+    """Keep large weights: ``score = |w|``, compared in the weight's own dtype.
+
+    >>> Magnitude().score(np.array([-2.0, 1.0]), None).tolist()
+    [2.0, 1.0]
+    """
+
+    kind = "magnitude"
+    elementwise = True
+
+    def score(self, weight: Array, context: Context) -> Array:
+        return np.abs(weight)
+
+    def keys(self, weight: Array, context: Context) -> Array:
+        """Return the bits without the sign, which order like the magnitudes."""
+        return magnitude_keys(weight)
+
+    def finite(self, weight: Array, keys: Array) -> bool:
+        """Tell it from the largest key, in one pass."""
+        return int(keys.max(initial=0)) < infinity(weight.dtype)
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(counter: Array) -> Array:
+    """Return the SplitMix64 finaliser of each counter (Steele, Lea and Flood 2014)."""
+    counter ^= counter >> np.uint64(30)
+    counter *= np.uint64(0xBF58476D1CE4E5B9)
+    counter ^= counter >> np.uint64(27)
+    counter *= np.uint64(0x94D049BB133111EB)
+    counter ^= counter >> np.uint64(31)
+    return counter
+
+
+class Random(Criterion):
+    """Keep weights by chance, the same in every framework, on every rank, after a resume.
+
+    The score of the weight with canonical index ``i`` is the ``i``-th number of a
+    counter-based generator (SplitMix64) keyed by the SHA-256 of (seed, weight name, step):
+    any element's score can be had without those before it.
+
+    >>> context = Context("fc:kernel", 0, lambda: np.arange(3), lambda: None)
+    >>> Random(seed=1).score(np.zeros(3), context).round(3).tolist()
+    [0.326, 0.983, 0.568]
+    """
+
+    kind = "random"
+    elementwise = True
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def score(self, weight: Array, context: Context) -> Array:
+        key = hashlib.sha256(f"{self.seed}\0{context.name}\0{context.step}".encode()).digest()
+        start = np.frombuffer(key[:8], "<u8")[0]
+        bits = _mix(context.index.astype(np.uint64) * _GOLDEN + start)
+        return (bits >> np.uint64(11)) * 2.0**-53

@@ -1,0 +1,129 @@
+"""Distributions: how one target sparsity is shared among the weights of a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import ClassVar
+
+from secateur.adapter import WeightSpec
+from secateur.arrays.counts import exact, keep_count
+from secateur.components.component import Component
+from secateur.errors import PluginError
+from secateur.layout import Array
+from secateur.selection.groups import RankedGroups
+from secateur.selection.histogram import Sum
+from secateur.selection.lamp import lamp
+from secateur.selection.select import select
+from secateur.workers import Workers
+
+
+class Distribution(Component):
+    """The base of all distributions.
+
+    Most give each weight a target of its own: a subclass writes `targets`.  One that
+    compares scores between weights writes `select` instead.
+    """
+
+    family: ClassVar[str] = "distribution"
+    hook: ClassVar[str] = "secateur_distributions"
+    compares_weights: ClassVar[bool] = False
+
+    def targets(
+        self, specs: Sequence[WeightSpec], sparsity: float
+    ) -> Sequence[float | Fraction] | None:
+        """Return the sparsity of each weight, or None where the scores decide."""
+        return None
+
+    def select(
+        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers | None = None
+    ) -> list[Array]:
+        """Return a mask of each weight's groups, True = kept.
+
+        workers: those who hold shards of the weights, when there are several; the groups
+        given are then some of all, and `RankedGroups.count` counts all.
+        """
+        targets = self.targets([group.spec for group in groups], sparsity)
+        if targets is None:
+            raise PluginError(f"distribution {self.kind!r} has neither targets() nor select()")
+        return [
+            select([group], keep_count(group.count, target), _total(workers))[0]
+            for group, target in zip(groups, targets, strict=True)
+        ]
+
+
+class Uniform(Distribution):
+    """Every weight gets the target.
+
+    >>> Uniform().targets([None, None], 0.8)
+    [0.8, 0.8]
+    """
+
+    kind = "uniform"
+
+    def targets(self, specs: Sequence[WeightSpec], sparsity: float) -> Sequence[float]:
+        return [sparsity] * len(specs)
+
+
+class ERK(Distribution):
+    """Erdos-Renyi-Kernel: keep a larger share of small layers.
+
+    ``density = eps * sum(shape) / prod(shape)``, with ``eps`` such that the densities meet
+    the target over all weights together; a density above 1 becomes 1, and the others take
+    what is left.  In exact fractions.  Source: Evci et al. 2020, "Rigging the lottery",
+    arXiv 1911.11134, after Mocanu et al. 2018.
+    """
+
+    kind = "erk"
+
+    def targets(self, specs: Sequence[WeightSpec], sparsity: float) -> Sequence[Fraction]:
+        sizes = [spec.size for spec in specs]
+        raw = [Fraction(sum(spec.shape), max(spec.size, 1)) for spec in specs]
+        density = [Fraction(0)] * len(specs)
+        free = {number for number, size in enumerate(sizes) if size}
+        left = sum(sizes) * (1 - exact(sparsity))
+        while free:
+            eps = left / sum(raw[n] * sizes[n] for n in free)
+            full = {n for n in free if eps * raw[n] > 1}
+            for n in full or free:
+                density[n] = Fraction(1) if full else eps * raw[n]
+            if not full:
+                break
+            left -= sum(sizes[n] for n in full)
+            free -= full
+        return [1 - share for share in density]
+
+
+class Global(Distribution):
+    """One threshold over all weights of the rule, by score, then plan order, then index."""
+
+    kind = "global"
+    compares_weights = True
+
+    def select(
+        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers | None = None
+    ) -> list[Array]:
+        keep = keep_count(sum(group.count for group in groups), sparsity)
+        return select(groups, keep, _total(workers))
+
+
+class LAMP(Global):
+    """Global on the layer-adaptive magnitude score.
+
+    ``lamp(i) = s(i)**2 / sum(s(j)**2)``, the sum over ``i`` and all groups of the same weight
+    that rank above it; the best group of every weight scores 1.  Summed in float64 from the
+    highest score down, ties in canonical order.  Source: Lee et al. 2021, "Layer-adaptive
+    sparsity for the magnitude-based pruning", arXiv 2010.07611.
+    """
+
+    kind = "lamp"
+
+    def select(
+        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers | None = None
+    ) -> list[Array]:
+        keep = keep_count(sum(group.count for group in groups), sparsity)
+        return select(lamp(groups, keep, workers), keep, _total(workers))
+
+
+def _total(workers: Workers | None) -> Sum | None:
+    return None if workers is None else workers.total

@@ -1,0 +1,1 @@
+"""Policies: the file, its rules, what it extends, and errors that name the place."""

@@ -1,0 +1,1 @@
+"""A policy at work on one model: the plan, the pruner, its state and its report."""

@@ -1,0 +1,47 @@
+"""The one way by which new masks reach a model: freeze, tell observers, apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from secateur.adapter import Binding
+from secateur.hooks.events import MasksUpdated
+from secateur.hooks.registry import registry
+from secateur.layout import Array
+
+
+def apply_masks(binding: Binding, masks: Mapping[str, Array], event: MasksUpdated) -> None:
+    """Apply masks to a bound model, after every observer has seen which of them are new.
+
+    Args:
+        binding: The model.
+        masks: Every mask that it has from now on; they become read-only.
+        event: What observers are told.
+
+    Raises:
+        PluginError: An observer failed; no mask was applied then.
+
+    """
+    for mask in masks.values():
+        mask.flags.writeable = False
+    masks_seen, targets = MappingProxyType(dict(event.masks)), MappingProxyType(dict(event.targets))
+    registry().notify(replace(event, masks=masks_seen, targets=targets))
+    binding.apply(masks)
+
+
+def sparsities(masks: Mapping[str, Array]) -> dict[str, float]:
+    """Return the sparsity of each mask.
+
+    Example:
+        >>> sparsities({"fc": np.array([True, False])})
+        {'fc': 0.5}
+
+    """
+    return {
+        name: 1 - int(np.count_nonzero(mask)) / mask.size if mask.size else 0.0
+        for name, mask in masks.items()
+    }

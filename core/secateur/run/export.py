@@ -1,0 +1,34 @@
+"""Writing a model's weights in another form, by an exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from secateur.hooks.dispatch import bind
+from secateur.hooks.registry import registry
+from secateur.layout import Array
+
+
+def export(
+    model: Any, path: str | Path, kind: str, *, masks: Mapping[str, Array] | None = None
+) -> None:
+    """Write a model's prunable weights in another form, by the exporter of that kind.
+
+    model: whatever `plan` takes.  masks: such as ``report.masks``; without them, what is not
+    zero counts as kept.  The package brings "csv" and "markdown", one row for each weight.
+
+    >>> import numpy as np, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export({"fc": np.eye(2)}, f"{folder}/weights.md", "markdown")
+    ...     print(Path(folder, "weights.md").read_text().splitlines()[2])
+    | fc | 2x2 | 4 | 2 | 0.5000 |
+
+    Raises PluginError for a kind that does not exist, or when the exporter fails; ModelError
+    for a model that cannot be bound.
+    """
+    weights = {weight.spec.name: weight.read() for weight in bind(model).weights}
+    if masks is None:
+        masks = {name: values != 0 for name, values in weights.items()}
+    registry().export(kind, weights, masks, Path(path))

@@ -1,0 +1,146 @@
+"""Masks of sharded weights in checkpoints: packed to bits in canonical order, a chunk each.
+
+The chunks laid end to end are what one worker alone would save, so a run may go on with
+any number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from secateur.adapter import Binding
+from secateur.arrays.chunks import pieces
+from secateur.errors import StateError
+from secateur.layout import Array
+from secateur.masks.partition import AT_ONCE, MOST_ROUNDS
+from secateur.run.state import State, mask_key
+from secateur.workers import Route, Workers
+
+Index = Callable[[Array], Array]
+"""Gives the canonical indices of some positions."""
+
+
+def pack(mask: Array, index: Index, size: int, workers: Workers) -> Array:
+    """Return this worker's chunk of a mask, uint8.
+
+    mask, index: what is held here of a mask of `size` elements, and its canonical indices.
+    """
+    each, chunk = chunk_of(size, workers)
+    for positions in _rounds(len(mask), workers):
+        kept = index(positions[mask[positions]])
+        where = Route(kept // (8 * each), workers).send(_in_chunk(kept, each))
+        np.bitwise_or.at(chunk, where >> 3, np.uint8(128) >> (where & 7).astype(np.uint8))
+    return chunk
+
+
+def unpack(chunk: Array, count: int, index: Index, size: int, workers: Workers) -> Array:
+    """Return the `count` elements held here of a mask of which each worker has its chunk."""
+    each, _ = chunk_of(size, workers)
+    mask = np.empty(count, bool)
+    for positions in _rounds(count, workers):
+        where = index(positions)
+        route = Route(where // (8 * each), workers)
+        mask[positions] = route.answer(bits_at(chunk, route.send(_in_chunk(where, each))))
+    return mask
+
+
+def chunk_of(size: int, workers: Workers) -> tuple[int, Array]:
+    """Return the bytes in a chunk of a mask, the last ones being shorter, and this one, blank."""
+    length = -(-size // 8)
+    each = max(-(-length // workers.count), 1)
+    start, stop = (min(n * each, length) for n in (workers.rank, workers.rank + 1))
+    return each, np.zeros(stop - start, np.uint8)
+
+
+def _in_chunk(index: Array, each: int) -> Array:
+    """Return which bits of their chunks these are, in no more bytes than that takes."""
+    return (index % (8 * each)).astype(np.min_scalar_type(8 * each))
+
+
+def _rounds(count: int, workers: Workers) -> Iterator[Array]:
+    """Yield the positions of `count` elements in pieces, of which every worker takes as many."""
+    counts = np.zeros(workers.count, np.int64)
+    counts[workers.rank] = count
+    longest = int(workers.total(counts).max())
+    for start, stop in pieces(0, longest, max(AT_ONCE, -(-longest // MOST_ROUNDS))):
+        yield np.arange(min(start, count), min(stop, count))
+
+
+def bits_at(packed: Array, index: Array) -> Array:
+    """Return some bits of a packed mask, as bool."""
+    found: Array = packed[index >> 3] >> (7 - (index & 7)) & 1
+    return found.astype(bool)
+
+
+def join(chunk: Array, workers: Workers) -> Array:
+    """Return all chunks, end to end, on the first worker; nothing on the others."""
+    send_buffers = [chunk if worker == 0 else chunk[:0] for worker in range(workers.count)]
+    return np.concatenate(workers.exchange(send_buffers))
+
+
+class ShardedMasks:
+    """The masks of a model's shards, on their way into a state and out of one."""
+
+    def __init__(self, binding: Binding, workers: Workers) -> None:
+        self._binding, self._workers = binding, workers
+        self._weights = {
+            name: weight
+            for weight in binding.weights
+            for name in (weight.spec.name, *weight.spec.aliases)
+        }
+
+    def native(self, state: State) -> dict[str, Any]:
+        """Return the state in the form of the framework's own sharded checkpoints."""
+        sizes = self._sizes(state)
+        return {
+            key: self._binding.to_native(array, sizes.get(key))
+            for key, array in self._arrays(state).items()
+        }
+
+    def whole(self, state: State) -> dict[str, Array]:
+        """Return the state with whole masks on the first worker, nothing in them on others."""
+        chunks = self._sizes(state)
+        return {
+            key: join(array, self._workers) if key in chunks else array
+            for key, array in self._arrays(state).items()
+        }
+
+    def unpack(self, name: str, stored: Any, shape: tuple[int, ...]) -> Array:
+        """Return what is held here of a stored mask, whole or in chunks."""
+        weight = self._weights.get(name)
+        if weight is None or weight.spec.shape != shape:
+            raise StateError(
+                f"the state has a mask of shape {shape} for {name!r}, which this model has not; "
+                f"it has: {', '.join(f'{n} {w.spec.shape}' for n, w in self._weights.items())}"
+            )
+        count = weight.read().size
+        chunk = self._binding.chunk(stored)
+        if chunk is not None:
+            return unpack(chunk, count, weight.index, weight.spec.size, self._workers)
+        packed, mask = np.asarray(stored), np.empty(count, bool)
+        for start, stop in pieces(0, count, AT_ONCE):
+            mask[start:stop] = bits_at(packed, weight.index(np.arange(start, stop)))
+        return mask
+
+    def _arrays(self, state: State) -> dict[str, Array]:
+        packed, shapes = {}, {}
+        for name in (*state.masks, *state.waiting):
+            weight = self._weights[name]
+            size, mask = weight.spec.size, state.masks.get(name)
+            shapes[name] = weight.spec.shape
+            packed[name] = (
+                chunk_of(size, self._workers)[1]
+                if mask is None
+                else pack(mask, weight.index, size, self._workers)
+            )
+        return state.with_packed(packed, shapes)
+
+    def _sizes(self, state: State) -> dict[str, int]:
+        """Return the length in bytes of each packed mask, by its key in the state."""
+        return {
+            mask_key(name): -(-self._weights[name].spec.size // 8)
+            for name in (*state.masks, *state.waiting)
+        }

@@ -1,0 +1,96 @@
+"""The k-th highest of many numbers, from histograms of their digits.
+
+Counts of the highest 16 bits, then of the next 16 among the numbers that share them, need
+little memory and add up over pieces, threads and workers: selection over shards exchanges
+counts only, never weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+
+from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.layout import Array
+from secateur.selection.groups import RankedGroups
+
+DIGIT = 16
+"""Bits that one histogram tells apart."""
+AT_ONCE = CHUNK // 8
+"""Keys that are counted at a time: their digits take 8 bytes each, several times over."""
+
+Sum = Callable[[Array], Array]
+"""Adds an array of counts over all workers that hold shards of the weights."""
+
+
+class Span(NamedTuple):
+    """Some positions of one of the weights."""
+
+    number: int
+    start: int
+    stop: int
+
+
+def kth_key(
+    groups: Sequence[RankedGroups], spans: Sequence[Span], rank: int, total: Sum | None
+) -> tuple[int, int]:
+    """Return the `rank`-th highest key of all groups, and how many equal to it rank so high."""
+
+    def numbers(span: Span) -> Iterator[Array]:
+        return (keys for _, keys in key_pieces(groups[span.number], span))
+
+    def count(prefix: int, shift: int) -> Array:
+        return histogram(numbers, spans, prefix, shift, total)
+
+    return kth_largest(count, max(group.bits for group in groups), rank)
+
+
+def kth_largest(count: Callable[[int, int], Array], bits: int, rank: int) -> tuple[int, int]:
+    """Find the `rank`-th largest of some numbers, from 1, by histograms of their digits.
+
+    count: given the digits known so far as a number, and a shift, counts the digit at that
+    shift among the numbers that begin with them; shape (65536,).
+    Returns the number, and how many of those equal to it are among the `rank` largest.
+    """
+    prefix = 0
+    for shift in range((bits - 1) // DIGIT * DIGIT, -1, -DIGIT):
+        counts = count(prefix, shift)
+        at_least = np.cumsum(counts[::-1])[::-1]
+        digit = int(np.flatnonzero(at_least >= rank)[-1])
+        rank -= int(at_least[digit] - counts[digit])
+        prefix = prefix << DIGIT | digit
+    return prefix, rank
+
+
+def histogram(
+    numbers: Callable[[Span], Iterator[Array]],
+    spans: Sequence[Span],
+    prefix: int,
+    shift: int,
+    total: Sum | None,
+) -> Array:
+    """Count one digit of those numbers of all spans whose higher digits are `prefix`."""
+    counts = np.zeros(1 << DIGIT, np.int64)
+    one_at_a_time = Lock()
+
+    def count(span: Span) -> None:
+        for found in numbers(span):
+            kind = found.dtype.type
+            if shift + DIGIT < 8 * found.itemsize:
+                found = found[found >> kind(shift + DIGIT) == prefix]
+            low = (found >> kind(shift)) & kind((1 << DIGIT) - 1)
+            counted = np.bincount(low.astype(np.int64))
+            with one_at_a_time:
+                counts[: len(counted)] += counted
+
+    map_threads(count, spans)
+    return total(counts) if total else counts
+
+
+def key_pieces(group: RankedGroups, span: Span) -> Iterator[tuple[int, Array]]:
+    """Yield the keys of a span in pieces that fit the cache, with where each begins."""
+    for start, stop in pieces(span.start, span.stop, AT_ONCE):
+        yield start, group.keys(slice(start, stop))

@@ -1,0 +1,61 @@
+"""Keep n of every m: the ranks inside a set, by comparing its members two by two."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.arrays.positions import MemoryOrder
+from secateur.layout import Array
+from secateur.selection.groups import RankedGroups
+
+COMPARED = 8
+"""Up to this set size, comparing pairs is faster than sorting."""
+
+
+def keep_in_sets(elements: RankedGroups, axis: int, keep: int, of: int) -> Array:
+    """Return the mask that keeps `keep` of every `of` consecutive elements along `axis`.
+
+    Returns a bool array of the elements' canonical shape, True = kept.  Of equal elements
+    the lower index is kept; a tail of r elements keeps ``min(keep, r)``.
+    """
+    mask = elements.canonical(np.empty(elements.size, bool))
+    length = elements.shape[axis]
+    grid = list(elements.shape)
+    grid[axis] = -(-length // of)
+    sets = MemoryOrder(tuple(grid), elements.axes)
+    axis_first = (axis, *(other for other in range(len(grid)) if other != axis))
+
+    def choose(some: tuple[int, int]) -> None:
+        for box in sets.boxes(*some):
+            along = slice(box[axis].start * of, min(box[axis].stop * of, length))
+            members = (*box[:axis], along, *box[axis + 1 :])
+            keys = elements.keys_in(members).transpose(axis_first)
+            chosen = mask[members].transpose(axis_first)
+            full = len(keys) // of * of
+            if full:
+                _choose(keys[:full], chosen[:full], keep, of)
+            if tail := len(keys) - full:
+                _choose(keys[full:], chosen[full:], keep, tail)
+
+    map_threads(choose, list(pieces(0, sets.size, sets.whole_rows(CHUNK // of))))
+    return mask
+
+
+def _choose(keys: Array, mask: Array, keep: int, of: int) -> None:
+    """Choose along the first axis, whose length is a multiple of `of`."""
+    if of > COMPARED:
+        sets = ~keys.reshape(-1, of, *keys.shape[1:])
+        ranks = sets.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+        mask[:] = (ranks < keep).reshape(keys.shape)
+        return
+    members = [keys[place::of].copy("K") for place in range(of)]
+    beaten = [np.zeros(1, np.uint8)] * of
+    for first, second in combinations(range(of), 2):
+        wins = members[first] >= members[second]  # the lower index wins a tie
+        beaten[second] = beaten[second] + wins.view(np.uint8)
+        beaten[first] = beaten[first] + (~wins).view(np.uint8)
+    for place, count in enumerate(beaten):
+        mask[place::of] = count < keep

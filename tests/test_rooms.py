@@ -1,0 +1,191 @@
+"""Rooms of core import only the rooms below them, and what lies outside only the public surface."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "core"
+LARGEST_FOLDER = 12
+PUBLIC = {
+    *("secateur", "secateur.adapter", "secateur.layout", "secateur.errors", "secateur.testing"),
+}
+
+_BASE = "errors layout kinds"
+_SELECTION = f"adapter arrays {_BASE} workers"
+_COMPONENTS = f"{_SELECTION} selection"
+_POLICY = f"adapter {_BASE} hooks components files"
+ARROWS = {
+    room: set(below.split())
+    for room, below in {
+        "errors": "",
+        "layout": "",
+        "kinds": "",
+        "files": "",
+        "tables": "",
+        "version": "",
+        "arrays": "layout",
+        "workers": "layout",
+        "adapter": f"{_BASE} workers",
+        "numpy_adapter": f"adapter arrays {_BASE}",
+        "selection": _SELECTION,
+        "checkpoints": f"adapter arrays {_BASE} numpy_adapter files",
+        "components": _COMPONENTS,
+        "hooks": f"adapter {_BASE} numpy_adapter components version",
+        "masks": f"{_COMPONENTS} components",
+        "policy": _POLICY,
+        "run": f"{_COMPONENTS} components masks hooks policy files tables",
+        "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
+        "api": "errors hooks policy run",
+    }.items()
+}
+"""Each room of core, or file at its top, and what it may import; others may import all of it."""
+FREE = {"", "cli", "testing", "__main__"}
+
+
+def imports(text: str) -> Iterator[str]:
+    """Yield what a module imports anywhere: for typing only and inside functions, too."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def name_of(path: Path, root: Path) -> str:
+    """Return the dotted name of a file below a source root."""
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def graph(root: Path) -> dict[str, set[str]]:
+    """Return which of the modules below a source root import which."""
+    texts = {name_of(path, root): path.read_text() for path in sorted(root.rglob("*.py"))}
+    return {name: _targets(text, texts) - {name} for name, text in texts.items()}
+
+
+def _targets(text: str, known: dict[str, str]) -> set[str]:
+    return {
+        name if name in known else name.rpartition(".")[0]
+        for name in imports(text)
+        if name in known or name.rpartition(".")[0] in known
+    }
+
+
+def room(module: str) -> str:
+    """Return the room of a module of core."""
+    return module.removeprefix("secateur").lstrip(".").partition(".")[0]
+
+
+def upward(root: Path) -> list[str]:
+    """Return every import of core that goes to a room which is not below."""
+    return [
+        f"{module} imports {target}"
+        for module, targets in graph(root).items()
+        for target in targets
+        if room(module) not in FREE
+        and room(target) != room(module)
+        and room(target) not in ARROWS[room(module)]
+    ]
+
+
+def circle(root: Path) -> list[str]:
+    """Return the modules of a circle of imports below a source root, if there is one."""
+    found = graph(root)
+    for module, targets in found.items():
+        # the package itself loads names on demand, and imports its parts for typing only
+        found[module] = targets - {"secateur"} if module != "secateur" else set()
+    try:
+        TopologicalSorter(found).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_every_import_of_core_goes_to_a_room_below() -> None:
+    assert not upward(CORE)
+
+
+@pytest.mark.parametrize("root", ["core"])
+def test_no_imports_run_in_a_circle(root: str) -> None:
+    assert not circle(ROOT / root)
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("selection/groups.py", "from secateur.hooks.registry import registry"),
+        ("masks/compute.py", "def f():\n    from secateur.policy.policy import Policy"),
+        ("layout.py", "import secateur.errors"),
+        ("arrays/chunks.py", "if TYPE_CHECKING:\n    from secateur.adapter import Weight"),
+    ],
+)
+def test_a_planted_upward_import_is_found(tmp_path: Path, module: str, line: str) -> None:
+    shutil.copytree(CORE, tmp_path / "core")
+    planted = tmp_path / "core" / "secateur" / module
+    planted.write_text(planted.read_text() + f"\n{line}\n")
+    (found,) = upward(tmp_path / "core")
+    assert found.startswith(f"secateur.{module[:-3].replace('/', '.')} imports secateur.")
+
+
+def test_a_planted_circle_is_found(tmp_path: Path) -> None:
+    shutil.copytree(CORE, tmp_path / "core")
+    planted = tmp_path / "core/secateur/selection/context.py"
+    planted.write_text(f"{planted.read_text()}\nfrom secateur.selection import groups\n")
+    assert {"secateur.selection.context", "secateur.selection.groups"} <= set(
+        circle(tmp_path / "core")
+    )
+
+
+def test_every_room_has_its_arrows_and_no_folder_is_crowded() -> None:
+    rooms = {room(name) for name in graph(CORE)}
+    assert rooms == {*ARROWS, *FREE - {"__main__"}} | ({"__main__"} & rooms)
+    for folder in (CORE / "secateur").rglob("*"):
+        if folder.is_dir():
+            files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+            assert len(files) <= LARGEST_FOLDER, folder
+
+
+CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """Yield the name and the code of all that may use the public surface only."""
+    for folder in ("adapters", "plugins", "docs"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), path.read_text()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for block in CODE.findall(path.read_text()):
+            yield str(path.relative_to(ROOT)), block
+
+
+def private(code: str) -> list[str]:
+    """Return what some code imports of secateur that is not on its public surface."""
+    import secateur
+
+    known = PUBLIC | {f"secateur.{name}" for name in secateur.__all__}
+    return [
+        name
+        for name in imports(code)
+        if name.partition(".")[0] == "secateur"
+        and name not in known
+        and name.rpartition(".")[0] not in PUBLIC - {"secateur"}
+    ]
+
+
+def test_adapters_plugins_and_docs_import_the_public_surface_alone() -> None:
+    found = {name: bad for name, code in sources() if (bad := private(code))}
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "line", ["from secateur.hooks.registry import registry", "import secateur.run.pruner"]
+)
+def test_a_private_import_is_found(line: str) -> None:
+    assert private(line)
