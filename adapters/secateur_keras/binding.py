@@ -78,9 +78,10 @@ class KerasBinding(Binding):
             held.enforce()
         self._left = self._values()
 
-    def nonzero_pruned(self) -> list[str]:
+    def nonzero_pruned(self) -> dict[str, int]:
         self.sync()
-        return [name for name, held in self._held.items() if held.has_nonzero_pruned()]
+        counts = {name: held.nonzero_pruned() for name, held in self._held.items()}
+        return {name: count for name, count in counts.items() if count}
 
     @contextlib.contextmanager
     def updated_by_keras(self) -> Iterator[None]:

@@ -45,10 +45,10 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Warn of a train step that updated nothing we could see, and of weights put back."""
         self._binding.adopted_ends()
-        if nonzero_pruned := self._binding.nonzero_pruned():
+        if names := list(self._binding.nonzero_pruned()):
             self._binding.mask_now()
             warnings.warn(
-                f"pruned weights of {', '.join(nonzero_pruned[:3])} were not zero at the end of "
+                f"pruned weights of {', '.join(names[:3])} were not zero at the end of "
                 "fit(), and are now: another callback put back weights of an earlier step, when "
                 "fewer were pruned, as EarlyStopping(restore_best_weights=True) does. Let it start "
                 "when the schedule has ended: start_from_epoch=...",

@@ -32,9 +32,9 @@ class PruningState(keras.layers.Layer):  # type: ignore[misc]
     def save_own_variables(self, store: Any) -> None:
         """Write the state; ``/`` would make a group of a name."""
         self._binding.catch_up()
-        if nonzero_pruned := self._binding.nonzero_pruned():
+        if names := list(self._binding.nonzero_pruned()):
             warnings.warn(
-                f"pruned weights of {', '.join(nonzero_pruned[:3])} were not zero when they were "
+                f"pruned weights of {', '.join(names[:3])} were not zero when they were "
                 "saved: another callback, or set_weights, put other weights in place. Call "
                 "pruner.step(0) first.",
                 StateWarning,

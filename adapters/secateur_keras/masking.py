@@ -76,11 +76,11 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
         if average is not None:
             self._zero(average)
 
-    def has_nonzero_pruned(self) -> bool:
-        """Tell whether a pruned weight is not zero."""
+    def nonzero_pruned(self) -> int:
+        """Return how many values are nonzero where the mask prunes."""
         pruned = ops.logical_not(self.mask.value)
         nonzero = ops.not_equal(ops.convert_to_tensor(self.variable), 0)
-        return bool(ops.any(ops.logical_and(pruned, nonzero)))
+        return int(ops.count_nonzero(ops.logical_and(pruned, nonzero)))
 
     def release(self) -> None:
         """Give the variable its own constraint back, also in steps that stay compiled."""

@@ -56,8 +56,9 @@ class TorchBinding(Binding):
         self._held = [(weight, weight.keep(mask)) for weight, mask in self._held]
 
     @torch.no_grad()
-    def nonzero_pruned(self) -> list[str]:
-        return [weight.spec.name for weight, mask in self._held if weight.has_nonzero_pruned(mask)]
+    def nonzero_pruned(self) -> dict[str, int]:
+        counts = {weight.spec.name: weight.nonzero_pruned(mask) for weight, mask in self._held}
+        return {name: count for name, count in counts.items() if count}
 
     def release(self) -> None:
         if self._follower is not None:

@@ -101,10 +101,10 @@ class TorchWeight(Weight):
         self.stored.settle(mask)
         return mask
 
-    def has_nonzero_pruned(self, mask: Tensor) -> bool:
-        """Tell whether something that a native mask prunes is not zero."""
+    def nonzero_pruned(self, mask: Tensor) -> int:
+        """Return how many values are nonzero where a native mask prunes."""
         part = self._part(self.stored.effective().detach())
-        return bool(part.ne(0).logical_and_(mask.logical_not()).any())
+        return int(part.ne(0).logical_and_(mask.logical_not()).sum())
 
 
 def _in_pieces(tensor: Tensor) -> Sequence[Tensor]:

@@ -51,6 +51,7 @@ BUILTIN_KINDS = (
     Kind("depthwise", ranks=(3, 4, 5)),
     Kind("embedding", ranks=(2,), roles=("embedding",)),
     Kind("rnn", (3, 4, 5, 6), ("kernel", "recurrent", "output"), out_axis=1, in_axis=2),
+    Kind("expert", ranks=(3,), out_axis=1, in_axis=2),
     Kind("attention", ranks=(2,), roles=("query", "key", "value", "output")),
 )
 _table: dict[str, Kind] = {kind.name: kind for kind in BUILTIN_KINDS}

@@ -48,8 +48,9 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
             np.copyto(weight.array, 0, where=~mask)
         return pairs
 
-    def nonzero_pruned(self) -> list[str]:
-        return [weight.spec.name for weight, mask in self.pairs if weight.array[~mask].any()]
+    def nonzero_pruned(self) -> dict[str, int]:
+        counts = {w.spec.name: int(np.count_nonzero(w.array[~mask])) for w, mask in self.pairs}
+        return {name: count for name, count in counts.items() if count}
 
 
 class NumpyAdapter(Adapter):

@@ -61,6 +61,8 @@ class Binding(ABC):
         weights: Each prunable weight, once, in the order of the model.
         skipped: The layers and parameters that are left dense, and why.
         workers: The processes that shard the weights; a single one holds whole weights.
+        parameters: The number of all parameters of the model, biases and layers left dense
+            included; None where the adapter cannot count them.
 
     Example:
         >>> import numpy as np
@@ -76,6 +78,7 @@ class Binding(ABC):
     weights: Sequence[Weight]
     skipped: Sequence[Skipped]
     workers: Workers = SINGLE
+    parameters: int | None = None
 
     @abstractmethod
     def apply(self, masks: Mapping[str, Array]) -> None:
@@ -112,8 +115,20 @@ class Binding(ABC):
         Does nothing where the framework has done so inside its update.
         """
 
-    def nonzero_pruned(self) -> Sequence[str]:
-        """Return the names of weights that hold a nonzero value where their mask prunes."""
+    def nonzero_pruned(self) -> Mapping[str, int]:
+        """Return how many values are nonzero where the mask prunes, by the weight's name.
+
+        Counted from the live model.  Weights in which there are none do not appear.
+        """
+        return {}
+
+    def model_changes(self) -> Sequence[str]:
+        """Return a note for each weight that the live model no longer has as it was bound.
+
+        A weight may be gone, replaced by another parameter, of another shape, tied or untied.
+        Each note names the weight and what to do.  Nothing is raised: a model that cannot be
+        read is a note, too.
+        """
         return ()
 
     @abstractmethod

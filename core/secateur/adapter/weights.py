@@ -21,6 +21,7 @@ class WeightSpec:
         dtype: NumPy's name of its dtype, such as ``float32``.
         layer: The layer it belongs to; the weights of one layer share a position in the model.
         aliases: The other names of a tied weight.
+        trainable: Whether the framework updates it; a frozen weight can be pruned all the same.
 
     Example:
         >>> WeightSpec("fc:kernel", "dense", "kernel", (4, 3), "float32", "fc").size
@@ -35,6 +36,7 @@ class WeightSpec:
     dtype: str
     layer: str
     aliases: tuple[str, ...] = ()
+    trainable: bool = True
 
     @property
     def size(self) -> int:
@@ -49,6 +51,7 @@ class Skipped:
     Attributes:
         name: The path of the layer, or of the parameter.
         reason: Why it is left dense, as a plan shows it.
+        size: The number of parameters that are left dense with it; 0 where it holds none.
 
     Example:
         >>> Skipped("norm", "BatchNorm2d: parameters of normalization are never pruned").name
@@ -58,6 +61,7 @@ class Skipped:
 
     name: str
     reason: str
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,14 @@ class Weight(ABC):
 
         """
         raise NotImplementedError(f"{self.spec.name} is whole, and its values are canonical")
+
+    def identity(self) -> object:
+        """Return the object that holds the values, so that two pruners never hold one weight.
+
+        It can be referenced weakly, and is the same object for as long as the model keeps the
+        weight; the weight itself by default.
+        """
+        return self
 
     def gradient(self) -> Array | None:
         """Return the gradient of the last update in canonical layout, or None without one."""

@@ -211,7 +211,7 @@ class Pruner:
     def _nonzero_notes(self) -> Iterator[str]:
         if names := self._binding.nonzero_pruned():
             yield (
-                f"pruned values of {', '.join(names[:3])} are not zero: after the last step "
+                f"pruned values of {', '.join(list(names)[:3])} are not zero: after the last step "
                 "weights were put in place, as load_state_dict, set_weights or "
                 "EarlyStopping(restore_best_weights=True) does, or updated by an optimizer that "
                 "attach() was not given; pruner.step(0) masks them"
