@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from secateur.errors import PluginError as PluginError
     from secateur.errors import PluginWarning as PluginWarning
     from secateur.errors import PolicyError as PolicyError
+    from secateur.errors import PolicyWarning as PolicyWarning
     from secateur.errors import ScheduleWarning as ScheduleWarning
     from secateur.errors import SecateurError as SecateurError
     from secateur.errors import StateError as StateError
@@ -110,6 +111,7 @@ _NAMES_OF = {
         "PluginError",
         "PluginWarning",
         "PolicyError",
+        "PolicyWarning",
         "ScheduleWarning",
         "SecateurError",
         "StateError",

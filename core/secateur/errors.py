@@ -34,6 +34,10 @@ class WorkerError(SecateurError, RuntimeError):
     """Another process of a run that holds a model in shards has failed."""
 
 
+class PolicyWarning(UserWarning):
+    """A policy is valid, and part of it probably does not do what was meant."""
+
+
 class ScheduleWarning(UserWarning):
     """A schedule did not, or cannot, do what it says."""
 

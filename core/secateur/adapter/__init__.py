@@ -19,6 +19,7 @@ from secateur.adapter.collect import (
     Found,
     Unprunable,
     collect,
+    layer_order,
     unknown_layer,
 )
 from secateur.adapter.weights import LayerWeight, Skipped, Weight, WeightSpec
@@ -46,5 +47,6 @@ __all__ = [
     "WeightSpec",
     "Workers",
     "collect",
+    "layer_order",
     "unknown_layer",
 ]

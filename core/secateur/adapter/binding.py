@@ -63,6 +63,11 @@ class Binding(ABC):
         workers: The processes that shard the weights; a single one holds whole weights.
         parameters: The number of all parameters of the model, biases and layers left dense
             included; None where the adapter cannot count them.
+        ordered: Whether the weights are listed in the order in which the model uses them; False
+            for files whose order is the format's own.
+        layers: Every layer with a prunable weight, in the order of the model, with the layers
+            that only hold a tied weight met before (see `layer_order`); None means the layers
+            of `weights`, in their order.
 
     Example:
         >>> import numpy as np
@@ -79,6 +84,8 @@ class Binding(ABC):
     skipped: Sequence[Skipped]
     workers: Workers = SINGLE
     parameters: int | None = None
+    ordered: bool = True
+    layers: Sequence[str] | None = None
 
     @abstractmethod
     def apply(self, masks: Mapping[str, Array]) -> None:

@@ -57,16 +57,24 @@ class Collected(Generic[T]):
     Attributes:
         found: The weight as it was met first.
         aliases: Its other names, in the order in which they were met.
+        met: Where in the walk it was met, and in which layer, each time.
 
     Example:
         >>> weight = Found("fc:kernel", "fc", LayerWeight("w", "dense"), 1, None)
-        >>> Collected(weight, ("head:kernel",)).aliases
-        ('head:kernel',)
+        >>> Collected(weight, ("head:kernel",), met=((0, "fc"), (5, "head"))).alias_layers
+        ('head',)
 
     """
 
     found: Found[T]
     aliases: tuple[str, ...]
+    met: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def alias_layers(self) -> tuple[str, ...]:
+        """The other layers that a tied weight belongs to, for `WeightSpec.alias_layers`."""
+        layers = dict.fromkeys(layer for _, layer in self.met)
+        return tuple(layer for layer in layers if layer != self.found.layer)
 
 
 def collect(
@@ -88,20 +96,40 @@ def collect(
         ('in:kernel', ('out:kernel',), 1)
 
     """
-    first: dict[Hashable, Found[T]] = {}
-    names: dict[Hashable, list[str]] = {}
+    meetings: dict[Hashable, list[tuple[int, Found[T]]]] = {}
     skipped: list[Skipped] = []
-    for met in walk:
+    for position, met in enumerate(walk):
         if isinstance(met, Skipped):
             skipped.append(met)
-            continue
-        first.setdefault(met.identity, met)
-        names.setdefault(met.identity, []).append(met.name)
-    weights = [
-        Collected(found, tuple(dict.fromkeys(names[identity]))[1:])
-        for identity, found in first.items()
-    ]
-    return weights, list(dict.fromkeys(skipped))
+        else:
+            meetings.setdefault(met.identity, []).append((position, met))
+    return [_collected(each) for each in meetings.values()], list(dict.fromkeys(skipped))
+
+
+def _collected(meetings: Sequence[tuple[int, Found[T]]]) -> Collected[T]:
+    names = dict.fromkeys(found.name for _, found in meetings)
+    met = tuple((position, found.layer) for position, found in meetings)
+    return Collected(meetings[0][1], tuple(names)[1:], met)
+
+
+def layer_order(weights: Iterable[Collected[T]]) -> tuple[str, ...]:
+    """Return every layer that holds a weight, in the order of the walk, for `Binding.layers`.
+
+    A tied weight stands in each of its layers: a head that is tied to the embedding is the last
+    layer, as it is in a model without ties.
+
+    Args:
+        weights: What `collect` returns.
+
+    Example:
+        >>> entry = LayerWeight("w", "dense")
+        >>> walk = [("in", 7), ("mid", 8), ("out", 7)]
+        >>> found = [Found(f"{name}:kernel", name, entry, key, None) for name, key in walk]
+        >>> layer_order(collect(found)[0])
+        ('in', 'mid', 'out')
+
+    """
+    return tuple(dict.fromkeys(layer for _, layer in sorted(m for w in weights for m in w.met)))
 
 
 def unknown_layer(adapter: str, layer: str, holds: Sequence[str]) -> str:

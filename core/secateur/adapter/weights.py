@@ -22,6 +22,7 @@ class WeightSpec:
         layer: The layer it belongs to; the weights of one layer share a position in the model.
         aliases: The other names of a tied weight.
         trainable: Whether the framework updates it; a frozen weight can be pruned all the same.
+        alias_layers: The other layers that a tied weight belongs to.
 
     Example:
         >>> WeightSpec("fc:kernel", "dense", "kernel", (4, 3), "float32", "fc").size
@@ -37,6 +38,7 @@ class WeightSpec:
     layer: str
     aliases: tuple[str, ...] = ()
     trainable: bool = True
+    alias_layers: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
