@@ -125,18 +125,25 @@ class Binding(ABC):
     def nonzero_pruned(self) -> Mapping[str, int]:
         """Return how many values are nonzero where the mask prunes, by the weight's name.
 
-        Counted from the live model.  Weights in which there are none do not appear.
+        Counted from the live model; of weights in shards, what this process holds.  Weights in
+        which there are none do not appear, nor do those that `model_changes` names, whose masks
+        no longer fit.
         """
         return {}
 
-    def model_changes(self) -> Sequence[str]:
+    def model_changes(self) -> Mapping[str, str]:
         """Return a note for each weight that the live model no longer has as it was bound.
 
         A weight may be gone, replaced by another parameter, of another shape, tied or untied.
-        Each note names the weight and what to do.  Nothing is raised: a model that cannot be
-        read is a note, too.
+        A report counts the weights that are named here as not pruned.  Nothing is raised.
+
+        Returns:
+            The name of the weight, as its `WeightSpec` has it, to a note that names it and says
+            what to do.  A note on anything else in the model has another key, such as the path
+            of its layer.
+
         """
-        return ()
+        return {}
 
     @abstractmethod
     def release(self) -> None:
