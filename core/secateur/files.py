@@ -1,37 +1,208 @@
-"""Files that are either the old or the new one, never half of it."""
+"""Files, written whole or not at all, and read only where there is an end to them."""
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a symbolic link to itself",
+}
+
+
+def check_input(path: Path) -> None:
+    """Check that a path is a regular file, which cannot block and has an end.
+
+    Args:
+        path: The file that will be read.
+
+    Raises:
+        OSError: It is missing, or it is a folder, a FIFO, a socket or a device.
+
+    Example:
+        >>> check_input(Path())
+        Traceback (most recent call last):
+        IsADirectoryError: [Errno 21] is a folder, and a file is needed: '.'
+
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        _refuse_kind(path, status.st_mode)
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return the content of a regular file that is not larger than a bound.
+
+    Args:
+        path: The file.
+        most: The largest number of bytes.
+
+    Raises:
+        OSError: It is not a regular file, it is larger, or it cannot be read.
+
+    """
+    check_input(path)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
+    return content
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    """Return whether two paths lead to one file, by links too, whether or not it exists.
+
+    Args:
+        first: A path.
+        second: Another path.
+
+    """
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    with suppress(OSError):
+        return first.samefile(second)
+    return False
+
+
+def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Check that a file can be written without harm to another one.  Nothing is written.
+
+    A regular file at `path` may be replaced.  A symbolic link is followed.
+
+    Args:
+        path: The file that will be written.
+        inputs: Files that must stay as they are: what is read, and the other outputs.
+
+    Raises:
+        OSError: The folder is missing or not writable, `path` is something else than a
+            regular file, or it is one of `inputs`, by whichever name.
+
+    Example:
+        >>> check_output(Path("model.npz"), inputs=[Path("./model.npz")])
+        Traceback (most recent call last):
+        FileExistsError: [Errno 17] would overwrite model.npz: 'model.npz'
+
+    """
+    target = Path(os.path.realpath(path))
+    for each in inputs:
+        if is_same_file(path, each):
+            raise FileExistsError(errno.EEXIST, f"would overwrite {each}", str(path))
+    _check_folder(target.parent, path)
+    try:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        _refuse_kind(path, mode)
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "is read-only", str(path))
+
+
+def _check_folder(folder: Path, path: Path) -> None:
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        message = f"No such file or directory: the folder {folder} is missing"
+        raise FileNotFoundError(errno.ENOENT, message, str(path)) from None
+    if not is_folder:
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder", str(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"the folder {folder} is not writable", str(path))
+
+
+def _refuse_kind(path: Path, mode: int) -> NoReturn:
+    kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(number, f"is {kind}, and a file is needed", str(path))
 
 
 @contextmanager
 def atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; it takes the name once it is written whole."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        temporary = Path(file.name)
-        try:
+    """Open a temporary file next to `path`; it takes the name once it is complete.
+
+    A file that was there keeps its mode, and a symbolic link stays and leads to the new file.
+
+    Args:
+        path: The file to write.
+
+    Yields:
+        The temporary file.
+
+    Raises:
+        OSError: As `check_output`; or it cannot be written, the disk being full, for example.
+
+    """
+    check_output(path)
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    try:
+        with _created(temporary, target) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            file.close()
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        temporary.replace(target)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and _names_nothing(error, temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _created(temporary: Path, target: Path) -> IO[bytes]:
+    """Create a file with the mode that a new file has, or that of the file to replace."""
+    try:
+        replaced = target.stat()
+    except FileNotFoundError:
+        replaced = None
+    # The kernel applies the umask; reading it here would set it for other threads too.
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+    mode = 0o666 if replaced is None else replaced.st_mode & 0o600
+    descriptor = os.open(temporary, flags, mode)
+    try:
+        if replaced is not None:
+            if hasattr(os, "chown"):
+                with suppress(PermissionError):  # only root may give a file away
+                    os.chown(temporary, replaced.st_uid, replaced.st_gid)
+            temporary.chmod(stat.S_IMODE(replaced.st_mode))
+        return os.fdopen(descriptor, "w+b")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _names_nothing(error: OSError, temporary: Path) -> bool:
+    """Return whether an error names no file, or one that a user does not know."""
+    return error.filename is None or str(error.filename) == str(temporary)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside `path`, then rename it."""
+    """Write a file whole, or leave what was there.
+
+    Args:
+        path: The file to write; one that is there is replaced, and keeps its mode.
+        content: All of its bytes.
+
+    Raises:
+        OSError: The file cannot be written, or `path` is something else than a regular file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomically(Path(folder, "note.txt"), b"done")
+        ...     Path(folder, "note.txt").read_text()
+        'done'
+
+    """
     with atomically(path) as file:
         file.write(content)
