@@ -105,8 +105,8 @@ def test_plan_says_what_is_assumed_and_what_is_left_dense(run, half, safetensors
     assert (table["size"], table["kept"], table["adapter"]) == (504, 252, "torch")
 
 
-def test_packed_gates_and_projections_are_left_dense_and_said(run, half, tmp_path):
-    arrays = {"lstm.weight_ih_l0": np.ones((8, 3)), "a.in_proj_weight": np.ones((6, 2)),
+def test_packed_tensors_whose_parts_cannot_be_told_are_left_dense_and_said(run, half, tmp_path):
+    arrays = {"lstm.weight_ih_l0": np.ones((8, 3)), "a.in_proj_weight": np.ones((6, 4)),
               "fc.weight": np.ones((2, 2))}  # fmt: skip
     np.savez(tmp_path / "m.npz", **arrays)
     table = run("plan", half, "m.npz", "--json").json

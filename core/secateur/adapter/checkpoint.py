@@ -43,6 +43,7 @@ class Checkpoint(ABC):
         path: The file.
         adapter: The name of the adapter whose naming the tensors follow.
         tensors: Each tensor of the file, by name, in the order of the file.
+        ordered: Whether that is the order in which the model has them; a format may sort them.
 
     Example:
         >>> from secateur.checkpoints import open_checkpoint
@@ -55,6 +56,7 @@ class Checkpoint(ABC):
     path: Path
     adapter: str = "numpy"
     tensors: Mapping[str, Tensor]
+    ordered: bool = True
 
     @abstractmethod
     def read(self, name: str) -> Array:

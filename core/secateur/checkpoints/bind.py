@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import prod
+
 import numpy as np
 
-from secateur.adapter import Checkpoint, Skipped
-from secateur.checkpoints.infer_kinds import Kinds, assume, weight_name
+from secateur.adapter import Checkpoint, Tensor
+from secateur.checkpoints.infer_kinds import Kinds, infer
 from secateur.layout import FLOATS, Array
 from secateur.numpy_adapter import ArrayBinding, NumpyAdapter
 
+_STATISTICS = ("running_mean", "running_var")
+"""What PyTorch keeps in a file, and does not train."""
+
 
 class CheckpointBinding:
-    """A checkpoint, bound: `arrays` by the tensors' own names, `binding` over them."""
+    """A checkpoint, bound.
+
+    Attributes:
+        binding: The binding over the weights that the file holds, in canonical layout.
+        reasons: Why weights are of their kind, by name, where it is not their rank.
+
+    """
 
     def __init__(self, checkpoint: Checkpoint, kinds: Kinds = (), writable: bool = False) -> None:
-        chosen, packed = assume(checkpoint, kinds)
-        left = [
-            Skipped(t.name, f"{'x'.join(map(str, t.shape)) or 'scalar'} {t.dtype}: not a kernel")
-            for t in checkpoint.tensors.values()
-            if t.name in chosen and not (t.dtype in FLOATS and 2 <= len(t.shape) <= 5)
-        ]
-        left += [Skipped(t.name, "left out by --kind, or packed; see --kind") for t in packed]
-        names = [name for name in chosen if name not in {skipped.name for skipped in left}]
-        self.arrays: dict[str, Array] = {}
-        for name in names:
+        inferred = infer(checkpoint, kinds)
+        self._parts = {part.weight: part for part in inferred.parts}
+        self._arrays: dict[str, Array] = {}
+        for name in dict.fromkeys(part.tensor for part in inferred.parts):
             values = checkpoint.read(name)
-            self.arrays[name] = np.array(values) if writable else values
-        self.tensors = {weight_name(name, chosen[name]): name for name in names}
+            self._arrays[name] = np.array(values) if writable else values
+        model = {
+            part.weight: (part.canonical(self._arrays[part.tensor]), part.kind)
+            for part in inferred.parts
+        }
         self.binding: ArrayBinding = NumpyAdapter().bind(
-            {
-                weight: (self.arrays[name], chosen[name]) if chosen[name] else self.arrays[name]
-                for weight, name in self.tensors.items()
-            }
+            {name: value if value[1] else value[0] for name, value in model.items()}
         )
-        self.binding.skipped = [*self.binding.skipped, *left]
+        for weight in self.binding.weights:
+            if layer := self._parts[weight.spec.name].layer:
+                weight.spec = replace(weight.spec, layer=layer)
+        self.binding.skipped = [*self.binding.skipped, *inferred.skipped]
         self.binding.adapter = checkpoint.adapter
+        self.binding.ordered = checkpoint.ordered
+        self.binding.parameters = sum(map(_parameters, checkpoint.tensors.values()))
+        self.reasons = {part.weight: part.reason for part in inferred.parts if part.reason}
+
+    def changed(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """Return the tensors that hold some weights, as the binding has the values now.
+
+        Args:
+            names: The names of the weights.
+
+        """
+        arrays = {weight.spec.name: weight.array for weight in self.binding.weights}
+        tensors = {}
+        for name in names:
+            part = self._parts[name]
+            tensors[part.tensor] = self._arrays[part.tensor]
+            part.put(arrays[name], tensors[part.tensor])
+        return tensors
+
+
+def _parameters(tensor: Tensor) -> int:
+    """Return how many parameters of a model a tensor is."""
+    last = tensor.name.rpartition(".")[2]
+    return prod(tensor.shape) if tensor.dtype in FLOATS and last not in _STATISTICS else 0

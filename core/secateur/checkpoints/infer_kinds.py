@@ -1,41 +1,59 @@
-"""What a checkpoint does not say: the kind of each weight, and its place in the model.
+"""What a checkpoint does not say: which tensors are weights, and of which kind.
 
 Layouts are taken as canonical, ``(out, in, *spatial)``, which is how PyTorch keeps dense and
 convolution kernels.  A tensor of rank 2 is dense and one of rank 3 to 5 a convolution, unless
-its name is said to be of another kind; all others are left dense.
+its name or the tensors next to it say that it is something else; all others are left dense.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from secateur.adapter import Checkpoint, Tensor
+from secateur.adapter import Checkpoint, Skipped, Tensor
+from secateur.checkpoints.habits import (
+    is_kernel,
+    is_parametrized,
+    names_embedding,
+    names_kernels,
+    names_normalization,
+    split_name,
+)
+from secateur.checkpoints.packed import is_packed, packed_parts
+from secateur.checkpoints.parts import Part
 from secateur.errors import ModelError, nearest
 from secateur.kinds import kind_names
+from secateur.layout import FLOATS
 
 ASSUMED = (
     "assumed: kernels as (out, in, *spatial), rank 2 is dense, rank 3 to 5 is conv; say "
     "otherwise by --kind 'GLOB=KIND'"
 )
 SKIP = "skip"
-# Stacked gates and packed projections are not matrices of (out, in), and their number is
-# not in the file: pruning them as such would group weights that do not belong together.
-_PACKED = re.compile(r"(.*\.)?(weight_[ih]h(_l\d+(_reverse)?)?|in_proj_weight)")
+_SHOWN = 8
+"""How many names an error lists."""
 
 Kinds = Sequence[tuple[str, str]]
-"""Pairs of a glob for names and the kind, or "skip", that it says; the first that fits counts."""
+"""Pairs of a glob for names and the kind, or "skip", that it gives; the first that fits counts."""
 
 
 def parse_kinds(words: Sequence[str]) -> Kinds:
-    """Return pairs of glob and kind from ``GLOB=KIND``.  Raises ModelError for another form."""
+    """Return pairs of glob and kind from ``GLOB=KIND``.
+
+    >>> parse_kinds(["embed*=embedding", "head.*=skip"])
+    [('embed*', 'embedding'), ('head.*', 'skip')]
+
+    Raises:
+        ModelError: A word has another form, or names no kind.
+
+    """
     pairs = []
     for word in words:
         glob, equals, kind = word.rpartition("=")
         if not equals or kind not in (*kind_names(), SKIP):
             raise ModelError(
-                f"--kind {word!r}: wanted GLOB=KIND, {nearest(kind, (*kind_names(), SKIP))}"
+                f"--kind {word!r:.80}: wanted GLOB=KIND, {nearest(kind, (*kind_names(), SKIP))}"
             )
         pairs.append((glob, kind))
     return pairs
@@ -53,24 +71,111 @@ def weight_name(tensor: str, kind: str | None = None) -> str:
     return f"{layer}:{'embedding' if kind == 'embedding' else 'kernel'}"
 
 
-def assume(checkpoint: Checkpoint, kinds: Kinds = ()) -> tuple[dict[str, str | None], list[Tensor]]:
-    """Return the tensors that may be pruned with their kinds, None by rank, and the others.
+@dataclass(frozen=True)
+class Inferred:
+    """The prunable weights of a checkpoint, in its order, and what is left dense."""
 
-    Raises ModelError for a glob that fits no tensor.
+    parts: list[Part] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
+    """Return which weights a checkpoint holds.
+
+    Args:
+        checkpoint: The checkpoint; its values are not read.
+        kinds: What the user says of some tensors, which goes before everything else.
+
+    Raises:
+        ModelError: A glob fits no tensor.
+
     """
-    for glob, _ in kinds:
-        if not any(_fits(name, glob) for name in checkpoint.tensors):
-            raise ModelError(f"--kind: {glob!r} fits none of: {', '.join(checkpoint.tensors)}")
-    chosen: dict[str, str | None] = {}
-    others: list[Tensor] = []
-    for name, tensor in checkpoint.tensors.items():
-        said = next((kind for glob, kind in kinds if _fits(name, glob)), None)
-        if said == SKIP or (said is None and _PACKED.fullmatch(name)):
-            others.append(tensor)
+    tensors = checkpoint.tensors
+    packed = packed_parts(tensors)
+    names = {name: [name, *_weight_names(name, packed.get(name, ()))] for name in tensors}
+    _check_globs(kinds, names)
+    framework = names_kernels(tensors)
+    parts: list[Part] = []
+    left: list[tuple[Tensor, str]] = []
+    taken: set[str] = set()
+    for name, tensor in tensors.items():
+        said = next((kind for glob, kind in kinds if _fits(names[name], glob)), None)
+        reason = _refusal(tensor, said, tensors, framework, bool(packed.get(name)))
+        found = [] if reason else _parts_of(tensor, said, packed.get(name, []))
+        doubled = next((part.weight for part in found if part.weight in taken), None)
+        if doubled is not None:
+            reason = f"another tensor is called {doubled:.80} too; rename one of them"
+        if reason:
+            left.append((tensor, reason))
         else:
-            chosen[name] = said
-    return chosen, others
+            parts += found
+            taken.update(part.weight for part in found)
+    return Inferred(parts, _skipped(left, parts))
 
 
-def _fits(name: str, glob: str) -> bool:
-    return fnmatchcase(name, glob) or fnmatchcase(weight_name(name), glob)
+def _weight_names(name: str, parts: Sequence[Part]) -> list[str]:
+    return [part.weight for part in parts] or [weight_name(name)]
+
+
+def _check_globs(kinds: Kinds, names: Mapping[str, Iterable[str]]) -> None:
+    for glob, _ in kinds:
+        if not any(_fits(each, glob) for each in names.values()):
+            shown = ", ".join(f"{name:.80}" for name in list(names)[:_SHOWN])
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            raise ModelError(f"--kind: {glob!r:.80} fits none of: {shown}{more}")
+
+
+def _fits(names: Iterable[str], glob: str) -> bool:
+    return any(fnmatchcase(name, glob) for name in names)
+
+
+def _refusal(
+    tensor: Tensor, said: str | None, tensors: Mapping[str, Tensor], framework: bool, packed: bool
+) -> str | None:
+    """Return why a tensor is left dense, or None."""
+    described = f"{'x'.join(map(str, tensor.shape)) or 'scalar'} {tensor.dtype}"
+    if said == SKIP:
+        return "left out by --kind"
+    if tensor.dtype not in FLOATS or not 2 <= len(tensor.shape) <= 5:
+        return f"{described}: not a kernel"
+    if said or packed:
+        return None
+    if is_packed(tensor.name):
+        return f"{described}: packed, and its shape does not tell the parts; see --kind"
+    if is_parametrized(tensor.name):
+        return f"{described}: a weight is computed from it; prune the model that computes it"
+    if not is_kernel(tensor.name, framework):
+        return f"{described}: not named as a kernel; see --kind"
+    if _is_normalization(tensor, tensors):
+        return f"{described}: parameters of normalization are never pruned; see --kind"
+    return None
+
+
+def _is_normalization(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether a tensor scales each value: its bias is of its own shape."""
+    layer, last = split_name(tensor.name)
+    bias = tensors.get(f"{tensor.name[: -len(last)]}bias")
+    return names_normalization(layer) or (bias is not None and bias.shape == tensor.shape)
+
+
+def _parts_of(tensor: Tensor, said: str | None, packed: list[Part]) -> list[Part]:
+    if said is None and packed:
+        return packed
+    layer, last = split_name(tensor.name)
+    if said is None and last == "weight" and len(tensor.shape) == 2 and names_embedding(layer):
+        name = weight_name(tensor.name, "embedding")
+        return [Part(name, tensor.name, "embedding", reason="embedding, by the layer's name")]
+    return [Part(weight_name(tensor.name, said), tensor.name, said)]
+
+
+def _skipped(left: Sequence[tuple[Tensor, str]], parts: Sequence[Part]) -> list[Skipped]:
+    """Return what is left dense; the bias of a layer that is pruned is no layer left dense."""
+    layers = {split_name(part.tensor)[0] for part in parts}
+    return [
+        Skipped(
+            tensor.name,
+            reason,
+            0 if len(tensor.shape) < 2 and split_name(tensor.name)[0] in layers else tensor.size,
+        )
+        for tensor, reason in left
+    ]

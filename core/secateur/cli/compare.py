@@ -10,15 +10,17 @@ import typer
 from secateur.adapter import Binding
 from secateur.checkpoints import SUFFIXES, open_checkpoint
 from secateur.cli.app import Json, Kind, TotalSteps, app
-from secateur.cli.model_files import is_model_file, open_model, open_source
-from secateur.cli.output import progress, show_json, show_table
+from secateur.cli.model_files import is_model_file, open_model, open_weights
+from secateur.cli.output import progress, show_json, show_table, show_text
 from secateur.compare.masks import mask_changes
 from secateur.compare.plans import Pair, plan_changes, rule_counts, twin_changes
 from secateur.compare.policies import policy_changes
 from secateur.compare.tensors import tensor_change
 from secateur.errors import PolicyError
+from secateur.files import read_bounded
 from secateur.policy.formats import parse
 from secateur.policy.policy import Policy, as_policy
+from secateur.policy.sources import LARGEST
 from secateur.run.plan import Plan, PlannedWeight, resolve
 from secateur.tables import share
 
@@ -67,7 +69,7 @@ def compare(
         before, after = (as_policy(name) for name in given)
         plans = []
         if models:
-            binding, _ = open_model(models[0], kind)
+            binding = open_model(models[0], kind).binding
             plans = [
                 _resolve(name, policy, binding, total_steps)
                 for name, policy in zip(given, (before, after), strict=True)
@@ -75,7 +77,9 @@ def compare(
         _policies(before, after, plans, json)
     elif len(given) <= 1 and len(models) == 2:
         policy = _optional(as_policy(given[0] if given else EVERYTHING))
-        _twins([resolve(policy, open_model(path, kind)[0], total_steps) for path in models], json)
+        _twins(
+            [resolve(policy, open_model(path, kind).binding, total_steps) for path in models], json
+        )
     else:
         raise typer.BadParameter(
             "wanted two policies (and a --model), one policy and two --model, or two model files"
@@ -118,13 +122,13 @@ def _policies(before: Policy, after: Policy, plans: list[Plan], json: bool) -> N
     same = before.fingerprint == after.fingerprint
     if changes:
         typer.echo()
-    typer.echo(
+    show_text(
         ("the same masks: both are" if same else "other masks:")
         + f" {before.fingerprint[:12]}"
         + ("" if same else f" and {after.fingerprint[:12]}")
     )
     if plans:
-        typer.echo(f"kept: {kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
+        show_text(f"kept: {kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
 
 
 def _twins(plans: list[Plan], json: bool) -> None:
@@ -185,16 +189,14 @@ def _as_dicts(pairs: list[Pair]) -> list[dict[str, Any]]:
 def _read_names(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    if not path.is_file():
-        raise PolicyError(f"{path}: no such file")
-    table = parse(path.read_bytes(), path.suffix, str(path))
-    if not all(isinstance(name, str) for name in table.values()):
+    table = parse(read_bounded(path, LARGEST), path.suffix, str(path))
+    if not all(isinstance(name, str) for name in (*table, *table.values())):
         raise PolicyError(f'{path}: wanted names alone, such as conv2d = "features.0"')
     return table
 
 
 def _masks(first: Path, second: Path, names: dict[str, str], json: bool) -> None:
-    changes = mask_changes(open_source(first), open_source(second), names)
+    changes = mask_changes(open_weights(first), open_weights(second), names)
     if json:
         show_json([vars(change) for change in changes])
         return

@@ -10,7 +10,8 @@ import typer
 
 from secateur.cli.app import Json, Kind, Model, app
 from secateur.cli.model_files import open_model
-from secateur.cli.output import progress, show_json, show_table
+from secateur.cli.output import progress, show_json, show_table, show_text
+from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError, StateError
 from secateur.hooks.registry import registry
 from secateur.run import state
@@ -32,7 +33,8 @@ def inspect(
         raise typer.BadParameter("--export and --output belong together")
     if export:
         registry().exporter(export)  # refused before the model is read
-    binding, _ = open_model(model, kind)
+    check_outputs([output], [model])
+    binding = open_model(model, kind).binding
     rows = []
     arrays = {}
     with progress("counting", sum(weight.spec.size for weight in binding.weights)) as advance:
@@ -112,4 +114,4 @@ def report(
         [(name, f"{n:,}", f"{k:,}", share(1 - k / n) if n else None) for name, n, k in rows],
         {1, 2, 3},
     )
-    typer.echo(f"\nstep {saved.step}, policy {saved.fingerprint}")
+    show_text(f"\nstep {saved.step}, policy {saved.fingerprint}")

@@ -6,13 +6,15 @@ that program, with `secateur.plan`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from secateur.adapter import Binding, Checkpoint
-from secateur.checkpoints import SUFFIXES, open_checkpoint
+from secateur.checkpoints import SUFFIXES, check_model_file, open_checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
-from secateur.checkpoints.infer_kinds import parse_kinds
+from secateur.checkpoints.infer_kinds import ASSUMED, parse_kinds
 from secateur.cli.output import progress
 from secateur.compare.masks import ModelWeights
 from secateur.errors import ModelError
@@ -20,32 +22,63 @@ from secateur.hooks.dispatch import bind
 from secateur.hooks.registry import registry
 
 
-def open_model(path: Path, kinds: Sequence[str] | None) -> tuple[Binding, bool]:
-    """Return the model in a file, bound, and whether its kinds were assumed.
+@dataclass(frozen=True)
+class OpenModel:
+    """The model in a file.
 
-    Raises ModelError for a file that no adapter reads, and for kinds where they are known.
+    Attributes:
+        binding: The model, bound.
+        notes: What was assumed of it; nothing where the file says all.
+
+    """
+
+    binding: Binding
+    notes: Sequence[str] = ()
+
+
+def open_model(path: Path, kinds: Sequence[str] | None) -> OpenModel:
+    """Return the model in a file.
+
+    Raises:
+        ModelError: No adapter reads the file, or kinds are given where they are known.
+
     """
     said = parse_kinds(kinds or ())
     with progress(f"reading {path}"):
-        model = open_checkpoint(path) if path.suffix in SUFFIXES else _read(path)
+        model = _read(path)
         if isinstance(model, Checkpoint):
-            return CheckpointBinding(model, said).binding, True
+            bound = CheckpointBinding(model, said)
+            return OpenModel(bound.binding, assumptions(bound.reasons))
     if said:
         raise ModelError(f"{path}: the kinds of this model are known; leave out --kind")
-    return bind(model), False
+    return OpenModel(bind(model))
 
 
-def open_source(path: Path) -> ModelWeights:
+def assumptions(reasons: Mapping[str, str]) -> list[str]:
+    """Return what was assumed of a checkpoint, one line for each reason.
+
+    >>> assumptions({"lstm:kernel": "rnn of 4 gates", "lstm:recurrent": "rnn of 4 gates"})[1:]
+    ['assumed: rnn of 4 gates: lstm:kernel and 1 more']
+    """
+    counts = Counter(reasons.values())
+    first = {reason: name for name, reason in reversed(list(reasons.items()))}
+    return [ASSUMED] + [
+        f"assumed: {reason}: {first[reason]}" + (f" and {count - 1} more" if count > 1 else "")
+        for reason, count in counts.items()
+    ]
+
+
+def open_weights(path: Path) -> ModelWeights:
     """Return the weights in a file, for a comparison of masks."""
     with progress(f"reading {path}"):
-        model = open_checkpoint(path) if path.suffix in SUFFIXES else _read(path)
+        model = _read(path)
         if isinstance(model, Checkpoint):
             return ModelWeights(CheckpointBinding(model).binding, model)
         return ModelWeights(bind(model))
 
 
 def is_model_file(path: Path) -> bool:
-    """Tell whether a file's ending is one of a model's."""
+    """Return whether a file has the suffix of a model's file."""
     return path.suffix in _suffixes()
 
 
@@ -54,11 +87,11 @@ def _suffixes() -> list[str]:
 
 
 def _read(path: Path) -> object:
-    adapters = registry().adapters()
-    for adapter in adapters:
+    if path.suffix in SUFFIXES:
+        return open_checkpoint(path)
+    for adapter in registry().adapters():
         if path.suffix in adapter.suffixes:
-            if not path.is_file():
-                raise ModelError(f"{path}: no such file")
+            check_model_file(path)
             return adapter.read_file(path)
     raise ModelError(
         f"{path}: no model of a known kind; there are: {', '.join(_suffixes())}. A model that a "

@@ -9,14 +9,18 @@ import typer
 
 from secateur.checkpoints import open_checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
-from secateur.checkpoints.infer_kinds import ASSUMED, parse_kinds
+from secateur.checkpoints.infer_kinds import parse_kinds
 from secateur.cli.app import Json, Kind, PolicyName, app
-from secateur.cli.output import progress, show_json
+from secateur.cli.model_files import assumptions
+from secateur.cli.output import progress, show_json, show_text
+from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError
-from secateur.policy.policy import as_policy
+from secateur.files import is_same_file
+from secateur.policy.policy import Policy, as_policy
 from secateur.run import state
 from secateur.run.one_shot import prune_once
 from secateur.run.plan import resolve
+from secateur.run.report import Report
 from secateur.run.state import State
 
 
@@ -26,7 +30,12 @@ def prune(
         Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors or .npz file.")
     ],
     policy: PolicyName,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the pruned copy goes.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the pruned copy goes.")
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the checkpoint by its pruned copy.")
+    ] = False,
     kind: Kind = None,
     masks: Annotated[
         Path | None, typer.Option(help="Write the masks to this .npz, for pruner.load().")
@@ -37,28 +46,51 @@ def prune(
 
     Everything else in the file stays as it is.
     """
-    settled = as_policy(policy)
-    if output.suffix != checkpoint.suffix:
-        raise ModelError(f"{output}: wanted the format of the input, {checkpoint.suffix}")
+    output = _output(checkpoint, output, in_place)
+    read = [Path(policy)] if in_place else [checkpoint, Path(policy)]
+    check_outputs([output, masks], read)
+    loaded = as_policy(policy)
     source = open_checkpoint(checkpoint)
     with progress(f"reading {checkpoint}"):
         model = CheckpointBinding(source, parse_kinds(kind or ()), writable=True)
-    planned = resolve(settled, model.binding)
+    report = _prune(model, loaded)
+    with progress(f"writing {output}"):
+        if masks:
+            state.save(State(0, loaded.fingerprint, report.masks).to_arrays(), masks)
+        source.write(output, model.changed(report.masks), loaded.fingerprint)
+    notes = assumptions(model.reasons)
+    if json:
+        table = {**report.to_dict(), "output": str(output)}
+        show_json({**table, "notes": [*report.notes, *notes]})
+        return
+    show_text("\n".join([str(report), *notes, f"written to {output}"]))
+
+
+def _output(checkpoint: Path, output: Path | None, in_place: bool) -> Path:
+    """Return where the pruned copy goes."""
+    if output is None:
+        if not in_place:
+            raise typer.BadParameter("wanted --output, or --in-place")
+        return checkpoint
+    same = is_same_file(checkpoint, output)
+    if in_place and not same:
+        raise typer.BadParameter("--in-place is for an --output that is the checkpoint itself")
+    if same and not in_place:
+        raise ModelError(
+            f"{output}: the checkpoint itself; give another --output, or --in-place to replace it"
+        )
+    if output.suffix != checkpoint.suffix:
+        raise ModelError(f"{output}: wanted the format of the input, {checkpoint.suffix}")
+    return output
+
+
+def _prune(model: CheckpointBinding, policy: Policy) -> Report:
+    planned = resolve(policy, model.binding)
     size = sum(spec.size for group in planned.rule_weights for spec in group.specs)
-    # one group is computed in one go: the bar then tells only that something goes on
+    # the weights of one rule are computed in one go: the bar then only shows that it runs
     with progress("pruning", size if len(planned.rule_weights) > 1 else None) as advance:
-        report = prune_once(
+        return prune_once(
             model.binding,
             planned,
             lambda group: advance(sum(spec.size for spec in group.specs)),
         )
-    with progress(f"writing {output}"):
-        changed = {model.tensors[name]: model.arrays[model.tensors[name]] for name in report.masks}
-        source.write(output, changed, settled.fingerprint)
-        if masks:
-            state.save(State(0, settled.fingerprint, report.masks).to_arrays(), masks)
-    if json:
-        show_json({**report.to_dict(), "output": str(output), "notes": [ASSUMED]})
-        return
-    typer.echo(str(report))
-    typer.echo(f"{ASSUMED}\nwritten to {output}")

@@ -14,13 +14,19 @@ from secateur.adapter import Binding, Checkpoint, WeightSpec
 from secateur.compare.transfer import renamed
 from secateur.layout import Array, conv_transpose_iohw, rnn_gates_in
 
+_PROJECTIONS = ("query", "key", "value")
+
 
 @dataclass(frozen=True)
 class MaskChange:
-    """One weight of two models: its elements, and how many are zero in one of them only.
+    """The difference between the masks of one weight in two models.
 
-    `other` is its name in the second model, and `differing` is None, where there is no such
-    weight or its shape is another.
+    Attributes:
+        name: Its name in the first model.
+        other: Its name in the second; None where that has no such weight of its shape.
+        size: The number of its elements.
+        differing: How many of them are zero in one of the models only; None as `other`.
+
     """
 
     name: str
@@ -31,15 +37,28 @@ class MaskChange:
 
 @dataclass(frozen=True)
 class ModelWeights:
-    """The weights of one model: bound, and as stored where the file tells no kinds."""
+    """The weights of one model.
+
+    Attributes:
+        binding: The model, bound.
+        stored: The checkpoint that it was read from; None where the file knows its layers.
+
+    """
 
     binding: Binding
     stored: Checkpoint | None = None
 
     def find(self, name: str, like: WeightSpec) -> Array | None:
-        """Return a weight in canonical layout, stored ones being read as the twin's kind."""
+        """Return a weight in canonical layout, or None.
+
+        Args:
+            name: The name of the weight, or of a tensor of the checkpoint.
+            like: Its twin; a tensor whose kind the file does not know is read as its kind.
+
+        """
         for weight in self.binding.weights:
-            if name in (weight.spec.name, *weight.spec.aliases) and self.stored is None:
+            is_known = self.stored is None or weight.spec.kind == like.kind
+            if is_known and name in (weight.spec.name, *weight.spec.aliases):
                 return weight.read()
         for tensor in (name, f"{name.rpartition(':')[0]}.weight"):
             if self.stored is not None and tensor in self.stored.tensors:
@@ -52,7 +71,12 @@ def mask_changes(
 ) -> list[MaskChange]:
     """Compare every weight of the first model with its twin in the second.
 
-    names: weight or layer names of the first to those of the second, where they differ.
+    Args:
+        first: A model.
+        second: Its twin.
+        names: The names of weights or layers of the first model, and those of the second,
+            where they differ.
+
     """
     if first.stored is not None and second.stored is None:
         back = {other: name for name, other in (names or {}).items()}
@@ -76,15 +100,17 @@ def _turned(change: MaskChange) -> MaskChange:
 
 
 def _canonical(stored: Array, like: WeightSpec) -> Array:
-    """Read a tensor of a PyTorch checkpoint, which names no kinds, as its twin's kind."""
+    """Return a tensor of a PyTorch checkpoint, which names no kinds, read as its twin's kind."""
+    if stored.ndim < 2 or not like.shape[0]:
+        return stored
     gates, rows = like.shape[0], len(stored)
     if like.kind == "rnn" and stored.ndim == 2 and rows % gates == 0:
         return rnn_gates_in(stored.shape, gates).to_canonical(stored)
-    if like.kind == "conv_transpose" and stored.ndim > 2:
+    if like.kind == "conv_transpose" and stored.ndim > 2 and like.shape[1]:
         groups = stored.shape[0] // like.shape[1] or 1
-        return conv_transpose_iohw(stored.shape, groups).to_canonical(stored)
-    packed = ("query", "key", "value")
-    if like.role in packed and rows == 3 * like.shape[0]:
-        place = packed.index(like.role) * like.shape[0]
-        return stored[place : place + like.shape[0]]
+        if stored.shape[0] % groups == 0:
+            return conv_transpose_iohw(stored.shape, groups).to_canonical(stored)
+    if like.role in _PROJECTIONS and rows == 3 * like.shape[0]:
+        first = _PROJECTIONS.index(like.role) * like.shape[0]
+        return stored[first : first + like.shape[0]]
     return stored

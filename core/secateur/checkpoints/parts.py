@@ -1,0 +1,45 @@
+"""A weight of a checkpoint: a tensor, or some rows of one, and what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from secateur.layout import IDENTITY, Array, Layout
+
+
+@dataclass(frozen=True)
+class Part:
+    """One prunable weight of a checkpoint.
+
+    Attributes:
+        weight: The name that an adapter would give it, such as ``lstm:recurrent``.
+        tensor: The tensor that holds it.
+        kind: The name of its kind; None where the rank of the tensor decides.
+        layer: The layer that it belongs to; None where it is what the name has before its role.
+        layout: Leads from the tensor, or its rows, to the canonical layout.
+        rows: The rows of the tensor that it takes, from the first to before the last; or all.
+        reason: Why it is of this kind, where it is not its rank or ``--kind`` that says so.
+
+    """
+
+    weight: str
+    tensor: str
+    kind: str | None = None
+    layer: str | None = None
+    layout: Layout = IDENTITY
+    rows: tuple[int, int] | None = None
+    reason: str = ""
+
+    def canonical(self, stored: Array) -> Array:
+        """Return the weight in canonical layout, a view of the tensor where NumPy allows."""
+        return self.layout.to_canonical(self._of(stored))
+
+    def put(self, canonical: Array, stored: Array) -> None:
+        """Write the weight into the tensor, unless it is a view of it and is there already."""
+        if not np.may_share_memory(canonical, stored):
+            self._of(stored)[...] = self.layout.from_canonical(canonical)
+
+    def _of(self, stored: Array) -> Array:
+        return stored if self.rows is None else stored[slice(*self.rows)]
