@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor as TorchTensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from secateur.adapter import Checkpoint, Tensor
 from secateur.errors import ModelError
@@ -14,11 +15,14 @@ from secateur.layout import Array
 from secateur_torch.weight import to_numpy
 
 _NESTED = ("model", "state_dict", "model_state_dict")
-"""Where training scripts put the model's state dict beside the optimizer's."""
+"""Where training scripts put the model's state dict next to the optimizer's."""
 
 
 class TorchCheckpoint(Checkpoint):
-    """A state dict, loaded with ``weights_only=True``."""
+    """A state dict, loaded with ``weights_only=True``.
+
+    Its tensors have the order of the state dict, in which modules were registered.
+    """
 
     adapter = "torch"
 
@@ -27,7 +31,7 @@ class TorchCheckpoint(Checkpoint):
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load has no error class of its own
-            why = str(error).strip().splitlines()[0][:200]
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise ModelError(
                 f"{path}: no state dict that can be loaded without running code: {why}"
             ) from error
@@ -35,18 +39,46 @@ class TorchCheckpoint(Checkpoint):
         if not self._state:
             raise ModelError(f"{path}: holds no state dict; save model.state_dict()")
         self.tensors = {
-            name: Tensor(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+            name: Tensor(name, _dtype(tensor), tuple(tensor.shape))
             for name, tensor in self._state.items()
         }
 
     def read(self, name: str) -> Array:
-        return to_numpy(self._state[name].detach())
+        tensor = self._state[name]
+        if special := _special(tensor):
+            raise ModelError(f"{self.path}: {name:.80} is {special}, which cannot be read")
+        stored = tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > stored:
+            raise ModelError(
+                f"{self.path}: {name:.80} has more values than are stored; save a contiguous copy"
+            )
+        return to_numpy(tensor.detach())
 
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
         raise ModelError(f"{path}: only .safetensors and .npz are written; save as one of these")
 
 
+def _dtype(tensor: TorchTensor) -> str:
+    """Return the name of a tensor's dtype; with what it is, where it is not a plain tensor."""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return " ".join(filter(None, (_special(tensor), dtype)))
+
+
+def _special(tensor: TorchTensor) -> str:
+    """Return what a tensor is that has no plain values in memory; nothing for others."""
+    if tensor.is_meta:
+        return "meta"
+    if tensor.is_quantized:
+        return "quantized"
+    if tensor.is_nested:
+        return "nested"
+    if is_traceable_wrapper_subclass(tensor):
+        return type(tensor).__name__
+    return "" if tensor.layout is torch.strided else str(tensor.layout).removeprefix("torch.")
+
+
 def _tensors(loaded: object) -> dict[str, TorchTensor]:
+    """Return the tensors of a state dict by name."""
     if not isinstance(loaded, Mapping):
         return {}
     nested = next((loaded[key] for key in _NESTED if isinstance(loaded.get(key), Mapping)), loaded)

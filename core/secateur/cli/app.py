@@ -32,7 +32,7 @@ Kind = Annotated[
     typer.Option(
         "--kind",
         metavar="GLOB=KIND",
-        help="Say that tensors of these names are of a kind, or 'skip'; may be repeated.",
+        help="The kind of tensors of these names, or 'skip'; may be repeated.",
     ),
 ]
 TotalSteps = Annotated[

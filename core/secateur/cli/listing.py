@@ -18,7 +18,7 @@ from secateur.policy.schema import policy_schema
 def schema() -> None:
     """Print the JSON Schema of the policy file, installed plugins included.
 
-    Save it beside a policy whose first line is: #:schema policy.schema.json
+    Save it next to a policy whose first line is: #:schema policy.schema.json
     """
     show_json(policy_schema())
 

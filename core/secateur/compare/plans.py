@@ -13,7 +13,33 @@ Pair = tuple[PlannedWeight | None, PlannedWeight | None]
 
 
 def plan_changes(before: Plan, after: Plan) -> list[Pair]:
-    """Return the weights, by name, whose target differs between two plans."""
+    """Return the weights, by name, whose target differs between two plans.
+
+    Args:
+        before: A plan.
+        after: A plan of another policy on the same model.
+
+    Returns:
+        Each weight as both plans have it, None where a plan has no such weight.
+
+    Raises:
+        TypeError: One of them is not a plan.
+
+    Example:
+        >>> import numpy as np, secateur
+        >>> model = {"fc": np.ones((2, 4)), "head": np.ones((2, 2))}
+        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+        >>> head = half | {"rules": [{"match": {"name": "fc"}, "prune": False}, {}]}
+        >>> plans = [secateur.plan(model, policy) for policy in (half, head)]
+        >>> [(old.spec.name, old.target, new.pruned) for old, new in plan_changes(*plans)]
+        [('fc', 0.5, False)]
+
+    """
+    for plan in (before, after):
+        if not isinstance(plan, Plan):
+            raise TypeError(
+                f"plan_changes compares plans, not a {type(plan).__name__}; see secateur.plan"
+            )
     old = {planned.spec.name: planned for planned in before.weights}
     new = {planned.spec.name: planned for planned in after.weights}
     pairs = [(old.get(name), new.get(name)) for name in dict.fromkeys([*old, *new])]
@@ -21,17 +47,22 @@ def plan_changes(before: Plan, after: Plan) -> list[Pair]:
 
 
 def _target(planned: PlannedWeight | None, plan: Plan) -> Any:
-    """Return where a weight ends, or the share of its whole group where scores decide."""
+    """Return where a weight ends, or what decides it where scores do."""
     if planned is None or planned.target is not None:
         return planned and (planned.pruned, planned.target)
-    group = next(group for group in plan.rule_weights if group.rule == planned.rule)
-    return group.method.distribution, group.method.final, group.specs
+    rule = next(rule for rule in plan.rule_weights if rule.rule == planned.rule)
+    return rule.method.distribution, rule.method.final, rule.specs
 
 
 def twin_changes(first: Plan, second: Plan) -> list[Pair]:
     """Return the weights of two models that a policy treats differently.
 
     Names may differ: weights are paired in model order by kind, role and shape.
+
+    Args:
+        first: The policy's plan of a model.
+        second: Its plan of the other model.
+
     """
     keys = [[(w.spec.kind, w.spec.role, w.spec.shape) for w in plan.weights]
             for plan in (first, second)]  # fmt: skip
@@ -50,7 +81,12 @@ def _outcome(planned: PlannedWeight | None) -> Any:
 
 
 def rule_counts(plans: Sequence[Plan]) -> list[tuple[int, list[int]]]:
-    """Return how many weights each rule decides in each plan of one policy."""
+    """Return the number of each rule, and how many weights it decides in each plan.
+
+    Args:
+        plans: Plans of one policy.
+
+    """
     numbers = [rule.number for rule in plans[0].policy.resolved_rules]
     return [
         (number, [sum(w.rule == number for w in plan.weights) for plan in plans])

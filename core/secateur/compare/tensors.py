@@ -12,9 +12,14 @@ from secateur.layout import FLOATS
 
 @dataclass(frozen=True)
 class TensorChange:
-    """One tensor of two checkpoints: zeros in each, and how many values differ.
+    """The difference of one tensor in two checkpoints.
 
-    Numbers are None where a checkpoint has no such tensor or the two have other shapes.
+    Attributes:
+        name: Its name.
+        shapes: Its shape in each; None where a checkpoint has no such tensor.
+        zeros: The number of zeros in each; None where there are no floats.
+        changed: How many values differ; None where shapes differ or there are no floats.
+
     """
 
     name: str
@@ -24,7 +29,17 @@ class TensorChange:
 
 
 def tensor_change(before: Checkpoint, after: Checkpoint, name: str) -> TensorChange:
-    """Compare one tensor; NaN equals NaN."""
+    """Compare one tensor of two checkpoints; NaN equals NaN.
+
+    Args:
+        before: A checkpoint.
+        after: Another one.
+        name: The name of a tensor that one of them has at least.
+
+    Raises:
+        ModelError: The tensor cannot be read.
+
+    """
     found = [each.tensors.get(name) for each in (before, after)]
     readable = [
         each.read(name) if tensor and tensor.dtype in FLOATS else None

@@ -21,19 +21,29 @@ from secateur.run.report import Masks
 def transfer(masks: Any, to_model: Any, *, names: Mapping[str, str] | None = None) -> Masks:
     """Prune a model in place by masks that were made on another, its twin.
 
-    masks: a pruner or a report, a mapping of weight name to bool array in canonical layout,
-    or the path of a file that `Pruner.save` wrote.  to_model: any model that `prune` takes.
-    names: weight or layer names of the masks' model to those of `to_model`, where they differ.
-    Returns the masks under the names of `to_model`.
+    Args:
+        masks: A pruner or a report, a mapping of weight name to bool array in canonical layout,
+            or the path of a file that `Pruner.save` wrote.
+        to_model: Any model that `secateur.prune` takes.
+        names: The names of weights or layers of the masks' model, and those of `to_model`,
+            where they differ.
 
-    >>> masks = {"old": np.array([[True, False]])}
-    >>> weights = {"new": np.array([[1.0, 2.0]])}
-    >>> list(transfer(masks, weights, names={"old": "new"})), weights["new"].tolist()
-    (['new'], [[1.0, 0.0]])
+    Returns:
+        The masks under the names of `to_model`.
 
-    Raises ModelError when a mask has no weight to go to, or another shape; nothing is
-    changed then.
+    Raises:
+        ModelError: A mask has no weight to go to, or is of another shape; nothing is changed
+            then.
+        StateError: The file holds no pruning state.
+
+    Example:
+        >>> masks = {"old": np.array([[True, False]])}
+        >>> weights = {"new": np.array([[1.0, 2.0]])}
+        >>> list(transfer(masks, weights, names={"old": "new"})), weights["new"].tolist()
+        (['new'], [[1.0, 0.0]])
+
     """
+    _check_names(names)
     binding = bind(to_model)
     specs = [weight.spec for weight in binding.weights]
     aliases = {alias: spec.name for spec in specs for alias in spec.aliases}
@@ -45,7 +55,7 @@ def transfer(masks: Any, to_model: Any, *, names: Mapping[str, str] | None = Non
         if spec is None:
             raise ModelError(
                 f"the mask of {name!r} has no weight {wanted!r} to go to in this "
-                f"{binding.adapter} model: {nearest(wanted, by_name)}. Say names={{...}}."
+                f"{binding.adapter} model: {nearest(wanted, by_name)}. Pass names={{...}}."
             )
         fitted[spec.name] = _checked(name, mask, spec)
     weights = {weight.spec.name: weight for weight in binding.weights}
@@ -56,8 +66,20 @@ def transfer(masks: Any, to_model: Any, *, names: Mapping[str, str] | None = Non
     return Masks(fitted, aliases)
 
 
+def _check_names(names: Any) -> None:
+    fits = isinstance(names, Mapping) and all(isinstance(n, str) for n in (*names, *names.values()))
+    if names is not None and not fits:
+        raise ModelError(
+            f'wanted names={{"old": "new"}}, a mapping of name to name, got {names!r:.80}'
+        )
+
+
 def renamed(name: str, names: Mapping[str, str]) -> str:
-    """Return the name of a weight in the other model: by its own name, or by its layer's.
+    """Return the name of a weight in the other model.
+
+    Args:
+        name: Its name.
+        names: New names of weights, or of layers.
 
     >>> renamed("dense_1:kernel", {"dense_1": "fc"})
     'fc:kernel'

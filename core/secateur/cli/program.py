@@ -1,0 +1,79 @@
+"""The program: one command, its errors as one line, and its exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from types import FrameType
+from typing import Any, NoReturn
+
+from secateur.cli import compare, inspection, listing, planning, pruning
+from secateur.cli.app import app
+from secateur.cli.output import printable
+from secateur.errors import PluginWarning, ScheduleWarning, SecateurError
+
+__all__ = ["COMMANDS", "app", "main"]
+
+COMMANDS = (planning, pruning, inspection, compare, listing)
+"""The modules that put their commands on the app."""
+_LONGEST_ERROR = 4000
+"""How many characters of an error are shown: some list what a large model has."""
+_TERMINATED_BY = ("SIGTERM", "SIGHUP")
+
+
+def main() -> None:
+    """Run the command that ``sys.argv`` holds, and exit.
+
+    The exit code is 0 when it is done, 1 when it is refused, and 2 for wrong usage.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):  # a name need not fit the terminal's encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with warnings.catch_warnings(), _cleaning_up():
+        warnings.simplefilter("ignore")  # a user cannot fix those of other libraries
+        warnings.simplefilter("always", PluginWarning)
+        warnings.simplefilter("always", ScheduleWarning)
+        warnings.showwarning = _show_warning
+        try:
+            app(prog_name="secateur")
+        except SecateurError as error:
+            _refuse(str(error))
+        except OSError as error:
+            _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except MemoryError as error:
+            _refuse(f"out of memory: {error}")
+
+
+@contextmanager
+def _cleaning_up() -> Iterator[None]:
+    """Leave by an exception when the process is told to end, so that no temporary file stays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can handle signals
+        return
+    known = [getattr(signal, name) for name in _TERMINATED_BY if hasattr(signal, name)]
+    handled = [each for each in known if signal.getsignal(each) is signal.SIG_DFL]
+    for each in handled:
+        signal.signal(each, _exit)
+    try:
+        yield
+    finally:
+        for each in handled:
+            signal.signal(each, signal.SIG_DFL)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)  # what a shell reports for a process that a signal ended
+
+
+def _refuse(why: str) -> NoReturn:
+    sys.stderr.write(f"secateur: {printable('; '.join(why.splitlines()), _LONGEST_ERROR)}\n")
+    sys.exit(1)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    text = "; ".join(str(message).splitlines())
+    sys.stderr.write(f"secateur: warning: {printable(text, _LONGEST_ERROR)}\n")
