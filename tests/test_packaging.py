@@ -41,7 +41,8 @@ def test_the_wheel_holds_types_licence_and_ready_policies(wheel: zipfile.ZipFile
 def test_the_top_level_holds_what_the_design_says() -> None:
     allowed = {
         *("pyproject.toml", "README.md", "core", "adapters", "plugins", "tests", "docs"),
-        *("LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "constraints.txt"),
+        *("LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile"),
+        "constraints.txt",
     }
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from secateur.errors import PolicyError, closest
+from secateur.errors import PolicyError, closest, shown
 from secateur.policy.files import Merged
 
 _IN_WORDS = {
@@ -63,9 +63,7 @@ def _place(where: tuple[Any, ...], merged: Merged) -> str:
 
 def _value(detail: Any) -> str:
     given = detail["input"]
-    if isinstance(given, str) and len(given) > 80:
-        given = given[:80] + "..."
-    return f"{given!r}: " if isinstance(given, (str, int, float, bool)) else ""
+    return f"{shown(given)}: " if isinstance(given, (str, int, float, bool)) else ""
 
 
 def _message(detail: Any) -> str:
