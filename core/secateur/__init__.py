@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from secateur.layout import Layout as Layout
     from secateur.numpy_adapter import NumpyAdapter as NumpyAdapter
     from secateur.policy.policy import Policy as Policy
-    from secateur.policy.policy import Rule as Rule
+    from secateur.policy.rule import Rule as Rule
     from secateur.run.export import export as export
     from secateur.run.plan import Plan as Plan
     from secateur.run.pruner import Pruner as Pruner
@@ -130,10 +130,8 @@ _NAMES_OF = {
     "kinds": ("Kind",),
     "layout": ("Layout",),
     "numpy_adapter": ("NumpyAdapter",),
-    "policy.policy": (
-        "Policy",
-        "Rule",
-    ),
+    "policy.policy": ("Policy",),
+    "policy.rule": ("Rule",),
     "run.export": ("export",),
     "run.plan": ("Plan",),
     "run.pruner": ("Pruner",),

@@ -26,10 +26,10 @@ def render(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection
     )
 
 
-def share(value: float) -> str:
-    """Return a sparsity for people: a share from 0 to 1, never per cent.
+def format_sparsity(value: float) -> str:
+    """Return a sparsity for people: a fraction from 0 to 1, never per cent.
 
-    >>> share(0.9)
+    >>> format_sparsity(0.9)
     '0.9000'
     """
     return f"{value:.4f}"

@@ -149,7 +149,7 @@ def test_a_file_that_is_no_table_is_refused_by_its_name(tmp_path, name, content,
 def test_a_billion_laughs_are_refused_at_once(tmp_path):
     levels = "\n".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 40))
     (tmp_path / "p.yaml").write_text(f"x0: &x0 [ha]\n{levels}\nrules: *x39\n")
-    with pytest.raises(PolicyError, match="unknown key 'x0'"):
+    with pytest.raises(PolicyError, match="more than 200,000 values"):
         Policy.load(tmp_path / "p.yaml")
 
 

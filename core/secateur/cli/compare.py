@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from secateur.adapter import Binding
 from secateur.checkpoints import SUFFIXES, open_checkpoint
 from secateur.cli.app import Json, Kind, TotalSteps, app
 from secateur.cli.model_files import is_model_file, open_model, open_weights
@@ -19,10 +18,11 @@ from secateur.compare.tensors import tensor_change
 from secateur.errors import PolicyError
 from secateur.files import read_bounded
 from secateur.policy.formats import parse
+from secateur.policy.limits import MAX_BYTES
 from secateur.policy.policy import Policy, as_policy
-from secateur.policy.sources import LARGEST
-from secateur.run.plan import Plan, PlannedWeight, resolve
-from secateur.tables import share
+from secateur.run.plan import Plan, PlannedWeight
+from secateur.run.resolve import resolve
+from secateur.tables import format_sparsity
 
 EVERYTHING = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
 """The policy of twins that are compared without one: every weight is matched."""
@@ -70,10 +70,7 @@ def compare(
         plans = []
         if models:
             binding = open_model(models[0], kind).binding
-            plans = [
-                _resolve(name, policy, binding, total_steps)
-                for name, policy in zip(given, (before, after), strict=True)
-            ]
+            plans = [resolve(policy, binding, total_steps) for policy in (before, after)]
         _policies(before, after, plans, json)
     elif len(given) <= 1 and len(models) == 2:
         policy = _optional(as_policy(given[0] if given else EVERYTHING))
@@ -84,13 +81,6 @@ def compare(
         raise typer.BadParameter(
             "wanted two policies (and a --model), one policy and two --model, or two model files"
         )
-
-
-def _resolve(name: str, policy: Policy, binding: Binding, total_steps: int | None) -> Plan:
-    try:
-        return resolve(policy, binding, total_steps)
-    except PolicyError as error:
-        raise PolicyError(f"{name}: {error}") from error
 
 
 def _optional(policy: Policy) -> Policy:
@@ -173,7 +163,7 @@ def _target(planned: PlannedWeight | None) -> str:
         return "no such weight"
     if not planned.pruned:
         return "dense"
-    return "by score" if planned.target is None else share(planned.target)
+    return "by score" if planned.target is None else format_sparsity(planned.target)
 
 
 def _as_dicts(pairs: list[Pair]) -> list[dict[str, Any]]:
@@ -189,7 +179,7 @@ def _as_dicts(pairs: list[Pair]) -> list[dict[str, Any]]:
 def _read_names(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    table = parse(read_bounded(path, LARGEST), path.suffix, str(path))
+    table = parse(read_bounded(path, MAX_BYTES), path.suffix, str(path))
     if not all(isinstance(name, str) for name in (*table, *table.values())):
         raise PolicyError(f'{path}: wanted names alone, such as conv2d = "features.0"')
     return table

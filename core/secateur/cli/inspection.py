@@ -15,7 +15,7 @@ from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError, StateError
 from secateur.hooks.registry import registry
 from secateur.run import state
-from secateur.tables import share
+from secateur.tables import format_sparsity
 
 
 @app.command("inspect")
@@ -74,11 +74,13 @@ def inspect(
             spec.dtype,
             f"{spec.size:,}",
             f"{count:,}",
-            share(1 - count / spec.size) if spec.size else None,
+            format_sparsity(1 - count / spec.size) if spec.size else None,
         )
         for spec, count in rows
     ]
-    table.append(("all", "", "", "", f"{size:,}", f"{nonzero:,}", share(1 - nonzero / size)))
+    table.append(
+        ("all", "", "", "", f"{size:,}", f"{nonzero:,}", format_sparsity(1 - nonzero / size))
+    )
     show_table(
         ("weight", "kind", "shape", "dtype", "size", "nonzero", "sparsity"), table, {4, 5, 6}
     )
@@ -111,7 +113,10 @@ def report(
     rows.append(("all", size, kept))
     show_table(
         ("mask", "size", "kept", "sparsity"),
-        [(name, f"{n:,}", f"{k:,}", share(1 - k / n) if n else None) for name, n, k in rows],
+        [
+            (name, f"{n:,}", f"{k:,}", format_sparsity(1 - k / n) if n else None)
+            for name, n, k in rows
+        ],
         {1, 2, 3},
     )
     show_text(f"\nstep {saved.step}, policy {saved.fingerprint}")

@@ -6,7 +6,7 @@ from secateur.cli.app import Json, Kind, Model, PolicyName, TotalSteps, app
 from secateur.cli.model_files import open_model
 from secateur.cli.output import show_json, show_text
 from secateur.policy.policy import as_policy
-from secateur.run.plan import resolve
+from secateur.run.resolve import resolve
 
 
 @app.command("plan")
@@ -21,10 +21,9 @@ def plan(
     loaded = as_policy(policy)
     opened = open_model(model, kind)
     planned = resolve(loaded, opened.binding, total_steps)
-    size = sum(weight.spec.size for weight in planned.weights)
     if json:
-        table = {**planned.to_dict(), "size": size, "kept": planned.kept}
-        show_json({**table, "notes": list(opened.notes)})
+        table = {**planned.to_dict(), "size": planned.size, "kept": planned.kept}
+        show_json({**table, "notes": [*planned.notes, *opened.notes]})
         return
-    kept = f"{planned.kept:,} of {size:,} prunable weights stay"
+    kept = f"{planned.kept:,} of {planned.size:,} prunable weights stay"
     show_text("\n".join([str(planned), kept, *opened.notes]))

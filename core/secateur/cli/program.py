@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from secateur.cli import compare, inspection, listing, planning, pruning
 from secateur.cli.app import app
 from secateur.cli.output import printable
-from secateur.errors import PluginWarning, ScheduleWarning, SecateurError
+from secateur.errors import PluginWarning, PolicyWarning, ScheduleWarning, SecateurError
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -36,6 +36,7 @@ def main() -> None:
     with warnings.catch_warnings(), _cleaning_up():
         warnings.simplefilter("ignore")  # a user cannot fix those of other libraries
         warnings.simplefilter("always", PluginWarning)
+        warnings.simplefilter("always", PolicyWarning)
         warnings.simplefilter("always", ScheduleWarning)
         warnings.showwarning = _show_warning
         try:

@@ -19,8 +19,8 @@ from secateur.files import is_same_file
 from secateur.policy.policy import Policy, as_policy
 from secateur.run import state
 from secateur.run.one_shot import prune_once
-from secateur.run.plan import resolve
 from secateur.run.report import Report
+from secateur.run.resolve import resolve
 from secateur.run.state import State
 
 

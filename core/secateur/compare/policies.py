@@ -76,7 +76,7 @@ def _rules(policy: Policy) -> dict[str, dict[str, Any]]:
     """Return the number and the settings of each rule, by a name that a person knows it by."""
     found: dict[str, dict[str, Any]] = {}
     for rule in policy.resolved_rules:
-        match = rule.match.normalised()
+        match = rule.match.normalized()
         known = policy.rules[rule.number - 1].id if policy.rules else None
         name = known or (json.dumps(match) if match else "everything")
         if name in found:

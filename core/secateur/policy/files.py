@@ -2,59 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from secateur.errors import PolicyError
+from secateur.errors import PolicyError, PolicyWarning
 from secateur.files import write_atomically
 from secateur.policy.formats import format_table, parse
-from secateur.policy.sources import Source, locate
+from secateur.policy.limits import check_table
+from secateur.policy.origins import IN_CODE, Origins
+from secateur.policy.sources import PolicySource, locate
 
-DEEPEST = 16
+MAX_CHAIN = 16
 """How many files may extend one another."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """A policy's table with all that it extends laid under it, and where each part stood.
+    """A policy's table merged over the files that it extends, with the origin of each part."""
 
-    `keys` tells the file of each key, `rules` the file of each rule and its number there.
-    """
-
-    name: str
     table: dict[str, Any]
-    keys: Mapping[str, str]
-    rules: Sequence[tuple[str, int]]
+    origins: Origins
 
 
 def read(reference: str) -> Merged:
     """Read a policy file, or a ready policy, with everything that it extends.
 
-    Raises PolicyError for a file that is missing or not well formed, and for a cycle.
+    Args:
+        reference: A path, ``package:NAME/folder/file.toml``, or the name of a ready policy.
+
+    Raises:
+        PolicyError: A file is missing or not well formed, or files extend one another in a
+            circle.
+
     """
     return _read(locate(reference), ())
 
 
-def _read(source: Source, chain: tuple[Source, ...]) -> Merged:
-    if source.key in [each.key for each in chain] or len(chain) >= DEEPEST:
+def _read(source: PolicySource, chain: tuple[PolicySource, ...]) -> Merged:
+    if source.key in [each.key for each in chain] or len(chain) >= MAX_CHAIN:
         names = " -> ".join(each.name for each in (*chain, source))
-        cycle = len(chain) < DEEPEST
-        fault = "extends itself" if cycle else f"extends more than {DEEPEST} files"
-        raise PolicyError(f"{chain[0].name} {fault}: {names}")
+        cycle = len(chain) < MAX_CHAIN
+        problem = "extends itself" if cycle else f"extends more than {MAX_CHAIN} files"
+        raise PolicyError(f"{chain[0].name} {problem}: {names}")
     table = parse(source.read(), source.suffix, source.name)
     return extend(table, source.name, (*chain, source))
 
 
-def extend(table: Mapping[str, Any], name: str, chain: tuple[Source, ...] = ()) -> Merged:
-    """Return a table laid on what it extends; the last of `chain` is its own file."""
+def extend(
+    table: Mapping[str, Any], name: str = IN_CODE, chain: tuple[PolicySource, ...] = ()
+) -> Merged:
+    """Return a table merged over what it extends.
+
+    Args:
+        table: The table of a policy.
+        name: What errors call it.
+        chain: The files that led here; the last one is the table's own.
+
+    """
+    check_table(table, name)
     own = dict(table)
     base = own.pop("extends", None)
     rules = own.get("rules", ())
     numbers = range(1, len(rules) + 1) if isinstance(rules, (list, tuple)) else ()
     _refuse_double_ids(rules, name)
-    merged = Merged(name, own, dict.fromkeys(own, name), [(name, number) for number in numbers])
+    keys = {str(key): name for key in own}
+    merged = Merged(own, Origins(name, keys, [(name, number) for number in numbers]))
     if base is None:
         return merged
     if not isinstance(base, str):
@@ -77,39 +94,65 @@ def _refuse_double_ids(rules: Any, name: str) -> None:
 
 
 def _id(rule: Any) -> str | None:
-    known = rule.get("id") if isinstance(rule, Mapping) else None
+    known = rule.get("id") if isinstance(rule, Mapping) else getattr(rule, "id", None)
     return known if isinstance(known, str) else None
 
 
 def merge(base: Merged, over: Merged) -> Merged:
-    """Return `base` with `over` laid on it.
+    """Return `base` with `over` on top of it.
 
-    Later wins key by key.  A rule with the `id` of one in the base takes its place; other
-    new rules go before the base's, since the first that matches decides.  `plugins` add up.
+    Later wins key by key.  A rule with the `id` of one in the base replaces it; other new rules
+    go before the base's, since the first that matches decides.  `plugins` add up.
     """
     table = {**base.table, **over.table}
-    keys = {**base.keys, **over.keys}
-    theirs, ours = base.table.get("rules", []), over.table.get("rules", [])
-    if not isinstance(theirs, list) or not isinstance(ours, list):
-        return Merged(over.name, table, keys, (over if "rules" in over.table else base).rules)
-    known = {_id(rule) for rule in theirs} - {None}
-    mine = list(zip(ours, over.rules, strict=True))
-    replacing = {_id(rule): (rule, place) for rule, place in mine if _id(rule) in known}
+    keys = {**base.origins.keys, **over.origins.keys}
+    old, new = base.table.get("rules", []), over.table.get("rules", [])
+    if not isinstance(old, (list, tuple)) or not isinstance(new, (list, tuple)):
+        origins = (over if "rules" in over.table else base).origins.rules
+        return Merged(table, Origins(over.origins.name, keys, origins))
+    known = {_id(rule) for rule in old} - {None}
+    written = list(zip(new, over.origins.rules, strict=True))
+    replacing = {_id(rule): (rule, origin) for rule, origin in written if _id(rule) in known}
+    added = [(rule, origin) for rule, origin in written if _id(rule) not in known]
     rules = [
-        *((rule, place) for rule, place in mine if _id(rule) not in known),
+        *added,
         *(
-            replacing.get(_id(rule), (rule, place))
-            for rule, place in zip(theirs, base.rules, strict=True)
+            replacing.get(_id(rule), (rule, origin))
+            for rule, origin in zip(old, base.origins.rules, strict=True)
         ),
     ]
+    _warn_of_misspelt_ids(added, {each for each in known - {*replacing} if each}, base)
     if rules:
         table["rules"] = [rule for rule, _ in rules]
     needed = [each.table.get("plugins", []) for each in (base, over)]
-    if all(isinstance(names, list) for names in needed) and any(needed):
+    if all(isinstance(names, (list, tuple)) for names in needed) and any(needed):
         table["plugins"] = [name for names in needed for name in names]
-    return Merged(over.name, table, keys, [place for _, place in rules])
+    return Merged(table, Origins(over.origins.name, keys, [origin for _, origin in rules]))
+
+
+def _warn_of_misspelt_ids(
+    added: list[tuple[Any, tuple[str, int]]], replaceable: set[str], base: Merged
+) -> None:
+    """Warn of a new rule whose id is nearly that of one in the base, which it leaves alone."""
+    plain = {known.casefold(): known for known in sorted(replaceable)}
+    for rule, (file, number) in added:
+        mine = (_id(rule) or "").casefold()
+        close = get_close_matches(mine[:80], plain, n=1, cutoff=0.7)
+        if close and not _differ_in_digits(mine, close[0]):
+            warnings.warn(
+                f"{file}: rule {number} is new: {base.origins.name} has no rule with the id "
+                f"{_id(rule)!r:.80}, but one with the id {plain[close[0]]!r:.80}. Was that rule "
+                "meant? A rule replaces another one by the same id.",
+                PolicyWarning,
+                stacklevel=2,
+            )
+
+
+def _differ_in_digits(one: str, two: str) -> bool:
+    """Return whether two words are equal but for numbers in them, as ``conv1`` and ``conv2``."""
+    return re.sub(r"\d+", "0", one) == re.sub(r"\d+", "0", two)
 
 
 def write(table: Mapping[str, Any], path: Path) -> None:
-    """Write a table in the format that the file's ending names."""
+    """Write a table in the format that the file's suffix names."""
     write_atomically(path, format_table(table, path.suffix, str(path)).encode())

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from secateur.errors import PolicyError
-from secateur.policy.sources import FORMATS, LARGEST
+from secateur.policy.limits import MAX_BYTES, MAX_DEPTH, MAX_VALUES, too_deep, too_many_values
+from secateur.policy.sources import FORMATS
 
 
 def parse(content: bytes, suffix: str, name: str) -> dict[str, Any]:
     """Return the table that a file holds.
 
     A key that is written twice is refused in every format, as TOML itself does.
-    Raises PolicyError, which names the file, for anything that is not a table in UTF-8.
+
+    Args:
+        content: The bytes of the file.
+        suffix: The suffix of its name, which names the format.
+        name: What errors call it.
+
+    Raises:
+        PolicyError: The file is not a table in UTF-8, or too large.
+
     """
     if suffix not in FORMATS:
         raise unknown_format(name, suffix)
-    if len(content) > LARGEST:
-        raise PolicyError(f"{name}: larger than {LARGEST:,} bytes, which no policy is")
+    if len(content) > MAX_BYTES:
+        raise PolicyError(f"{name}: larger than {MAX_BYTES:,} bytes, which no policy is")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -29,14 +38,24 @@ def parse(content: bytes, suffix: str, name: str) -> dict[str, Any]:
         table = _parse(text, suffix)
     except PolicyError as error:
         raise PolicyError(f"{name}: {error}") from error
-    except RecursionError:
-        raise PolicyError(f"{name}: not well formed: nested too deeply") from None
+    except (RecursionError, _TooDeepError):
+        raise too_deep(name) from None
+    except _TooManyError:
+        raise too_many_values(name) from None
     except Exception as error:  # each parser has an error class of its own
-        why = " ".join(str(error).split())
+        why = " ".join(str(error).split())[:300]
         raise PolicyError(f"{name}: not well formed: {why}") from error
     if not isinstance(table, dict):
         raise PolicyError(f"{name}: wanted a table of settings, got {type(table).__name__}")
     return table
+
+
+class _TooDeepError(Exception):
+    """A file is nested too deeply."""
+
+
+class _TooManyError(Exception):
+    """A file holds too many values."""
 
 
 def _parse(text: str, suffix: str) -> Any:
@@ -51,11 +70,11 @@ def _parse(text: str, suffix: str) -> Any:
 
 
 def _distinct(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise PolicyError(f"the key {twice!r} is written twice in one table")
+    table: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise PolicyError(f"the key {key!r:.80} is written twice in one table")
+        table[key] = value
     return table
 
 
@@ -67,13 +86,52 @@ def _yaml_parse(text: str) -> Any:
     yaml = _yaml()
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+        """A SafeLoader that refuses double keys, and files that would grow without end."""
+
+        depth = composed = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth, self.composed = self.depth + 1, self.composed + 1
+            if self.depth > MAX_DEPTH:
+                raise _TooDeepError
+            if self.composed > MAX_VALUES:
+                raise _TooManyError
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def construct_document(self, node: Any) -> Any:
+            _check_aliases(node)
+            return super().construct_document(node)
+
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             pairs = [(self.construct_object(key, deep=True), None) for key, _ in node.value]
             _distinct(pairs)
             mapping: dict[Any, Any] = super().construct_mapping(node, deep)
             return mapping
 
-    return yaml.load(text, Loader)  # a SafeLoader that refuses double keys
+    return yaml.load(text, Loader)
+
+
+def _check_aliases(root: Any) -> None:
+    """Refuse a YAML document that is too large with every alias written out."""
+    count, levels = 0, [iter([root])]
+    while levels:
+        node = next(levels[-1], None)
+        if node is None:
+            levels.pop()
+            continue
+        count += 1
+        if count > MAX_VALUES:
+            raise _TooManyError
+        if len(levels) > MAX_DEPTH:
+            raise _TooDeepError
+        levels.append(_children(node))
+
+
+def _children(node: Any) -> Iterator[Any]:
+    for child in node.value if isinstance(node.value, list) else ():
+        yield from child if isinstance(child, tuple) else (child,)
 
 
 def _yaml() -> Any:
@@ -92,7 +150,17 @@ def unknown_format(name: str, suffix: str) -> PolicyError:
 
 
 def format_table(table: Mapping[str, Any], suffix: str, name: str) -> str:
-    """Return a table as the text of a file.  Raises PolicyError for an unknown format."""
+    """Return a table as the text of a file.
+
+    Args:
+        table: The table of a policy.
+        suffix: The suffix of the file's name, which names the format.
+        name: What errors call the file.
+
+    Raises:
+        PolicyError: The format is unknown.
+
+    """
     if suffix == ".toml":
         return to_toml(table)
     if suffix == ".json":

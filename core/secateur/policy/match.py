@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from secateur.adapter import WeightSpec
-from secateur.components.component import Table
 from secateur.errors import nearest
 from secateur.hooks.registry import registry
 from secateur.kinds import kind_names, role_names
+from secateur.policy.globs import WeightNames, check_globs
+from secateur.policy.table import PolicyTable
 
 
 def _as_tuple(value: Any) -> Any:
@@ -38,6 +38,7 @@ def _globs(value: Any) -> tuple[str, ...]:
         raise ValueError(
             'wanted a glob such as "encoder.*", a list of them, or a table of them by adapter'
         )
+    check_globs(globs)
     return globs
 
 
@@ -75,25 +76,62 @@ _ALTERNATIVES = str | list[str]
 _NAMES = BeforeValidator(_names, json_schema_input_type=_ALTERNATIVES | dict[str, _ALTERNATIVES])
 Globs = tuple[str, ...]
 Position = Literal["first", "last"]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+RelativeDepth = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Match(Table):
+class Candidates:
+    """The weights of a model, laid out so that thousands of rules find theirs quickly.
+
+    Args:
+        specs: The weights, in the order of the model.
+        layers: The layers of the model, in order; every layer of a weight is among them.
+
+    """
+
+    def __init__(self, specs: Sequence[WeightSpec], layers: Sequence[str]) -> None:
+        self.specs = specs
+        self.names = WeightNames([_names_of(spec) for spec in specs])
+        index = {layer: number for number, layer in enumerate(layers)}
+        self.positions = [
+            tuple({index[layer] for layer in (spec.layer, *spec.alias_layers) if layer in index})
+            for spec in specs
+        ]
+        self.last = len(layers) - 1
+
+
+def _names_of(spec: WeightSpec) -> set[str]:
+    return {name for full in (spec.name, *spec.aliases) for name in (full, full.rpartition(":")[0])}
+
+
+class Match(PolicyTable):
     """The conditions of a rule; all that are given must hold, and ``{}`` matches everything.
 
-    `name` is a glob, or several, for the weight's name or its layer's; it may be a table of
-    one entry per adapter, for models whose layers are named differently.  `position` is the
-    first or the last layer that can be pruned, `depth` a range of relative depth, from 0 at
-    the first such layer to 1 at the last.
+    Attributes:
+        kind: One kind of weight, or several.
+        role: One role in a layer, or several.
+        name: A glob, or several, for the weight's name or its layer's; or a table of one entry
+            per adapter, for models whose layers are named differently.
+        position: ``first``, ``last`` or both: of the layers that can be pruned, in the order of
+            the model.  A tied weight stands in each of its layers.
+        depth: A range of relative depth, from 0 at the first such layer to 1 at the last.
+        min_size: The least number of elements.
+        max_size: The largest number of elements.
+        trainable: Whether the framework updates the weight, or it is frozen.
+
+    Example:
+        >>> Match(kind="conv", min_size=1024).normalized()
+        {'kind': ['conv'], 'min_size': 1024}
+
     """
 
     kind: Annotated[tuple[KindName, ...], _one_or_more(KindName)] | None = None
     role: Annotated[tuple[RoleName, ...], _one_or_more(RoleName)] | None = None
     name: Annotated[Globs | dict[str, Globs], _NAMES] | None = None
     position: Annotated[tuple[Position, ...], _one_or_more(Position)] | None = None
-    depth: Annotated[tuple[Share, Share], BeforeValidator(_as_tuple)] | None = None
+    depth: Annotated[tuple[RelativeDepth, RelativeDepth], BeforeValidator(_as_tuple)] | None = None
     min_size: Annotated[int, Field(ge=0)] | None = None
     max_size: Annotated[int, Field(ge=0)] | None = None
+    trainable: bool | None = None
 
     @model_validator(mode="after")
     def _ranges_are_not_empty(self) -> Match:
@@ -103,22 +141,53 @@ class Match(Table):
             raise ValueError(f"min_size = {self.min_size} is above max_size = {self.max_size}")
         return self
 
-    def matches(self, spec: WeightSpec, layers: Sequence[str], adapter: str) -> bool:
-        """Tell whether a weight fulfils every condition; `layers` are the model's, in order."""
-        place = layers.index(spec.layer)
-        depth = place / max(1, len(layers) - 1)
-        return (
-            (self.kind is None or spec.kind in self.kind)
-            and (self.role is None or spec.role in self.role)
-            and (self.min_size is None or spec.size >= self.min_size)
-            and (self.max_size is None or spec.size <= self.max_size)
-            and (self.depth is None or self.depth[0] <= depth <= self.depth[1])
-            and (self.position is None or _stands(place, len(layers), self.position))
-            and (self.name is None or _is_named(spec, self.globs(adapter)))
-        )
+    def select(self, candidates: Candidates, adapter: str) -> list[int]:
+        """Return the indices of the weights that fulfil every condition, in model order.
 
-    def normalised(self) -> dict[str, Any]:
-        """Return the conditions with alternatives in a fixed order."""
+        Args:
+            candidates: The weights of a model.
+            adapter: The name of the adapter that bound the model.
+
+        """
+        chosen: list[int] = list(range(len(candidates.specs)))
+        if self.name is not None:
+            named = (candidates.names.find(glob) for glob in self.globs(adapter))
+            chosen = sorted(frozenset().union(*named))
+        for holds in self._conditions(candidates):
+            chosen = [index for index in chosen if holds(index)]
+        return chosen
+
+    def _conditions(self, candidates: Candidates) -> Iterator[Callable[[int], bool]]:
+        """Yield every condition but that on names, as a function of a weight's index."""
+        specs, positions, last = candidates.specs, candidates.positions, candidates.last
+        if (kinds := self.kind) is not None:
+            yield lambda index: specs[index].kind in kinds
+        if (roles := self.role) is not None:
+            yield lambda index: specs[index].role in roles
+        if (least := self.min_size) is not None:
+            yield lambda index: specs[index].size >= least
+        if (most := self.max_size) is not None:
+            yield lambda index: specs[index].size <= most
+        if (trainable := self.trainable) is not None:
+            yield lambda index: specs[index].trainable is trainable
+        if self.position is not None:
+            ends = {{"first": 0, "last": last}[each] for each in self.position}
+            yield lambda index: not ends.isdisjoint(positions[index])
+        if (depth := self.depth) is not None:
+            scale = max(1, last)
+            yield lambda index: any(depth[0] <= p / scale <= depth[1] for p in positions[index])
+
+    def needs_live_model(self) -> str | None:
+        """Return a condition that only a model can answer, not a file; None without one."""
+        conditions = {
+            "position": self.position,
+            "depth": self.depth,
+            "trainable": self.trainable,
+        }
+        return next((name for name, given in conditions.items() if given is not None), None)
+
+    def normalized(self) -> dict[str, Any]:
+        """Return the conditions as a table, with alternatives in a fixed order."""
         table = self.model_dump(mode="json", exclude_none=True)
         for key in ("kind", "role", "position", "name"):
             if isinstance(table.get(key), list):
@@ -128,18 +197,12 @@ class Match(Table):
         return table
 
     def globs(self, adapter: str) -> Globs:
-        """Return the name globs for an adapter; none when the table leaves it out."""
+        """Return the name globs for an adapter; none when the table leaves it out.
+
+        Args:
+            adapter: The name of an adapter.
+
+        """
         if isinstance(self.name, dict):
             return self.name.get(adapter, ())
         return self.name or ()
-
-
-def _stands(place: int, count: int, positions: Sequence[Position]) -> bool:
-    return ("first" in positions and place == 0) or ("last" in positions and place == count - 1)
-
-
-def _is_named(spec: WeightSpec, globs: Globs) -> bool:
-    names = {
-        name for full in (spec.name, *spec.aliases) for name in (full, full.rpartition(":")[0])
-    }
-    return any(fnmatchcase(name, glob) for name in names for glob in globs)

@@ -10,8 +10,11 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from secateur.errors import PolicyError, closest, shown
-from secateur.policy.files import Merged
+from secateur.policy.origins import Origins
 
+MAX_LINES = 20
+"""How many mistakes one error lists."""
+_MAX_LINE = 600
 _IN_WORDS = {
     "tuple_type": "input should be a list",
     "dict_type": "input should be a table",
@@ -21,44 +24,36 @@ _IN_WORDS = {
 """Messages of pydantic that speak of Python, for people who write TOML."""
 
 
-def explain(error: ValidationError, merged: Merged) -> PolicyError:
-    """Return the PolicyError that tells everything a ValidationError holds, line by line."""
-    return PolicyError("\n".join(dict.fromkeys(_lines(error, (), merged))))
+def explain(error: ValidationError, origins: Origins) -> PolicyError:
+    """Return the PolicyError that lists what a ValidationError holds, one mistake a line."""
+    lines = [_shortened(line) for line in dict.fromkeys(_lines(error, (), origins))]
+    if len(lines) > MAX_LINES:
+        lines[MAX_LINES:] = [f"and {len(lines) - MAX_LINES:,} more mistakes"]
+    return PolicyError("\n".join(lines))
 
 
 def located(error: ValueError, where: tuple[int | str, ...]) -> ValidationError:
-    """Return the same error, said of one place in the policy."""
+    """Return the same error at a location in the policy."""
     cause = PydanticCustomError("rule", "{why}", {"why": str(error)})
     return ValidationError.from_exception_data(
         "Policy", [InitErrorDetails(type=cause, loc=where, input=None)]
     )
 
 
-def _lines(error: ValidationError, above: tuple[Any, ...], merged: Merged) -> Iterator[str]:
+def _shortened(line: str) -> str:
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}..."
+
+
+def _lines(error: ValidationError, above: tuple[Any, ...], origins: Origins) -> Iterator[str]:
     for detail in error.errors(include_url=False):
         where = above + detail["loc"]
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):
-            yield from _lines(cause, where, merged)
+            yield from _lines(cause, where, origins)
         elif isinstance(cause, Exception):
-            yield f"{_place(where, merged)}{cause}"
+            yield f"{origins.location(where)}{cause}"
         else:
-            yield f"{_place(where, merged)}{_value(detail)}{_message(detail)}"
-
-
-def _place(where: tuple[Any, ...], merged: Merged) -> str:
-    """Return ``policy.toml: rule 2, pattern.pooling: `` for ``("rules", 1, "pattern", ...)``."""
-    words = list(where)
-    file = merged.keys.get(words[0], "") if words else ""
-    rule = ""
-    if len(words) > 1 and words[0] == "rules" and isinstance(words[1], int):
-        file, number = merged.rules[words[1]]
-        rule, words = f"rule {number}", words[2:]
-    path = ""
-    for word in words:
-        path += f"[{word}]" if isinstance(word, int) else f".{word}" if path else str(word)
-    place = ", ".join(part for part in (rule, path[:200]) if part)
-    return f"{file or merged.name}: {place}: " if place else f"{file or merged.name}: "
+            yield f"{origins.location(where)}{_value(detail)}{_message(detail)}"
 
 
 def _value(detail: Any) -> str:

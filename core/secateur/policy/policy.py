@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -14,49 +14,26 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PlainSerializer,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
 
-from secateur.components.component import Component, Table
 from secateur.components.criteria import Criterion, Magnitude
 from secateur.components.distributions import Distribution, Uniform
 from secateur.components.method import Method
 from secateur.components.patterns import Pattern, Unstructured
-from secateur.components.schedules import Constant, OneShot, Schedule
-from secateur.errors import PluginError
+from secateur.components.schedules import Constant, OneShot
+from secateur.errors import PolicyError, shown
 from secateur.hooks.registry import registry
 from secateur.policy import files as policy_files
-from secateur.policy.match import Match
 from secateur.policy.messages import explain, located
+from secateur.policy.origins import Origins
+from secateur.policy.rule import AS_TABLE, AnySchedule, ResolvedRule, Rule, component
+from secateur.policy.table import PolicyTable
 
 
-def _component(family: str) -> BeforeValidator:
-    """Return a validator that turns ``{kind = ..., ...}``, or a kind alone, into a component."""
-
-    def build(value: Any) -> Any:
-        if isinstance(value, Component) or value is None:
-            return value
-        table = {"kind": value} if isinstance(value, str) else value
-        if not isinstance(table, Mapping) or not isinstance(table.get("kind"), str):
-            raise ValueError(f'wanted a {family}: a table with kind = "...", or the name alone')
-        try:
-            component = registry().component(family, table["kind"])
-        except PluginError as error:
-            raise ValueError(str(error)) from error
-        try:
-            return component.model_validate({k: v for k, v in table.items() if k != "kind"})
-        except ValueError:
-            raise
-        except Exception as error:  # whatever a plugin's own checks raise
-            owner = registry().owner(component)
-            raise ValueError(f"plugin {owner}: {type(error).__name__}: {error}") from error
-
-    return BeforeValidator(build)
-
-
-def _whole(value: Any) -> Any:
+def _integer(value: Any) -> Any:
     # True and 1.0 are equal to 1, which is all that a literal asks for
     if type(value) is not int:
         raise ValueError(f"wanted the integer 1, not {value!r:.80}")
@@ -68,86 +45,69 @@ def _installed(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             failed = [p for p in registry().failed if name in (p.name, p.distribution)]
-            why = failed[0].error if failed else f"not installed: pip install {name}"
-            raise ValueError(f"the policy needs the plugin {name!r}, which is missing ({why})")
+            why = failed[0].error if failed else f"not installed: pip install {name:.80}"
+            raise ValueError(
+                f"the policy needs the plugin {name!r:.80}, which is missing ({why:.300})"
+            )
     return names
 
 
-_as_table = PlainSerializer(lambda component: component and component.to_dict())
-AnySchedule = Annotated[Schedule | None, _component("schedule"), _as_table]
-AnyCriterion = Annotated[Criterion | None, _component("criterion"), _as_table]
-AnyPattern = Annotated[Pattern | None, _component("pattern"), _as_table]
-AnyDistribution = Annotated[Distribution | None, _component("distribution"), _as_table]
-
-
-@dataclass(frozen=True)
-class ResolvedRule:
-    """A rule with every setting filled in; without a method it keeps its weights dense."""
-
-    number: int
-    match: Match
-    required: bool
-    method: Method | None
-    id: str | None = None
-
-    def __str__(self) -> str:
-        return f"rule {self.number}" + (f" ({self.id!r})" if self.id else "")
-
-
-class Rule(Table):
-    """Which weights, and how they are pruned; what it leaves out the policy's defaults say.
-
-    `prune = false` keeps what matches dense.  A rule that matches nothing is an error,
-    unless `required` is false.  `id` names the rule for policies that extend this one.
-    """
-
-    id: str | None = None
-    match: Match = Match()
-    prune: bool = True
-    required: bool = True
-    schedule: AnySchedule = None
-    criterion: AnyCriterion = None
-    pattern: AnyPattern = None
-    distribution: AnyDistribution = None
-
-
-class Policy(Table):
+class Policy(PolicyTable):
     """What to prune, how, how far and when.
 
-    `plugins` names the distributions, or plugins registered in code, that must be there.
+    Attributes:
+        version: The version of the file format, 1.
+        name: A name for people; it decides no mask.
+        plugins: The distributions, or plugins registered in code, that must be installed.
+        schedule: The default of all rules, as are the next three.
+        criterion: Which weights matter.
+        pattern: How weights are grouped.
+        distribution: How one target becomes a target for each weight.
+        rules: In order; the first that matches a weight decides.  None means one that matches
+            all.
 
-    >>> policy = Policy.parse({"schedule": {"kind": "one_shot", "final_sparsity": 0.8}})
-    >>> policy.schedule.sparsity(0)
-    0.8
-    >>> policy.rules, len(policy.fingerprint)
-    ((), 64)
+    Example:
+        >>> policy = Policy.parse({"schedule": {"kind": "one_shot", "final_sparsity": 0.8}})
+        >>> policy.schedule.sparsity(0)
+        0.8
+        >>> policy.rules, len(policy.fingerprint)
+        ((), 64)
+
     """
 
     keys_of_files: ClassVar[tuple[str, ...]] = ("extends",)
 
-    version: Annotated[Literal[1], BeforeValidator(_whole)] = 1
+    version: Annotated[Literal[1], BeforeValidator(_integer)] = 1
     name: str | None = None
     plugins: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_installed)] = ()
     schedule: AnySchedule = None
-    criterion: Annotated[Criterion, _component("criterion"), _as_table] = Magnitude()
-    pattern: Annotated[Pattern, _component("pattern"), _as_table] = Unstructured()
-    distribution: Annotated[Distribution, _component("distribution"), _as_table] = Uniform()
+    criterion: Annotated[Criterion, component("criterion"), AS_TABLE] = Magnitude()
+    pattern: Annotated[Pattern, component("pattern"), AS_TABLE] = Unstructured()
+    distribution: Annotated[Distribution, component("distribution"), AS_TABLE] = Uniform()
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()
+
+    _origins: Origins = PrivateAttr(default=Origins())
 
     @model_validator(mode="after")
     def _rules_are_complete(self) -> Self:
-        for place, rule in enumerate(self.rules or (Rule(),)):
+        for index, rule in enumerate(self.rules or (Rule(),)):
             try:
                 self._method(rule)
             except ValueError as error:
-                raise located(error, ("rules", place) if self.rules else ()) from error
+                raise located(error, ("rules", index) if self.rules else ()) from error
         return self
 
     @cached_property
     def resolved_rules(self) -> tuple[ResolvedRule, ...]:
         """The rules with every setting filled in; no rules means one that matches all."""
         return tuple(
-            ResolvedRule(number, rule.match, rule.required, self._method(rule), rule.id)
+            ResolvedRule(
+                number,
+                rule.match,
+                rule.required,
+                self._method(rule),
+                self._origins.rule(number, rule.id),
+            )
             for number, rule in enumerate(self.rules or (Rule(),), 1)
         )
 
@@ -171,35 +131,87 @@ class Policy(Table):
         )
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a policy file: .toml, .yaml or .json, with all that it extends.
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a policy file with all that it extends.
 
-        Raises PolicyError that names the file, the rule, the key and what exists.
+        Args:
+            path: A .toml, .yaml or .json file, ``package:NAME/folder/file.toml`` of an installed
+                package, or the name of a ready policy.
+
+        Returns:
+            The policy.
+
+        Raises:
+            PolicyError: The file is missing or not a valid policy; the message names the file,
+                the rule, the key and what exists.
+
+        Example:
+            >>> Policy.load("cnn-80").name
+            'cnn-80'
+
         """
-        return cls._parse(policy_files.read(str(path)))
+        if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+            raise PolicyError(
+                f"Policy.load({_argument(path)}): wanted the path of a policy file, or the name "
+                "of a ready policy; Policy.parse takes a mapping"
+            )
+        return cls._parse(policy_files.read(os.fspath(path)))
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
-        """Make a policy of a mapping, laid out as the policy file.
+        """Make a policy of a mapping.
 
-        >>> Policy.parse({"schedule": {"kind": "one_shot"}})
-        Traceback (most recent call last):
-        secateur.errors.PolicyError: policy: schedule.final_sparsity: field required
+        Args:
+            table: The settings, laid out as in a policy file.
+
+        Returns:
+            The policy.
+
+        Raises:
+            PolicyError: It is no valid policy; the message names the rule, the key and what
+                exists.
+
+        Example:
+            >>> Policy.parse({"schedule": {"kind": "one_shot"}})
+            Traceback (most recent call last):
+            secateur.errors.PolicyError: policy: schedule.final_sparsity: field required
+
         """
-        return cls._parse(policy_files.extend(table, "policy"))
+        if not isinstance(table, Mapping):
+            raise PolicyError(
+                f"Policy.parse({_argument(table)}): wanted a mapping of settings. Policy.load "
+                "reads a file; the text of one is parsed by tomllib.loads or json.loads first"
+            )
+        return cls._parse(policy_files.extend(table))
 
     @classmethod
     def _parse(cls, merged: policy_files.Merged) -> Self:
         try:
-            return cls.model_validate(merged.table)
+            policy = cls.model_validate(merged.table)
         except ValidationError as error:
-            raise explain(error, merged) from None
+            raise explain(error, merged.origins) from None
+        policy._origins = merged.origins
+        return policy
 
-    def dump(self, path: str | Path) -> None:
-        """Write the policy to a file in the format that its ending names.
+    def dump(self, path: str | os.PathLike[str]) -> None:
+        """Write the policy to a file.
 
-        The file is complete: what it was extended from is written out, and `plugins` names
-        every distribution that a part of it comes from.
+        The file is complete: what the policy extends is written out, and `plugins` names every
+        distribution that a part of it comes from.
+
+        Args:
+            path: The new file; its suffix, .toml, .yaml or .json, names the format.
+
+        Raises:
+            PolicyError: The format is unknown.
+
+        Example:
+            >>> import tempfile
+            >>> path = Path(tempfile.mkdtemp()) / "mine.toml"
+            >>> Policy.load("cnn-80").dump(path)
+            >>> Policy.load(path) == Policy.load("cnn-80")
+            True
+
         """
         policy_files.write(self.to_dict(), Path(path))
 
@@ -211,7 +223,13 @@ class Policy(Table):
                     yield owner.distribution
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the mapping that `parse` makes this policy of."""
+        """Return the mapping that `parse` makes this policy of.
+
+        Example:
+            >>> Policy.load("transformer-2to4").to_dict()["pattern"]
+            {'kind': 'n_m', 'keep': 2, 'of': 4}
+
+        """
         table = self.model_dump(
             mode="json", by_alias=True, exclude_none=True, exclude={"rules", "plugins"}
         )
@@ -229,25 +247,44 @@ class Policy(Table):
         It does not depend on the file's format, the order of keys, names and ids, or whether
         defaults are written out.
         """
-        text = json.dumps(self._normalised(), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self._normalized(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _normalised(self) -> dict[str, Any]:
+    def _normalized(self) -> dict[str, Any]:
         rules = [
-            {"match": rule.match.normalised(), "method": rule.method and rule.method.to_dict()}
+            {"match": rule.match.normalized(), "method": rule.method and rule.method.to_dict()}
             for rule in self.resolved_rules
         ]
         return {"version": self.version, "rules": rules}
 
 
-PolicyLike = Policy | str | Path | Mapping[str, Any]
+def _argument(value: object) -> str:
+    """Return a wrong argument as an error shows it: its value if that is short, else its type."""
+    simple = value is None or isinstance(value, (bool, int, float, str, bytes))
+    return shown(value, 60) if simple else f"a value of type {type(value).__name__}"
+
+
+PolicyLike = Policy | str | os.PathLike[str] | Mapping[str, Any]
 """What is taken wherever a policy is: a Policy, a path, a mapping, or a ready policy's name."""
 
 
 def as_policy(policy: PolicyLike) -> Policy:
-    """Return the policy that is meant."""
+    """Return the policy that is meant.
+
+    Args:
+        policy: A Policy, a path, a mapping, or the name of a ready policy.
+
+    Raises:
+        PolicyError: It is none of these, or not valid.
+
+    """
     if isinstance(policy, Policy):
         return policy
     if isinstance(policy, Mapping):
         return Policy.parse(policy)
-    return Policy.load(policy)
+    if isinstance(policy, (str, os.PathLike)):
+        return Policy.load(policy)
+    raise PolicyError(
+        f"policy = {_argument(policy)}: wanted a Policy, a path, a mapping of settings, or the "
+        "name of a ready policy, such as 'cnn-80'"
+    )

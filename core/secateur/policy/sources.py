@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import stat
 from dataclasses import dataclass
 from importlib.resources import files
 from os.path import normpath, realpath
@@ -12,16 +14,16 @@ from typing import Protocol
 
 from secateur.errors import PolicyError, nearest
 from secateur.policy import ready
+from secateur.policy.limits import MAX_BYTES
 
 FORMATS = (".toml", ".yaml", ".yml", ".json")
-LARGEST = 1 << 20
-"""How many bytes a policy file may have."""
+_LONGEST = 200
 _PACKAGE = "package:"
 _SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
-class Source(Protocol):
-    """A place that one policy file is read from; `name` is for people, `key` for comparing."""
+class PolicySource(Protocol):
+    """What one policy file is read from; `name` is for people, `key` for comparing."""
 
     @property
     def name(self) -> str: ...
@@ -30,7 +32,7 @@ class Source(Protocol):
     @property
     def suffix(self) -> str: ...
     def read(self) -> bytes: ...
-    def beside(self, relative: str) -> Source: ...
+    def relative(self, path: str) -> PolicySource: ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class FileSource:
 
     @property
     def name(self) -> str:
-        return str(self.path)
+        return _shortened(str(self.path))
 
     @property
     def key(self) -> str:
@@ -53,16 +55,33 @@ class FileSource:
 
     def read(self) -> bytes:
         try:
-            with self.path.open("rb") as file:
-                return file.read(LARGEST + 1)
+            return _read_regular(self.path)
         except FileNotFoundError:
             raise PolicyError(f"{self.name}: no such policy file") from None
         except OSError as error:
             raise PolicyError(f"{self.name}: cannot be read: {error.strerror}") from error
 
-    def beside(self, relative: str) -> FileSource:
+    def relative(self, path: str) -> FileSource:
         """Return the file that a path relative to this one's folder means."""
-        return FileSource(Path(normpath(self.path.parent / relative)))
+        return FileSource(Path(normpath(self.path.parent / path)))
+
+
+def _read_regular(path: Path) -> bytes:
+    """Return the content of a file, a little more than its limit at most.
+
+    A pipe or a device, which could make a reader wait for ever, is an OSError.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(0, "not a regular file")
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor, not of a path
+        return file.read(MAX_BYTES + 1)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
 
 
 @dataclass(frozen=True)
@@ -96,40 +115,58 @@ class PackageSource:
         resource = files(importlib.util.module_from_spec(spec)).joinpath(*self.inside)
         try:
             with resource.open("rb") as file:
-                return file.read(LARGEST + 1)
+                return file.read(MAX_BYTES + 1)
         except OSError:
             raise PolicyError(f"{self.name}: package {self.package!r} has no such file") from None
 
-    def beside(self, relative: str) -> PackageSource:
+    def relative(self, path: str) -> PackageSource:
         """Return the file that a path relative to this one's folder means."""
         parts = [*self.inside[:-1]]
-        for part in relative.split("/"):
+        for part in path.split("/"):
             if part == ".." and parts:
                 parts.pop()
             elif part != ".":
                 parts.append(part)
-        return _in_package(f"{self.package}/{'/'.join(parts)}", relative)
+        return _in_package(f"{self.package}/{'/'.join(parts)}", path)
 
 
-def locate(reference: str, beside: Source | None = None) -> Source:
-    """Return the source that a reference means: a path, ``package:...``, or a ready policy.
+def locate(reference: str, relative_to: PolicySource | None = None) -> PolicySource:
+    """Return the source that a reference means.
 
-    beside: the file that refers to it, whose folder relative paths start from.
-    Raises PolicyError for a package's path that leaves the package, and for an unknown name.
+    Args:
+        reference: A path, ``package:NAME/folder/file.toml``, or the name of a ready policy.
+        relative_to: The file that refers to it; relative paths start from its folder.
+
+    Raises:
+        PolicyError: No ready policy has that name, or a package's path leaves the package.
+
     """
-    if "\0" in reference:
-        raise PolicyError(f"{reference!r:.80}: no path holds a null character")
+    _refuse_what_is_no_path(reference)
     if reference.startswith(_PACKAGE):
         return _in_package(reference.removeprefix(_PACKAGE), reference)
     if re.fullmatch(r"[\w-]+", reference):
         return _ready(reference)
-    return beside.beside(reference) if beside else FileSource(Path(reference))
+    return relative_to.relative(reference) if relative_to else FileSource(Path(reference))
+
+
+def _refuse_what_is_no_path(reference: str) -> None:
+    if "\0" in reference:
+        raise PolicyError(f"{reference!r:.80}: no path holds a null character")
+    if "\n" in reference:
+        raise PolicyError(
+            f"{reference!r:.80}: wanted the path of a policy file, not the text of one. Parse the "
+            "text first, by tomllib.loads or json.loads, and give Policy.parse the mapping."
+        )
+    try:
+        os.fsencode(reference)
+    except UnicodeEncodeError:
+        raise PolicyError(f"{reference!r:.80}: no path of a file is written like this") from None
 
 
 def _ready(name: str) -> PackageSource:
     if name not in ready.names():
         raise PolicyError(
-            f"no ready policy {name!r}: {nearest(name, ready.names())}. The name of a file "
+            f"no ready policy {name[:80]!r}: {nearest(name, ready.names())}. The name of a file "
             f"ends in {', '.join(FORMATS)}."
         )
     return PackageSource("secateur", ("policy", "ready", f"{name}.toml"))
@@ -139,7 +176,7 @@ def _in_package(path: str, reference: str) -> PackageSource:
     package, *inside = path.split("/")
     if not inside or not package.isidentifier() or not all(map(_SAFE_PART.fullmatch, inside)):
         raise PolicyError(
-            f"{reference!r}: wanted package:NAME/folder/file.toml, a top-level package and a "
+            f"{reference!r:.200}: wanted package:NAME/folder/file.toml, a top-level package and a "
             "path that stays inside it"
         )
     return PackageSource(package, tuple(inside))

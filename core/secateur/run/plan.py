@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from secateur.adapter import Binding, Skipped, WeightSpec
+from secateur.adapter import Skipped, WeightSpec
 from secateur.arrays.counts import keep_count
 from secateur.components.method import Method
-from secateur.errors import ModelError, PolicyError
+from secateur.errors import listed
 from secateur.policy.policy import Policy
-from secateur.selection.component_errors import attributed
-from secateur.tables import render, share
+from secateur.tables import format_sparsity, render
 
 
 @dataclass(frozen=True)
 class PlannedWeight:
-    """One weight, the rule that decides it (counted from 1), and where that leads.
+    """One weight, the rule that decides it, and where that leads.
 
-    `target` is the final sparsity; None where the scores will decide it, within a rule that
-    ranks weights against each other.  `rule` is None for a weight that no rule matches.
+    Attributes:
+        spec: The weight.
+        rule: The number of the rule that decides it, from 1; None when no rule matches.
+        pruned: Whether that rule prunes it.
+        target: The final sparsity; None where the scores decide it, within a rule that ranks
+            weights against each other.
+
     """
 
     spec: WeightSpec
@@ -32,7 +35,14 @@ class PlannedWeight:
 
 @dataclass(frozen=True)
 class RuleWeights:
-    """The weights that one rule prunes, in model order: they are selected together."""
+    """The weights that one rule prunes: they are selected together.
+
+    Attributes:
+        rule: The number of the rule, from 1.
+        method: How it prunes.
+        specs: The weights, in the order of the model.
+
+    """
 
     rule: int
     method: Method
@@ -43,8 +53,24 @@ class RuleWeights:
 class Plan:
     """The outcome of a policy on one model, weight by weight; prints as a table.
 
-    `rule_weights` holds the weights that will be pruned, rule by rule; `skipped` the layers that
-    the adapter leaves dense, and why.
+    Attributes:
+        policy: The policy.
+        adapter: The name of the adapter that bound the model.
+        weights: Every prunable weight and what happens to it, in the order of the model.
+        skipped: The layers that the adapter leaves dense, and why.
+        rule_weights: The weights that will be pruned, rule by rule.
+        parameters: The number of all parameters of the model; None where it is not known.
+        schedule_notes: What schedules do not reach, or do in fewer updates than they seem to.
+        policy_notes: What else of the policy probably does not do what was meant.
+
+    Example:
+        >>> import numpy as np
+        >>> import secateur
+        >>> policy = {"schedule": {"kind": "one_shot", "final_sparsity": 0.75}}
+        >>> plan = secateur.plan({"fc": np.ones((2, 4))}, policy)
+        >>> plan.weights[0].target, plan.kept, plan.sparsity, plan.notes
+        (0.75, 2, 0.75, ())
+
     """
 
     policy: Policy
@@ -52,146 +78,133 @@ class Plan:
     weights: tuple[PlannedWeight, ...]
     skipped: tuple[Skipped, ...]
     rule_weights: tuple[RuleWeights, ...]
+    parameters: int | None = None
+    schedule_notes: tuple[str, ...] = ()
+    policy_notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know, such as a schedule that does not end within the run."""
+        return self.schedule_notes + self.policy_notes
+
+    @property
+    def size(self) -> int:
+        """The number of elements of all prunable weights together."""
+        return sum(planned.spec.size for planned in self.weights)
 
     @property
     def kept(self) -> int:
-        """How many prunable weights stay in the end.
+        """The number of elements of prunable weights that stay in the end.
 
         Counted in single weights: blocks and channels at the edge of a weight may differ by
         their size.
         """
-        pruned = {planned.spec.name: planned for planned in self.weights if planned.pruned}
+        targets = {planned.spec.name: planned.target for planned in self.weights if planned.pruned}
         total = sum(planned.spec.size for planned in self.weights if not planned.pruned)
         for rule in self.rule_weights:
-            targets = [pruned[spec.name].target for spec in rule.specs]
-            if None in targets:
+            if any(targets[spec.name] is None for spec in rule.specs):
                 total += keep_count(sum(spec.size for spec in rule.specs), rule.method.final)
             else:
-                total += sum(
-                    keep_count(spec.size, target or 0)
-                    for spec, target in zip(rule.specs, targets, strict=True)
-                )
+                total += sum(keep_count(spec.size, targets[spec.name] or 0) for spec in rule.specs)
         return total
 
+    @property
+    def sparsity(self) -> float:
+        """The fraction of all prunable weights together that is pruned in the end."""
+        return 1 - self.kept / self.size if self.size else 0.0
+
+    @property
+    def left_dense(self) -> int:
+        """The number of parameters in layers that the adapter leaves dense."""
+        return sum(skipped.size for skipped in self.skipped)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan as plain values, for JSON."""
+        """Return the plan as plain values, for JSON.
+
+        Example:
+            >>> import numpy as np
+            >>> import secateur
+            >>> policy = {"schedule": {"kind": "one_shot", "final_sparsity": 0.75}}
+            >>> secateur.plan({"fc": np.ones((2, 4))}, policy).to_dict()["weights"][0]["target"]
+            0.75
+
+        """
         return {
             "policy": self.policy.name,
             "fingerprint": self.policy.fingerprint,
             "adapter": self.adapter,
+            "parameters": self.parameters,
+            "left_dense": self.left_dense,
             "weights": [
                 {
                     "name": planned.spec.name,
                     "kind": planned.spec.kind,
                     "role": planned.spec.role,
                     "shape": list(planned.spec.shape),
+                    "size": planned.spec.size,
+                    "trainable": planned.spec.trainable,
+                    "tied_to": list(_tied_names(planned.spec)),
                     "rule": planned.rule,
                     "pruned": planned.pruned,
                     "target": planned.target,
                 }
                 for planned in self.weights
             ],
-            "skipped": [{"name": each.name, "reason": each.reason} for each in self.skipped],
+            "skipped": [
+                {"name": each.name, "reason": each.reason, "size": each.size}
+                for each in self.skipped
+            ],
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
-        head = ("weight", "kind", "shape", "size", "rule", "pattern", "schedule", "target")
-        text = render(head, [self._row(planned) for planned in self.weights], right=(3, 7))
-        if self.skipped:
-            text += "\n\nleft dense:" + "".join(
-                f"\n  {skipped.name}: {skipped.reason}" for skipped in self.skipped
-            )
-        name = f"{self.policy.name} " if self.policy.name else ""
-        return f"{text}\n\npolicy {name}{self.policy.fingerprint[:12]}, adapter {self.adapter}"
+        return "\n\n".join(part for part in self._parts() if part)
 
-    def _row(self, planned: PlannedWeight) -> tuple[str, ...]:
+    def _parts(self) -> Iterator[str]:
+        head = ["weight", "kind", "shape", "size", "rule", "pattern", "schedule", "target"]
+        rows = [self._row(planned) for planned in self.weights]
+        if not all(planned.spec.trainable for planned in self.weights):
+            head.append("")
+            for row, planned in zip(rows, self.weights, strict=True):
+                row.append("" if planned.spec.trainable else "frozen")
+        yield render(head, rows, right=(3, 7))
+        tied = ((planned.spec.name, _tied_names(planned.spec)) for planned in self.weights)
+        yield _section("tied:", [f"{name} is also {listed(also)}" for name, also in tied if also])
+        yield _section("left dense:", map(_skipped_line, self.skipped))
+        yield self._left_dense_line()
+        yield "\n".join(f"note: {note}" for note in self.notes)
+        name = f"{self.policy.name} " if self.policy.name else ""
+        yield f"policy {name}{self.policy.fingerprint[:12]}, adapter {self.adapter}"
+
+    def _row(self, planned: PlannedWeight) -> list[str]:
         spec = planned.spec
         shape = "x".join(map(str, spec.shape))
         rule = "none" if planned.rule is None else str(planned.rule)
-        row = (spec.name, spec.kind, shape, f"{spec.size:,}", rule)
+        row = [spec.name, spec.kind, shape, f"{spec.size:,}", rule]
         method = planned.rule and self.policy.resolved_rules[planned.rule - 1].method
         if not method:
-            return (*row, "", "", "dense")
+            return [*row, "", "", "dense"]
         by = f"by {method.distribution.kind}"
-        target = by if planned.target is None else share(planned.target)
-        return (*row, method.pattern.kind, method.schedule.kind, target)
+        target = by if planned.target is None else format_sparsity(planned.target)
+        return [*row, method.pattern.kind, method.schedule.kind, target]
+
+    def _left_dense_line(self) -> str:
+        if not self.left_dense:
+            return ""
+        of = "" if self.parameters is None else f" of {self.parameters:,}"
+        return f"{self.left_dense:,}{of} parameters are in layers left dense"
 
 
-def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) -> Plan:
-    """Decide every weight of a bound model by the first rule that matches it.
-
-    total_steps: the length of the run in optimizer updates; without it, schedules keep
-    their percentages.
-    Raises ModelError for a model with nothing to prune or with two weights of one name, and
-    PolicyError for a rule that matches nothing.
-    """
-    specs = [weight.spec for weight in binding.weights]
-    if not specs:
-        found = "; ".join(f"{skipped.name}: {skipped.reason}" for skipped in binding.skipped[:8])
-        raise ModelError(
-            f"this {binding.adapter} model has no weight that can be pruned"
-            + (f" (left dense: {found})" if found else "")
-        )
-    _refuse_equal_names(specs, binding.adapter)
-    rules = _first_matches(policy, specs, binding.adapter)
-    chosen_weights = []
-    targets: dict[str, float | None] = {}
-    for rule in policy.resolved_rules:
-        chosen = tuple(spec for spec in specs if rules[spec.name] == rule.number)
-        if rule.method and chosen:
-            method = _on_steps(rule.method, total_steps)
-            chosen_weights.append(RuleWeights(rule.number, method, chosen))
-            targets |= _targets(method, chosen)
-    planned = tuple(
-        PlannedWeight(spec, rules[spec.name], spec.name in targets, targets.get(spec.name, 0.0))
-        for spec in specs
-    )
-    return Plan(policy, binding.adapter, planned, tuple(binding.skipped), tuple(chosen_weights))
+def _tied_names(spec: WeightSpec) -> tuple[str, ...]:
+    """Return the other names of a tied weight, without a longer form of its own name."""
+    return tuple(alias for alias in spec.aliases if alias != f"{spec.name}:{spec.role}")
 
 
-def _refuse_equal_names(specs: Sequence[WeightSpec], adapter: str) -> None:
-    (name, times), *_ = Counter(spec.name for spec in specs).most_common(1)
-    if times > 1:
-        raise ModelError(
-            f"the {adapter} adapter gives {times} weights the name {name}, so some of them "
-            "would be forgotten. Rename a layer; and report it, for names must be unique."
-        )
+def _section(head: str, lines: Iterable[str]) -> str:
+    text = "".join(f"\n  {line}" for line in lines)
+    return head + text if text else ""
 
 
-def _first_matches(
-    policy: Policy, specs: Sequence[WeightSpec], adapter: str
-) -> dict[str, int | None]:
-    layers = list(dict.fromkeys(spec.layer for spec in specs))
-    matched: dict[int, list[str]] = {
-        rule.number: [s.name for s in specs if rule.match.matches(s, layers, adapter)]
-        for rule in policy.resolved_rules
-    }
-    for rule in policy.resolved_rules:
-        if rule.required and not matched[rule.number]:
-            have = ", ".join(f"{s.name} ({s.kind}, {'x'.join(map(str, s.shape))})" for s in specs)
-            raise PolicyError(
-                f"{rule}, match = {rule.match.normalised()}, matches no weight of "
-                f"this {adapter} model. There are: {have}. Correct the rule, or set "
-                "required = false."
-            )
-    return {
-        spec.name: next((n for n, names in matched.items() if spec.name in names), None)
-        for spec in specs
-    }
-
-
-def _on_steps(method: Method, total_steps: int | None) -> Method:
-    if total_steps is None:
-        return method
-    return replace(method, schedule=method.schedule.with_total_steps(total_steps))
-
-
-def _targets(method: Method, specs: Sequence[WeightSpec]) -> dict[str, float | None]:
-    """Return where each weight will end, None where the scores will tell."""
-    if method.pattern.fixed_sparsity is not None:
-        return {spec.name: method.final for spec in specs}
-    with attributed(method.distribution, 0, [spec.name for spec in specs]):
-        targets = method.distribution.targets(specs, method.final)
-    if targets is None:
-        return {spec.name: None for spec in specs}
-    return {spec.name: float(t) for spec, t in zip(specs, targets, strict=True)}
+def _skipped_line(skipped: Skipped) -> str:
+    size = f" ({skipped.size:,} parameters)" if skipped.size else ""
+    return f"{skipped.name}: {skipped.reason}{size}"

@@ -9,7 +9,7 @@ from typing import Any
 from secateur.errors import nearest
 from secateur.layout import Array
 from secateur.run.plan import Plan
-from secateur.tables import render, share
+from secateur.tables import format_sparsity, render
 
 
 class Masks(Mapping[str, Array]):
@@ -99,17 +99,17 @@ class Report:
 
     def __str__(self) -> str:
         rows = [
-            (w.name, f"{w.size:,}", f"{w.kept:,}", share(w.sparsity), _target(w.target))
+            (w.name, f"{w.size:,}", f"{w.kept:,}", format_sparsity(w.sparsity), _target(w.target))
             for w in self.weights
         ]
-        rows.append(("all", f"{self.size:,}", f"{self.kept:,}", share(self.sparsity), ""))
+        rows.append(("all", f"{self.size:,}", f"{self.kept:,}", format_sparsity(self.sparsity), ""))
         text = render(("weight", "size", "kept", "sparsity", "target"), rows, right=(1, 2, 3, 4))
         notes = "".join(f"\nnote: {note}" for note in self.notes)
         return f"{text}\n\nstep {self.step}, policy {self.fingerprint[:12]}{notes}"
 
 
 def _target(target: float | None) -> str:
-    return "by score" if target is None else share(target)
+    return "by score" if target is None else format_sparsity(target)
 
 
 def make(

@@ -1,0 +1,181 @@
+"""Rules that do not fit a model, or probably do not do what was meant: errors and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from secateur.adapter import WeightSpec
+from secateur.components.method import Method
+from secateur.components.schedules import Gradual, Periodic, Schedule
+from secateur.errors import PolicyError, closest, listed, shown
+from secateur.policy.globs import native_globs
+from secateur.policy.match import Match
+from secateur.policy.rule import ResolvedRule
+from secateur.run.plan import RuleWeights
+from secateur.selection.component_errors import attributed
+
+FEW_UPDATES = 5
+"""A gradual schedule with fewer updates than this is worth a note."""
+SHORT = 10
+"""A schedule over so few steps is small on purpose, and not worth one."""
+_NEGLIGIBLE = 0.01
+_SHOWN = 8
+"""How many weights an error lists."""
+
+
+def schedule_notes(
+    rules: Sequence[ResolvedRule], rule_weights: Sequence[RuleWeights], total_steps: int | None
+) -> Iterator[str]:
+    """Yield a note for each schedule that does something else than it seems to.
+
+    Args:
+        rules: The rules of the policy.
+        rule_weights: The weights that each of them prunes.
+        total_steps: The length of the run in optimizer updates, if it is known.
+
+    """
+    for weights in rule_weights:
+        method, names = weights.method, [spec.name for spec in weights.specs]
+        with attributed(method.schedule, 0, names):
+            notes = [
+                note
+                for note in (
+                    _other_than_fixed(method),
+                    _too_short(method.schedule, total_steps),
+                    _too_few(method.schedule, total_steps),
+                )
+                if note
+            ]
+        yield from (f"{rules[weights.rule - 1]}: {note}" for note in notes)
+
+
+def _other_than_fixed(method: Method) -> str | None:
+    fixed, scheduled = method.pattern.fixed_sparsity, method.schedule.final
+    if fixed is None or abs(float(fixed) - scheduled) < _NEGLIGIBLE:
+        return None
+    return (
+        f"pattern {method.pattern.kind!r} always has sparsity {float(fixed):.4g}, and its schedule "
+        f"asks for {scheduled:g}: write final_sparsity = {float(fixed):.4g}, or choose another "
+        "pattern"
+    )
+
+
+def _too_short(schedule: Schedule, total_steps: int | None) -> str | None:
+    if total_steps is None or schedule.begin_when is not None:
+        return None
+    last = schedule.last_update(total_steps)
+    reached = 0.0 if last is None else schedule.sparsity(last)
+    if reached == schedule.final:
+        return None
+    return (
+        f"in a run of {total_steps} steps its schedule reaches sparsity {reached:.4g}, not "
+        f"{schedule.final:g}: {schedule.to_dict()}. Let it begin or end earlier, or update more "
+        "often."
+    )
+
+
+def _too_few(schedule: Schedule, total_steps: int | None) -> str | None:
+    if not isinstance(schedule, Gradual) or schedule.begin_when is not None:
+        return None
+    if schedule.percentages() or type(schedule).updates_at is not Periodic.updates_at:
+        return None
+    begin, end = int(schedule.begin_step), int(schedule.end_step)
+    if end - begin <= SHORT or (total_steps is not None and total_steps < end):
+        return None
+    updates = -(-(end - begin) // schedule.frequency) + 1
+    if updates >= FEW_UPDATES or schedule.initial_sparsity == schedule.final:
+        return None
+    return (
+        f"from step {begin} to {end} its schedule changes the masks only {updates} times, in "
+        f"jumps: frequency = {schedule.frequency}. Give it a smaller frequency, such as "
+        f"{max(1, (end - begin) // 10)}."
+    )
+
+
+def policy_notes(
+    rules: Sequence[ResolvedRule],
+    matches: Mapping[int, Sequence[int]],
+    deciding: Mapping[int, int],
+) -> Iterator[str]:
+    """Yield a note for each rule that decides no weight, since earlier rules decide them all.
+
+    A rule that need not match anything may be left without weights on purpose; not so behind
+    one that matches everything.
+
+    Args:
+        rules: The rules of the policy.
+        matches: The indices of the weights that each rule matches.
+        deciding: The rule that decides each weight, by its index.
+
+    """
+    everything = next((rule.number for rule in rules if rule.match == Match()), len(rules))
+    used = set(deciding.values())
+    for rule in rules:
+        indices = matches[rule.number]
+        if rule.number in used or not indices:
+            continue
+        if rule.required or rule.number > everything:
+            first = sorted({deciding[index] for index in indices})
+            others = listed((str(rules[number - 1]) for number in first), 3)
+            yield (
+                f"{rule} decides no weight: it matches only weights that {others} decides "
+                "already, since the first rule that matches a weight decides it. Put the rule "
+                "first, or remove it."
+            )
+
+
+def unmatched_error(rule: ResolvedRule, specs: Sequence[WeightSpec], adapter: str) -> PolicyError:
+    """Return the error for a required rule that matches no weight."""
+    have = [f"{shown(s.name)[1:-1]} ({s.kind}, {'x'.join(map(str, s.shape))})" for s in specs]
+    return PolicyError(
+        f"{rule}, match = {rule.match.normalized()!s:.300}, matches no weight of this {adapter} "
+        f"model.{_advice(rule, specs, adapter)} There are: {listed(have, _SHOWN)}. Correct the "
+        "rule, or set required = false."
+    )
+
+
+def _advice(rule: ResolvedRule, specs: Sequence[WeightSpec], adapter: str) -> str:
+    """Return what of the rule's conditions no weight fulfils, and what is like it."""
+    match = rule.match
+    globs = match.globs(adapter)
+    if isinstance(match.name, dict) and not globs:
+        return f" Its table of names has no entry for {adapter!r}."
+    for glob in globs[:_SHOWN]:
+        if (guess := _nearest_name(glob, specs)) is not None:
+            return f" Did you mean {shown(guess)}?"
+    for word, wanted, there in (
+        ("kind", match.kind, {spec.kind for spec in specs}),
+        ("role", match.role, {spec.role for spec in specs}),
+    ):
+        if wanted and not there.intersection(wanted):
+            return f" Each {word} that it has: {listed(sorted(there), _SHOWN)}."
+    return ""
+
+
+def _nearest_name(glob: str, specs: Sequence[WeightSpec]) -> str | None:
+    """Return the name that is most like a glob, unless the glob is one of the names itself."""
+    names = [name for spec in specs for name in (spec.name, *spec.aliases, spec.layer)]
+    known = set(names)
+    if glob in known:
+        return None
+    for form in _forms(glob):
+        if form in known:
+            return form
+    return closest(glob, names[:10_000])
+
+
+def _forms(glob: str) -> Iterator[str]:
+    """Yield a glob as it would be without a prefix of the framework, such as the model's name."""
+    parts = glob.replace("/", ".").split(".")
+    for start in range(len(parts)):
+        rest = ".".join(parts[start:])
+        yield from (rest, *native_globs(rest))
+
+
+def unordered_error(rule: ResolvedRule, condition: str) -> PolicyError:
+    """Return the error for a condition that a file cannot answer, as the model can."""
+    return PolicyError(
+        f"{rule}, match.{condition}: a file lists its weights in the order of its format, and does "
+        "not say in which order the model uses them, or which of them it trains. Name the layers "
+        "(match = { name = ... }), or use the policy on the model itself."
+    )
