@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from secateur.api import attach as attach
     from secateur.api import plan as plan
     from secateur.api import prune as prune
+    from secateur.arrays.counts import keep_count as keep_count
     from secateur.compare.plans import plan_changes as plan_changes
     from secateur.compare.policies import Change as Change
     from secateur.compare.policies import policy_changes as policy_changes
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from secateur.hooks.registry import register as register
     from secateur.hooks.registry import unregister as unregister
     from secateur.kinds import Kind as Kind
+    from secateur.kinds import kind_named as kind_named
     from secateur.layout import Layout as Layout
     from secateur.numpy_adapter import NumpyAdapter as NumpyAdapter
     from secateur.policy.policy import Policy as Policy
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from secateur.selection.context import Context as Context
     from secateur.selection.groups import Pooled as Pooled
     from secateur.selection.groups import RankedGroups as RankedGroups
+    from secateur.selection.select import select as select
 
 _NAMES_OF = {
     "adapter": (
@@ -83,6 +86,7 @@ _NAMES_OF = {
         "plan",
         "prune",
     ),
+    "arrays.counts": ("keep_count",),
     "compare.plans": ("plan_changes",),
     "compare.policies": (
         "Change",
@@ -127,7 +131,10 @@ _NAMES_OF = {
         "register",
         "unregister",
     ),
-    "kinds": ("Kind",),
+    "kinds": (
+        "Kind",
+        "kind_named",
+    ),
     "layout": ("Layout",),
     "numpy_adapter": ("NumpyAdapter",),
     "policy.policy": ("Policy",),
@@ -141,6 +148,7 @@ _NAMES_OF = {
         "Pooled",
         "RankedGroups",
     ),
+    "selection.select": ("select",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]

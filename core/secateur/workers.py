@@ -52,6 +52,20 @@ class Workers(ABC):
 
         """
 
+    def largest(self, numbers: Array) -> Array:
+        """Return the elementwise maximum over all workers.
+
+        Args:
+            numbers: Of the same shape and dtype on every worker.
+
+        Raises:
+            WorkerError: Another worker has failed.
+
+        """
+        received = self.exchange([numbers.reshape(-1)] * self.count)
+        largest: Array = np.max(received, axis=0).reshape(numbers.shape)
+        return largest
+
 
 class SingleWorker(Workers):
     """The only process of a run: worker 0 of 1."""
@@ -64,13 +78,16 @@ class SingleWorker(Workers):
     def exchange(self, send_buffers: Sequence[Array]) -> list[Array]:
         return list(send_buffers)
 
+    def largest(self, numbers: Array) -> Array:
+        return numbers
+
 
 SINGLE = SingleWorker()
 """The workers of a model that one process holds whole."""
 
 
 class Route:
-    """A way for one number per local element to the worker that owns it, and back.
+    """Sends one number per local element to the worker that owns it, and answers back.
 
     Args:
         owner: The rank of the worker that owns each local element.

@@ -33,7 +33,7 @@ from secateur.components.patterns import NM, Block, Pattern
 from secateur.selection import select as selection
 from secateur.selection.groups import Elements
 from secateur.selection.histogram import Span
-from secateur.selection.select import Bracket, Marked, Room, select
+from secateur.selection.select import Bracket, Budget, PassResult, select
 
 Array = Any
 Way = Callable[[], object]
@@ -96,20 +96,20 @@ def bounds(rounds: int, scale: float) -> None:
         for piece in pieces(0, weight.size, CHUNK):
             groups[0].keys(slice(*piece))
 
-    def mark(bracket: Bracket) -> list[Marked]:
-        room = Room(selection.COLLECT)
-        return [selection._mark(groups[0], mask, span, bracket, room) for span in spans]
+    def compare(bracket: Bracket) -> list[PassResult]:
+        budget = Budget(selection.COLLECT)
+        return [selection._compare(groups[0], mask, span, bracket, budget) for span in spans]
 
-    marked = mark(bracket)
-    drop = sum(found.inside for found in marked) // 2
+    results = compare(bracket)
+    drop = sum(result.inside for result in results) // 2
     ways = {
         FLOOR: lambda: one_pass(weight),
         "sample, and choose a bracket": lambda: next(selection._brackets(groups, keep)),
         "clear the signs, look for NaN": read,
-        "that, two comparisons, two counts": lambda: mark(everything),
-        "that, and collect what is inside the bracket": lambda: mark(bracket),
+        "that, two comparisons, two counts": lambda: compare(everything),
+        "that, and collect what is inside the bracket": lambda: compare(bracket),
         "find the k-th among it, correct the mask": lambda: selection._drop(
-            groups, [mask], marked, drop
+            groups, [mask], results, drop
         ),
     }
     show(
@@ -165,7 +165,7 @@ def growth(rounds: int, scale: float) -> None:
 
 
 def memory(rounds: int, scale: float) -> None:
-    """The most memory beside the weight and the mask that is returned."""
+    """The most memory besides the weight and the mask that is returned."""
     rows = []
     for millions in (25, 250):
         weight = normal(millions * 1e6 * scale)
@@ -185,7 +185,7 @@ def memory(rounds: int, scale: float) -> None:
             extra = tracemalloc.get_traced_memory()[1] - weight.size
             tracemalloc.stop()
             rows.append((f"{name}, {weight.size / 1e6:.0f} M", f"{extra / 2**20:.0f} MiB"))
-    heading("Memory beside the weight and its mask", ["work", "peak"])
+    heading("Memory besides the weight and its mask", ["work", "peak"])
     for row in rows:
         print("| " + " | ".join(row) + " |")
 

@@ -34,16 +34,18 @@ def by_stable_sort(values):
     return np.argsort(-np.abs(values).reshape(-1).astype(np.float64), kind="stable")
 
 
-@pytest.mark.parametrize("shards", [False, True])
+@pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("name", VALUES)
-def test_masks_equal_those_of_a_stable_sort(name, transposed, shards):
+def test_masks_equal_those_of_a_stable_sort(name, transposed, sharded):
     values = VALUES[name].T if transposed else VALUES[name]
     order = by_stable_sort(values)
     alive = np.count_nonzero(values)
     for keep in (1, values.size // 5, alive - 1, alive, alive + 1, values.size - 1):
         wanted = np.zeros(values.size, bool)
         wanted[order[: min(keep, values.size)]] = True
-        total = (lambda counts: counts) if shards else None
-        mask = select([elements(values)], min(keep, values.size), total)[0]
+        groups = elements(values)
+        if sharded:
+            groups.as_part_of(groups.count, lambda index: index)
+        mask = select([groups], min(keep, values.size))[0]
         np.testing.assert_array_equal(mask.reshape(-1), wanted)

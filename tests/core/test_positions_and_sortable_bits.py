@@ -1,4 +1,4 @@
-"""The small parts under selection: positions, boxes, keys, threads."""
+"""The small parts under selection: positions, regions, keys, threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import DTYPES, KINDS_OF_VALUES, LAYOUTS, arranged, fill
 
 from secateur.arrays.chunks import cores, map_threads
-from secateur.arrays.positions import MemoryArray, MemoryOrder, boxes, memory_axes
+from secateur.arrays.positions import MemoryArray, MemoryOrder, memory_axes, regions
 from secateur.arrays.sortable_bits import common_dtype, infinity, magnitude_keys, score_keys
 from secateur.components.criteria import Random
 from secateur.selection.context import Context
@@ -25,7 +25,7 @@ def test_boxes_cover_a_range_once_and_in_order(shape, data):
     start = data.draw(st.integers(0, size))
     stop = data.draw(st.integers(start, size))
     numbers = np.arange(size).reshape(shape)
-    found = [numbers[box].ravel() for box in boxes(shape, start, stop)]
+    found = [numbers[region].ravel() for region in regions(shape, start, stop)]
     np.testing.assert_array_equal(np.concatenate([*found, []]), np.arange(start, stop))
 
 

@@ -51,8 +51,14 @@ def expected(arrays, keep, alive=None):
     return reference.split(arrays, reference.best(scored, keep))
 
 
-def assert_selects(arrays, keep, total=None):
-    found = select([elements(array) for array in arrays], keep, total)
+def as_parts(groups):
+    """The same groups, as if other workers could hold more of them: histograms decide."""
+    return [group.as_part_of(group.count, lambda index: index) for group in groups]
+
+
+def assert_selects(arrays, keep, sharded=False):
+    groups = [elements(array) for array in arrays]
+    found = select(as_parts(groups) if sharded else groups, keep)
     for mask, wanted in zip(found, expected(arrays, keep), strict=True):
         np.testing.assert_array_equal(mask, wanted)
 
@@ -76,7 +82,7 @@ def arrays(draw, most=3):
 
 
 @given(data=st.data(), given=arrays())
-def test_brackets_digits_and_ties(data, given):
+def test_brackets_histograms_and_ties(data, given):
     size = sum(array.size for array in given)
     assert_selects(given, data.draw(st.integers(0, size)))
 
@@ -84,7 +90,7 @@ def test_brackets_digits_and_ties(data, given):
 @given(data=st.data(), given=arrays())
 def test_histograms_only_as_over_shards(data, given):
     size = sum(array.size for array in given)
-    assert_selects(given, data.draw(st.integers(0, size)), total=lambda counts: counts)
+    assert_selects(given, data.draw(st.integers(0, size)), sharded=True)
 
 
 @given(data=st.data(), given=arrays(most=1), seed=st.integers(0, 99))
@@ -128,9 +134,9 @@ def test_candidates_that_overflow_fall_back_to_histograms(given, fraction):
 @pytest.mark.parametrize(
     ("values", "keep", "way"),
     [
-        pytest.param("normal", 300, "_drop", id="a bracket that held"),
-        pytest.param("ternary", 100, "cut", id="many equal keys"),
-        pytest.param("misleading", 500, "_settle_by_digits", id="a bracket that failed"),
+        pytest.param("normal", 300, "_drop", id="a bracket that was right"),
+        pytest.param("ternary", 100, "keep_first_ties", id="many equal keys"),
+        pytest.param("misleading", 500, "_select_by_histogram", id="a bracket that was wrong"),
     ],
 )
 def test_the_way_taken(monkeypatch, threads, values, keep, way):

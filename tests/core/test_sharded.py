@@ -221,7 +221,7 @@ def test_channels_of_shards_have_the_same_bits(way, axis):
 
     def work(workers):
         (held,) = dealt[workers.rank]
-        elements = Elements(spec, held.read(), criterion).place(spec.size, held.index)
+        elements = Elements(spec, held.read(), criterion).as_part_of(spec.size, held.index)
         mine = channels.Channels(elements, number, workers).ranked()
         positions = np.arange(mine.size)
         return mine.index(positions), mine.scores(positions)

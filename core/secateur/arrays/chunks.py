@@ -1,4 +1,4 @@
-"""Work in pieces that fit the processor's cache, on every core we may use."""
+"""Work in pieces that fit the processor's cache, on every core that is available."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ R = TypeVar("R")
 CHUNK = 1 << 19
 """Elements that are worked on at a time: 2 MiB of float32.
 
-Smaller pieces fit L2 better, but threads then wait for one another at the interpreter."""
+Smaller pieces fit the L2 cache better, but threads then wait for the interpreter lock."""
 MOST_THREADS = 8
-"""More would wait for memory, and each holds some MiB of it."""
+"""More threads would wait for memory, and each needs some MiB of it."""
 
 
 def cores() -> int:
-    """Return how many threads to use; ``SECATEUR_THREADS`` sets another number.
+    """Return how many threads to use: the available cores, up to `MOST_THREADS`.
 
-    The cores that this process may run on, up to `MOST_THREADS`.
+    The environment variable ``SECATEUR_THREADS`` sets another number.
     """
     if wanted := os.environ.get("SECATEUR_THREADS"):
         return max(1, int(wanted))
@@ -30,7 +30,7 @@ def cores() -> int:
 
 
 def pieces(start: int, stop: int, length: int) -> Iterator[tuple[int, int]]:
-    """Cut a range into pieces of at most `length`.
+    """Split a range into pieces of at most `length`.
 
     >>> list(pieces(0, 10, 4))
     [(0, 4), (4, 8), (8, 10)]

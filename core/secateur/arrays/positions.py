@@ -1,4 +1,4 @@
-"""Positions: flat positions of an array in the order in which its elements lie in memory.
+"""Positions: flat indices of an array in the order in which its elements lie in memory.
 
 Selection does not care in which order it meets the scores, but processors do: a Keras
 kernel reaches us as a transposed view.  So scores are read, and masks are written, in
@@ -17,10 +17,10 @@ from secateur.layout import Array
 
 Positions = slice | Array
 """Flat positions in memory order: a range, or an array of them."""
-Box = tuple[slice, ...]
-"""A range along each axis."""
+Region = tuple[slice, ...]
+"""A range of canonical indices along each axis."""
 NUMBERS_AT_ONCE = 4
-"""Numbers that are looked for in one pass: more would hold more positions at once."""
+"""Numbers that one pass looks for: more would need more memory for positions."""
 
 
 def memory_axes(array: Array) -> tuple[int, ...]:
@@ -32,10 +32,10 @@ def memory_axes(array: Array) -> tuple[int, ...]:
     return tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
 
 
-def boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Box]:
-    """Cut the flat range of a C-ordered array into boxes, in order.
+def regions(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Region]:
+    """Split the flat range of a C-ordered array into regions, in order.
 
-    >>> list(boxes((3, 4), 2, 8))
+    >>> list(regions((3, 4), 2, 8))
     [(slice(0, 1, None), slice(2, 4, None)), (slice(1, 2, None), slice(0, 4, None))]
     """
     if start >= stop:
@@ -46,20 +46,22 @@ def boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Box]:
     rest = shape[1:]
     row = prod(rest)
     first, skipped = divmod(start, row)
-    last, left = divmod(stop, row)
+    last, rest_of_last = divmod(stop, row)
     if first == last:
-        yield from ((slice(first, first + 1), *box) for box in boxes(rest, skipped, left))
+        yield from (
+            (slice(first, first + 1), *region) for region in regions(rest, skipped, rest_of_last)
+        )
         return
     if skipped:
-        yield from ((slice(first, first + 1), *box) for box in boxes(rest, skipped, row))
+        yield from ((slice(first, first + 1), *region) for region in regions(rest, skipped, row))
         first += 1
     if first < last:
         yield (slice(first, last), *(slice(0, length) for length in rest))
-    yield from ((slice(last, last + 1), *box) for box in boxes(rest, 0, left))
+    yield from ((slice(last, last + 1), *region) for region in regions(rest, 0, rest_of_last))
 
 
 def where_among(values: Array, first: int, last: int) -> Array:
-    """Return where a flat array is from `first` to `last`, int64; in pieces, to save memory.
+    """Return where a flat array holds values from `first` to `last`, int64.
 
     >>> where_among(np.array([3, 1, 4, 0]), 1, 3)
     array([0, 1])
@@ -72,7 +74,7 @@ def where_among(values: Array, first: int, last: int) -> Array:
 
 
 def by_number(numbers: Array, count: int) -> Iterator[Array]:
-    """Yield, for each number below `count`, where a flat uint8 array has it.
+    """Yield, for each number below `count`, the positions at which a flat uint8 array holds it.
 
     >>> [positions.tolist() for positions in by_number(np.array([2, 0, 2], np.uint8), 3)]
     [[1], [], [0, 2]]
@@ -86,7 +88,13 @@ def by_number(numbers: Array, count: int) -> Iterator[Array]:
 
 
 class MemoryOrder:
-    """How the positions of an array of canonical `shape` follow from the order of its `axes`."""
+    """Converts between canonical indices and positions in memory.
+
+    Args:
+        shape: The canonical shape of the array.
+        axes: Its axes from the slowest to the fastest in memory.
+
+    """
 
     def __init__(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
         self.shape, self.axes = shape, axes
@@ -101,25 +109,25 @@ class MemoryOrder:
         return length // row * row if 0 < row <= length else max(length, 1)
 
     def canonical(self, flat: Array) -> Array:
-        """Return one value per place as an array of canonical shape, a view."""
+        """Return one value per position as an array of canonical shape, a view."""
         return flat.reshape(self.memory_shape).transpose(self._back)
 
-    def views(self, flat: Array, start: int) -> Iterator[tuple[Box, Array]]:
-        """Cut the values of the positions from `start` on into canonical boxes, as views."""
+    def views(self, flat: Array, start: int) -> Iterator[tuple[Region, Array]]:
+        """Yield the values of the positions from `start` on by canonical region, as views."""
         done = 0
-        for box in boxes(self.memory_shape, start, start + len(flat)):
-            shape = [along.stop - along.start for along in box]
+        for region in regions(self.memory_shape, start, start + len(flat)):
+            shape = [along.stop - along.start for along in region]
             part = flat[done : done + prod(shape)].reshape(shape).transpose(self._back)
             done += prod(shape)
-            yield tuple(box[axis] for axis in self._back), part
+            yield tuple(region[axis] for axis in self._back), part
 
-    def boxes(self, start: int, stop: int) -> Iterator[Box]:
-        """Cut a range of positions into boxes along the canonical axes, in memory order."""
-        for box in boxes(self.memory_shape, start, stop):
-            yield tuple(box[axis] for axis in self._back)
+    def regions(self, start: int, stop: int) -> Iterator[Region]:
+        """Split a range of positions into regions along the canonical axes, in memory order."""
+        for region in regions(self.memory_shape, start, stop):
+            yield tuple(region[axis] for axis in self._back)
 
     def coordinates(self, positions: Array) -> list[Array]:
-        """Return where each place is along each canonical axis."""
+        """Return the canonical coordinates of some positions, one array per axis."""
         found: list[Array] = [positions] * len(self.shape)
         for axis in reversed(self.axes):
             length = self.shape[axis]
@@ -129,7 +137,7 @@ class MemoryOrder:
         return found
 
     def positions(self, coordinates: Sequence[Array]) -> Array:
-        """Return the place at each canonical coordinates: the inverse of `coordinates`."""
+        """Return the positions of some canonical coordinates: the inverse of `coordinates`."""
         found, step = np.zeros_like(coordinates[0]), 1
         for axis in reversed(self.axes):
             found += coordinates[axis] * step
@@ -137,7 +145,7 @@ class MemoryOrder:
         return found
 
     def index(self, positions: Array) -> Array:
-        """Return the canonical index of each place, int64."""
+        """Return the canonical index of each position, int64."""
         if self._is_canonical:
             return positions.astype(np.int64, copy=False)
         index = np.zeros(len(positions), np.int64)
@@ -148,22 +156,22 @@ class MemoryOrder:
             step *= self.shape[axis]
         return index
 
-    def positions_in(self, box: Box) -> Array:
-        """Return the place of each element of a canonical box, in the box's shape."""
-        positions = np.zeros((1,) * len(box), np.int64)
+    def positions_in(self, region: Region) -> Array:
+        """Return the position of each element of a canonical region, in the region's shape."""
+        positions = np.zeros((1,) * len(region), np.int64)
         step = 1
         for axis in reversed(self.axes):
-            shape = [1] * len(box)
+            shape = [1] * len(region)
             shape[axis] = -1
-            positions = positions + (np.arange(box[axis].start, box[axis].stop) * step).reshape(
-                shape
-            )
+            positions = positions + (
+                np.arange(region[axis].start, region[axis].stop) * step
+            ).reshape(shape)
             step *= self.shape[axis]
         return positions
 
 
 class MemoryArray:
-    """An array read by place: without a copy where it lies in memory without gaps."""
+    """An array read by position: without a copy where it lies in memory without gaps."""
 
     def __init__(self, array: Array, order: MemoryOrder) -> None:
         self.array, self._order = array, order
@@ -176,8 +184,8 @@ class MemoryArray:
         if not isinstance(positions, slice):
             return self.array[tuple(self._order.coordinates(positions))]
         found = [
-            self.array[box].transpose(self._order.axes).reshape(-1)
-            for box in self._order.boxes(positions.start, positions.stop)
+            self.array[region].transpose(self._order.axes).reshape(-1)
+            for region in self._order.regions(positions.start, positions.stop)
         ]
         if len(found) == 1:
             return found[0]

@@ -29,14 +29,14 @@ def infinity(dtype: np.dtype[Any]) -> int:
 
 
 def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
-    """Return a dtype that holds every value of these arrays exactly: their keys compare in it.
+    """Return a dtype that holds every value of these arrays exactly, so that keys compare.
 
     >>> common_dtype([np.zeros(1, np.float16), np.zeros(1, np.float32)])
     dtype('float32')
     """
     dtypes = {array.dtype.newbyteorder("=") for array in arrays}
     widest = max(dtypes, key=lambda dtype: dtype.itemsize)
-    # Neither of float16 and bfloat16 holds the other.
+    # neither of float16 and bfloat16 holds all values of the other
     return widest if len(dtypes) == 1 or widest.itemsize > 2 else np.dtype(np.float32)
 
 

@@ -12,17 +12,21 @@ from secateur.components.component import Component
 from secateur.errors import PluginError
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
-from secateur.selection.histogram import Sum
 from secateur.selection.lamp import lamp
 from secateur.selection.select import select
-from secateur.workers import Workers
+from secateur.workers import SINGLE, Workers
 
 
 class Distribution(Component):
-    """The base of all distributions.
+    """The base of all distributions, which share one target sparsity among weights.
 
-    Most give each weight a target of its own: a subclass writes `targets`.  One that
-    compares scores between weights writes `select` instead.
+    Most give each weight a target of its own: a subclass writes `targets`.  One that compares
+    scores between weights writes `select` instead.
+
+    Attributes:
+        compares_weights: Whether scores of different weights are compared; weights of several
+            dtypes are then scored in one dtype.
+
     """
 
     family: ClassVar[str] = "distribution"
@@ -32,22 +36,32 @@ class Distribution(Component):
     def targets(
         self, specs: Sequence[WeightSpec], sparsity: float
     ) -> Sequence[float | Fraction] | None:
-        """Return the sparsity of each weight, or None where the scores decide."""
+        """Return the sparsity of each weight, or None where the scores decide.
+
+        Args:
+            specs: The weights of the rule.
+            sparsity: The target for all of them together.
+
+        """
         return None
 
     def select(
-        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers | None = None
+        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers = SINGLE
     ) -> list[Array]:
         """Return a mask of each weight's groups, True = kept.
 
-        workers: those who hold shards of the weights, when there are several; the groups
-        given are then some of all, and `RankedGroups.count` counts all.
+        Args:
+            groups: The groups of each weight that this process holds; `RankedGroups.count`
+                counts those of other workers, too.
+            sparsity: The target for all weights together.
+            workers: The processes that shard the weights.
+
         """
         targets = self.targets([group.spec for group in groups], sparsity)
         if targets is None:
             raise PluginError(f"distribution {self.kind!r} has neither targets() nor select()")
         return [
-            select([group], keep_count(group.count, target), _total(workers))[0]
+            select([group], keep_count(group.count, target), workers)[0]
             for group, target in zip(groups, targets, strict=True)
         ]
 
@@ -101,10 +115,10 @@ class Global(Distribution):
     compares_weights = True
 
     def select(
-        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers | None = None
+        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers = SINGLE
     ) -> list[Array]:
         keep = keep_count(sum(group.count for group in groups), sparsity)
-        return select(groups, keep, _total(workers))
+        return select(groups, keep, workers)
 
 
 class LAMP(Global):
@@ -119,11 +133,7 @@ class LAMP(Global):
     kind = "lamp"
 
     def select(
-        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers | None = None
+        self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers = SINGLE
     ) -> list[Array]:
         keep = keep_count(sum(group.count for group in groups), sparsity)
-        return select(lamp(groups, keep, workers), keep, _total(workers))
-
-
-def _total(workers: Workers | None) -> Sum | None:
-    return None if workers is None else workers.total
+        return select(lamp(groups, keep, workers), keep, workers)

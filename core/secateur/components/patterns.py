@@ -9,6 +9,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
+from math import prod
+from numbers import Integral
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -18,9 +20,12 @@ from secateur.adapter import WeightSpec
 from secateur.components.component import Component
 from secateur.kinds import kind_named
 from secateur.layout import Array
-from secateur.selection.groups import Pooled, RankedGroups
+from secateur.selection.groups import Pooled, RankedGroups, scores_problem
 from secateur.selection.n_of_m import keep_in_sets
-from secateur.selection.tiles import Tiles, channel_norms, spread
+from secateur.selection.tiles import Tiles, any_in_tiles, channel_norms, spread
+
+Extent = Sequence[int | None]
+"""How far a group reaches along each canonical axis; None is all of it."""
 
 
 def plane(spec: WeightSpec) -> tuple[int, int]:
@@ -30,7 +35,30 @@ def plane(spec: WeightSpec) -> tuple[int, int]:
 
 
 class Pattern(Component):
-    """The base of all patterns; a subclass writes `group` and `expand`."""
+    """The base of all patterns: a subclass writes `extent` and `pool`.
+
+    Groups are tiles, laid from index 0 along each canonical axis; a tile at the edge has the
+    elements that are left.  `group` pools the scores and keeps pruned groups pruned, and
+    `expand` turns the mask of the groups into the mask of the weight.  A pattern whose groups
+    are no tiles overrides both instead of `pool`.
+
+    Example:
+        >>> class Rows(Pattern):
+        ...     kind = "rows"
+        ...
+        ...     def extent(self, spec):
+        ...         return (1, None)
+        ...
+        ...     def pool(self, scores, spec):
+        ...         return scores.max(axis=1)
+        >>> spec = WeightSpec("fc", "dense", "kernel", (2, 2), "float64", "fc")
+        >>> groups = Rows().group(Pooled(spec, np.array([[1.0, 3.0], [2.0, 0.0]]), None))
+        >>> groups.array().tolist()
+        [[3.0], [2.0]]
+        >>> Rows().expand(np.array([[True], [False]]), spec).tolist()
+        [[True, True], [False, False]]
+
+    """
 
     family: ClassVar[str] = "pattern"
     hook: ClassVar[str] = "secateur_patterns"
@@ -40,28 +68,142 @@ class Pattern(Component):
         """The sparsity that the pattern itself fixes, if it does."""
         return None
 
-    @abstractmethod
-    def group(self, elements: RankedGroups) -> RankedGroups:
-        """Return the groups of a weight, ranked by their scores."""
-
-    @abstractmethod
-    def expand(self, kept: Array, spec: WeightSpec) -> Array:
-        """Return the mask of the weight, canonical, from the mask of its groups."""
-
-    def extent(self, spec: WeightSpec) -> Sequence[int | None] | None:
+    def extent(self, spec: WeightSpec) -> Extent:
         """Return how far a group reaches along each canonical axis; None is all of it.
 
-        Weights that are sharded over processes need it; groups are laid from index 0.
+        Args:
+            spec: The weight; ``secateur.kind_named(spec.kind)`` has its out and in axes.
+
         """
-        return None
+        raise NotImplementedError(
+            "the pattern has no extent(), which says how far a group reaches along each axis"
+        )
+
+    def pool(self, scores: Array, spec: WeightSpec) -> Array:
+        """Return the score of each group.
+
+        Args:
+            scores: The scores of all elements, canonical and C-contiguous, so that a NumPy
+                reduction rounds alike in every framework.  Of a weight that is sharded over
+                processes, these are the scores of some whole groups.
+            spec: The weight, with the shape of `scores`.
+
+        Returns:
+            One float for each group, higher = keep.  The shape is the number of groups along
+            each axis; axes whose extent is None may be left out.
+
+        """
+        raise NotImplementedError("the pattern has no pool(), which scores its groups")
+
+    def group(self, elements: RankedGroups) -> RankedGroups:
+        """Return the groups of a weight, ranked by their scores.
+
+        Args:
+            elements: The elements, ranked by theirs.
+
+        """
+        spec = elements.spec
+        extent = self.checked_extent(spec)
+        tile, grid = tile_of(extent, spec.shape), grid_of(extent, spec.shape)
+        alive = elements.previous
+        if alive is not None:
+            alive = any_in_tiles(alive, tile) if prod(grid) else np.empty(grid, bool)
+        if prod(grid) == 0:
+            return Pooled(spec, np.empty(grid), alive)
+        scores = self.pool(np.ascontiguousarray(elements.array()), spec)
+        bounded = [length for length, reach in zip(grid, extent, strict=True) if reach is not None]
+        if problem := scores_problem(scores, list(dict.fromkeys([grid, tuple(bounded)]))):
+            raise ValueError(f"pool() {problem}")
+        return Pooled(spec, scores.reshape(grid).astype(np.float64), alive)
+
+    def expand(self, kept: Array, spec: WeightSpec) -> Array:
+        """Return the mask of the weight, canonical, from the mask of its groups.
+
+        Args:
+            kept: The mask of the groups, in the shape of what `group` returned.
+            spec: The weight.
+
+        """
+        return spread(kept, tile_of(self.checked_extent(spec), spec.shape), spec.shape)
+
+    def checked_extent(self, spec: WeightSpec) -> tuple[int | None, ...]:
+        """Return `extent`, checked.
+
+        Args:
+            spec: The weight.
+
+        Raises:
+            ValueError: It is not one length, or None, for each axis.
+
+        """
+        extent = tuple(self.extent(spec))
+        if len(extent) != len(spec.shape) or any(
+            reach is not None and (not isinstance(reach, Integral) or reach < 1) for reach in extent
+        ):
+            raise ValueError(
+                f"extent() gave {extent} for a weight of shape {spec.shape}; wanted a length "
+                "from 1, or None, for each of its axes"
+            )
+        return extent
+
+
+def tile_of(extent: Extent, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the size of a group along each axis, within the shape.
+
+    >>> tile_of((4, None), (3, 5))
+    (3, 5)
+    """
+    return tuple(
+        max(length if reach is None else min(reach, length), 1)
+        for reach, length in zip(extent, shape, strict=True)
+    )
+
+
+def grid_of(extent: Extent, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the number of groups along each axis.
+
+    >>> grid_of((2, None), (3, 5))
+    (2, 1)
+    """
+    return tuple(
+        -(-length // size) for length, size in zip(shape, tile_of(extent, shape), strict=True)
+    )
 
 
 class FixedPattern(Pattern):
-    """The base of patterns that fix the sparsity themselves; a subclass writes `select`."""
+    """The base of patterns that fix the sparsity themselves.
+
+    A subclass writes `extent`, how far the elements reach that compete with one another,
+    `select`, which chooses among them, and `fixed_sparsity`.
+
+    Example:
+        >>> class FirstOfPair(FixedPattern):
+        ...     kind = "first_of_pair"
+        ...
+        ...     @property
+        ...     def fixed_sparsity(self):
+        ...         return Fraction(1, 2)
+        ...
+        ...     def extent(self, spec):
+        ...         return (1, 2)
+        ...
+        ...     def select(self, elements):
+        ...         return np.arange(elements.size).reshape(elements.shape) % 2 == 0
+        >>> spec = WeightSpec("fc", "dense", "kernel", (1, 4), "float64", "fc")
+        >>> FirstOfPair().select(Pooled(spec, np.ones((1, 4)), None)).tolist()
+        [[True, False, True, False]]
+
+    """
 
     @abstractmethod
     def select(self, elements: RankedGroups) -> Array:
-        """Return the mask of the weight, canonical."""
+        """Return the mask of the weight, canonical, True = kept.
+
+        Args:
+            elements: The elements, ranked by their scores.  Of a weight that is sharded over
+                processes, these are some whole groups of the pattern's extent.
+
+        """
 
     def group(self, elements: RankedGroups) -> RankedGroups:
         return elements
@@ -75,6 +217,9 @@ class Unstructured(Pattern):
 
     kind = "unstructured"
 
+    def extent(self, spec: WeightSpec) -> tuple[int, ...]:
+        return (1,) * len(spec.shape)
+
     def group(self, elements: RankedGroups) -> RankedGroups:
         return elements
 
@@ -85,9 +230,9 @@ class Unstructured(Pattern):
 class Block(Pattern):
     """Tiles of `out` x `in` weights, each spatial position and gate by itself.
 
-    Tiles are laid from index 0 of the (out, in) plane; a tile at the edge pools over what it
-    holds.  ``score = mean`` (``pooling = "avg"``) or ``max`` of the scores in the tile, the
-    mean summed in float64 in canonical order.
+    Tiles are laid from index 0 of the (out, in) plane; a tile at the edge pools over the
+    weights that it has.  ``score = mean`` (``pooling = "avg"``) or ``max`` of the scores in the
+    tile, the mean summed in float64 in canonical order.
 
     >>> Block.model_validate({"out": 4, "in": 1}).to_dict()
     {'kind': 'block', 'out': 4, 'in': 1, 'pooling': 'avg'}
@@ -157,7 +302,7 @@ class Channel(Pattern):
     axis: Literal["out", "in"] = "out"
 
     def extent(self, spec: WeightSpec) -> tuple[int | None, ...]:
-        """Return 1 along the axis of the channels, and all of the others."""
+        """Return 1 along the axis of the channels, and None along the others."""
         axis = self.axis_of(spec)
         return tuple(1 if other == axis else None for other in range(len(spec.shape)))
 

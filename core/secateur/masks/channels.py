@@ -14,14 +14,15 @@ import numpy as np
 from secateur.arrays.chunks import pieces
 from secateur.arrays.positions import MemoryOrder
 from secateur.layout import Array
-from secateur.masks.exchange import Cut, Slab
+from secateur.masks.exchange import RoundRegion, Rounds
+from secateur.masks.grouping import Grouping
 from secateur.masks.partition import AT_ONCE, Grid
 from secateur.selection.groups import Elements, Pooled
 from secateur.selection.tiles import add_squares
 from secateur.workers import Workers
 
 
-class Channels:
+class Channels(Grouping):
     """The slices of a weight along `axis`, of which each worker decides a range."""
 
     def __init__(self, elements: Elements, axis: int, workers: Workers) -> None:
@@ -33,25 +34,24 @@ class Channels:
         self._slowest = next((o for o in self._others if shape[o] > 1), self._others[0])
         across = (axis, self._slowest)
         extent = [1 if other in across else None for other in range(len(shape))]
-        self._cut = Cut.across(elements, extent, workers, [axis])
+        self._rounds = Rounds.across(elements, extent, workers, [axis])
         # the workers whose elements follow one another, where whole channels would have to move
         self._chain: list[int] = []
-        if self._cut.moves:
-            self._follow()
+        if self._rounds.moves:
+            self._use_chain()
 
     def ranked(self) -> Pooled:
         """Return the channels that this worker decides, ranked by their norms."""
         begin, sums, alive = self._from_worker_to_worker() if self._chain else self._together()
         previous = None if self._elements.previous is None else alive > 0
-        held = Pooled(self._elements.spec, np.sqrt(sums), previous)
-        return held.place(
-            self._elements.spec.shape[self._axis], lambda positions: positions + begin
-        )
+        channels = Pooled(self._elements.spec, np.sqrt(sums), previous)
+        count = self._elements.spec.shape[self._axis]
+        return channels.as_part_of(count, lambda index: index + begin)
 
     def expand(self, kept: Array) -> Array:
-        """Return the mask of what this worker holds, from those of the channels it decides."""
+        """Return the mask of the elements held here, from those of the channels decided here."""
         received = self._workers.exchange([kept] * self._workers.count)
-        order = range(self._workers.count) if self._chain else self._cut.deciders
+        order = range(self._workers.count) if self._chain else self._rounds.deciders
         everywhere = np.concatenate([received[worker] for worker in order])
         mask = np.empty(self._elements.size, bool)
         for start, stop in pieces(0, len(mask), AT_ONCE):
@@ -62,28 +62,28 @@ class Channels:
         """Return the first channel of this worker, and for each its sum and whether it is alive."""
         begin, end = (
             int(ends[self._workers.rank, self._axis])
-            for ends in (self._cut.grid.low, self._cut.grid.high)
+            for ends in (self._rounds.grid.low, self._rounds.grid.high)
         )
         found = np.zeros((2, end - begin))
-        for slab in self._cut.slabs():
-            some = self._channels(slab.number)
-            self._add(slab, found[:, some.start - begin : some.stop - begin])
+        for region in self._rounds.regions():
+            some = self._channels(region.number)
+            self._add(region, found[:, some.start - begin : some.stop - begin])
         return begin, found[0], found[1]
 
     def _from_worker_to_worker(self) -> tuple[int, Array, Array]:
-        """Return what `_together` does; while one adds to some channels, the next has others."""
-        workers, grid = self._workers, self._cut.grid
+        """Return what `_together` does; each worker adds to some channels and passes them on."""
+        workers, grid = self._workers, self._rounds.grid
         steps, count = grid.steps[0], workers.count
         rounds = grid.rounds // steps
-        turn, slabs = self._chain.index(workers.rank), self._cut.slabs()
+        turn, regions = self._chain.index(workers.rank), self._rounds.regions()
         carried, done = np.empty(0), [np.empty((2, 0))]
         for step in range(steps + count - 1):
             send_buffers = [np.empty(0)] * count
             if 0 <= step - turn < steps:
                 some = self._channels((step - turn) * rounds)
                 found = carried if turn else np.zeros(2 * len(some))
-                for slab in islice(slabs, rounds):
-                    self._add(slab, found.reshape(2, -1))
+                for region in islice(regions, rounds):
+                    self._add(region, found.reshape(2, -1))
                 last = turn + 1 == count
                 send_buffers[(step - turn) * count // steps if last else self._chain[turn + 1]] = (
                     found
@@ -95,22 +95,22 @@ class Channels:
         sums, alive = np.concatenate(done, axis=1)
         return self._channels(first * rounds).start, sums, alive
 
-    def _add(self, slab: Slab, found: Array) -> None:
-        scores = slab.scores(self._elements)
+    def _add(self, region: RoundRegion, found: Array) -> None:
+        scores = region.scores(self._elements)
         add_squares(scores, self._axis, found[0])
         if scores.previous is not None:
             found[1] += scores.previous.any(axis=tuple(self._others))
 
     def _channels(self, number: int) -> range:
         """Return the channels of this worker in a round."""
-        low, high = self._cut.grid.tiles(number)
+        low, high = self._rounds.grid.tiles(number)
         return range(*(int(ends[self._workers.rank, self._axis]) for ends in (low, high)))
 
     def _coordinates(self, start: int, stop: int) -> list[Array]:
         return self._order.coordinates(self._elements.index(np.arange(start, stop)))
 
-    def _follow(self) -> None:
-        """Leave all elements where they are, if those of each worker follow another's."""
+    def _use_chain(self) -> None:
+        """Leave all elements where they are, if those of one worker follow another's."""
         spec, workers = self._elements.spec, self._workers
         ends = np.zeros((2, workers.count), np.int64)
         ends[:, workers.rank] = spec.size, 0
@@ -127,10 +127,10 @@ class Channels:
             return
         self._chain = chain.tolist()
         layer = spec.size // spec.shape[self._slowest]
-        tiles = self._cut.grid.high.max(axis=0)
+        tiles = self._rounds.grid.high.max(axis=0)
         begin = np.zeros((workers.count, len(tiles)), np.int64)
         end = np.full_like(begin, tiles)
         begin[:, self._slowest] = low // layer
         end[:, self._slowest] = np.maximum(-(-high // layer), low // layer)
-        grid = Grid(self._cut.grid.tile.tolist(), begin, end, self._axis, self._slowest)
-        self._cut = Cut(self._elements, grid, None, workers)
+        grid = Grid(self._rounds.grid.tile.tolist(), begin, end, self._axis, self._slowest)
+        self._rounds = Rounds(self._elements, grid, None, workers)

@@ -9,10 +9,12 @@ import numpy as np
 from secateur.adapter import Weight
 from secateur.arrays.sortable_bits import common_dtype
 from secateur.components.method import Method
-from secateur.components.patterns import FixedPattern
+from secateur.components.patterns import Channel, FixedPattern, Unstructured
+from secateur.errors import PluginError, SecateurError, WeightError
 from secateur.layout import Array
-from secateur.masks import sharded
-from secateur.selection.component_errors import attributed, component_error
+from secateur.masks.channels import Channels
+from secateur.masks.checked import CheckedMethod
+from secateur.masks.grouping import Grouping, InRounds, SingleElements, Whole
 from secateur.selection.groups import Elements
 from secateur.workers import SINGLE, Workers
 
@@ -27,47 +29,107 @@ def compute(
 ) -> dict[str, Array]:
     """Return the mask of each weight of a rule, by name; changes nothing.
 
-    previous: the masks so far; what they prune stays pruned while the target grows.
-    workers: those who hold the weights in shards, when there are several.
-    Masks are bool, canonical, True = kept; of sharded weights, what this worker holds.
-    Raises WeightError for a value that is NaN or infinite, and PluginError, naming the
-    plugin, the weights and the step, when a plugin's part fails.
+    Args:
+        method: The components that decide.
+        weights: The weights of the rule.
+        sparsity: The target.
+        step: How many updates are finished.
+        previous: The masks so far; what they prune stays pruned, unless the criterion regrows.
+        workers: The processes that shard the weights.
+
+    Returns:
+        Bool arrays, canonical, True = kept; of a sharded weight the part that this process
+        holds, flat, in the order of `Weight.read`.
+
+    Raises:
+        WeightError: A value is NaN or infinite.
+        PluginError: A component fails, or returns what it must not; on all workers together.
+
     """
-    held = {} if method.criterion.regrows or not previous else previous
-    if any(weight.sharded for weight in weights):
-        return sharded.compute(method, weights, sparsity, step, held, workers)
-    specs = [weight.spec for weight in weights]
-    names = [spec.name for spec in specs]
-    pattern, distribution = method.pattern, method.distribution
+    sharded = any(weight.sharded for weight in weights)
+    if not sharded:
+        workers = SINGLE  # every process holds these weights whole, and computes the same masks
+    names = [weight.spec.name for weight in weights]
+    checked = CheckedMethod(method, step, names)
+    if sharded:
+        checked.require_elementwise()
+    elements = _elements(method, weights, step, previous or {})
+    if sharded:
+        _check_everywhere(elements, workers)
+    pairs = list(zip(weights, elements, strict=True))
+    if isinstance(method.pattern, FixedPattern):
+        masks = [_choosing(checked, *pair, workers).choose() for pair in pairs]
+    else:
+        groupings = [_grouping(checked, *pair, workers) for pair in pairs]
+        kept = checked.select([each.ranked() for each in groupings], sparsity, workers)
+        masks = [each.expand(part) for each, part in zip(groupings, kept, strict=True)]
+    return dict(zip(names, masks, strict=True))
+
+
+def _elements(
+    method: Method, weights: Sequence[Weight], step: int, previous: Mapping[str, Array]
+) -> list[Elements]:
+    """Return the scored elements of each weight that this process holds."""
     values = [weight.read() for weight in weights]
-    common = common_dtype(values) if distribution.compares_weights else None
-    scores = [
+    common = common_dtype(values) if method.distribution.compares_weights else None
+    elements = [
         Elements(
             weight.spec,
             value,
             method.criterion,
             step,
             gradient=weight.gradient,
-            previous=held.get(weight.spec.name),
+            previous=None if method.criterion.regrows else previous.get(weight.spec.name),
             compare_as=common,
         )
         for weight, value in zip(weights, values, strict=True)
     ]
-    if isinstance(pattern, FixedPattern):
-        with attributed(pattern, step, names):
-            masks = [pattern.select(each) for each in scores]
-    else:
-        with attributed(pattern, step, names):
-            groups = [pattern.group(each) for each in scores]
-        with attributed(distribution, step, names):
-            kept = distribution.select(groups, sparsity)
-        with attributed(pattern, step, names):
-            masks = [pattern.expand(*pair) for pair in zip(kept, specs, strict=True)]
-    for mask, spec in zip(masks, specs, strict=True):
-        if mask.shape != spec.shape or mask.dtype != bool:
-            gave = f"gave a mask of {mask.dtype} {mask.shape}; wanted bool {spec.shape}"
-            raise component_error(pattern, step, [spec.name], gave)
-    return dict(zip(names, masks, strict=True))
+    for weight, each in zip(weights, elements, strict=True):
+        if weight.sharded:
+            each.as_part_of(weight.spec.size, weight.index)
+    return elements
+
+
+def _check_everywhere(elements: Sequence[Elements], workers: Workers) -> None:
+    """Raise on all workers when one of them holds a value that cannot be ranked, or scored."""
+    mine: SecateurError | None = None
+    try:
+        for each in elements:
+            each.check()
+    except SecateurError as error:
+        mine = error
+    failed = np.array([isinstance(mine, WeightError), mine is not None], np.int64)
+    unranked, unscored = workers.total(failed).tolist()
+    if mine is not None:
+        raise mine
+    if unranked:
+        raise WeightError(
+            "another worker holds a NaN or an infinity, which its own error names; "
+            "nothing was changed"
+        )
+    if unscored:
+        raise PluginError(
+            "the criterion failed on another worker, whose own error says why; nothing was changed"
+        )
+
+
+def _choosing(
+    method: CheckedMethod, weight: Weight, elements: Elements, workers: Workers
+) -> Whole | InRounds:
+    return InRounds(method, elements, workers) if weight.sharded else Whole(method, elements)
+
+
+def _grouping(
+    method: CheckedMethod, weight: Weight, elements: Elements, workers: Workers
+) -> Grouping:
+    pattern = method.pattern
+    if not weight.sharded:
+        return Whole(method, elements)
+    if type(pattern) is Unstructured:  # a subclass may group, or score, otherwise
+        return SingleElements(elements)
+    if type(pattern) is Channel:
+        return Channels(elements, pattern.axis_of(elements.spec), workers)
+    return InRounds(method, elements, workers)
 
 
 def kept(masks: Mapping[str, Array], workers: Workers) -> dict[str, int]:

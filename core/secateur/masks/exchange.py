@@ -1,7 +1,7 @@
-"""Bring whole groups of a sharded weight together, piece by piece, each worker taking some.
+"""Bring whole groups of a sharded weight together, in rounds, each worker deciding some.
 
-Nobody gathers a weight: in each round a worker holds a small part of what it decides, and
-groups that lie on one worker as a whole stay there.
+No worker gathers a weight: in each round a worker has a small part of the groups that it
+decides, and groups that one worker holds whole stay there.
 """
 
 from __future__ import annotations
@@ -17,21 +17,25 @@ import numpy as np
 from secateur.adapter import WeightSpec
 from secateur.arrays.chunks import pieces
 from secateur.arrays.positions import MemoryOrder, by_number
+from secateur.components.patterns import Extent, grid_of, tile_of
 from secateur.layout import Array
-from secateur.masks.partition import AT_ONCE, Grid, Shares
+from secateur.masks.partition import AT_ONCE, AxisPartition, Grid
 from secateur.selection.groups import Elements, Pooled
 from secateur.workers import Route, Workers
 
-Extent = Sequence[int | None]
-"""How far a group reaches along each canonical axis; None is all of it."""
 T = TypeVar("T")
 
 
-class Slab:
-    """A box of a weight that this worker decides in one round.
+class RoundRegion:
+    """The region of a weight that this worker decides in one round.
 
-    number: of the round.  positions: those elements held here that take part in it, whoever
-    decides them.  Where nothing moves there is no route.
+    Args:
+        spec: The weight, with the shape of the region.
+        number: The number of the round.
+        positions: The elements held here that take part in the round, whoever decides them.
+        where: Where in the flat region the elements lie that this worker receives.
+        route: The way to the workers that decide the elements; None where nothing moves.
+
     """
 
     def __init__(
@@ -41,19 +45,19 @@ class Slab:
         self._where, self._route = where, route
 
     def gather(self, values: Array) -> Array:
-        """Return the slab, canonical, of one value per place; zero where nobody holds one."""
+        """Return the region, canonical, of one value per position; zero where there is none."""
         received = values if self._route is None else self._route.send(values)
-        slab = np.zeros(prod(self.spec.shape), received.dtype)
-        slab[self._where] = received
-        return slab.reshape(self.spec.shape)
+        region = np.zeros(prod(self.spec.shape), received.dtype)
+        region[self._where] = received
+        return region.reshape(self.spec.shape)
 
-    def scatter(self, slab: Array) -> Array:
-        """Return the elements of a slab to those who hold them: the inverse of `gather`."""
-        answers: Array = slab.reshape(-1)[self._where]
+    def scatter(self, region: Array) -> Array:
+        """Return the values of the elements held here: the inverse of `gather`."""
+        answers: Array = region.reshape(-1)[self._where]
         return answers if self._route is None else self._route.answer(answers)
 
     def scores(self, elements: Elements) -> Pooled:
-        """Return the scores of a slab's elements."""
+        """Return the scores of the region's elements."""
         previous = None if elements.previous is None else elements.previous[self.positions]
         return Pooled(
             self.spec,
@@ -62,20 +66,29 @@ class Slab:
         )
 
 
-class Cut:
-    """A weight cut into boxes of whole tiles, one for each worker and round.
+class Rounds:
+    """A weight divided into regions of whole tiles, one for each worker and round.
 
-    shares: say which worker decides an element; without them, who holds it.
+    Args:
+        elements: What this worker holds.
+        grid: The regions.
+        partition: Which worker decides an element; None where each decides what it holds.
+        workers: The workers.
+
     """
 
     def __init__(
-        self, elements: Elements, grid: Grid, shares: Shares | None, workers: Workers
+        self,
+        elements: Elements,
+        grid: Grid,
+        partition: AxisPartition | None,
+        workers: Workers,
     ) -> None:
-        self._elements, self._shares, self._workers = elements, shares, workers
+        self._elements, self._partition, self._workers = elements, partition, workers
         self.grid = grid
         shape = elements.spec.shape
         self._order = MemoryOrder(shape, tuple(range(len(shape))))
-        self.moves = shares is not None and bool(workers.total(np.array([self._away()]))[0])
+        self.moves = partition is not None and bool(workers.total(np.array([self._away()]))[0])
 
     @classmethod
     def across(
@@ -84,37 +97,39 @@ class Cut:
         extent: Extent,
         workers: Workers,
         axes: Sequence[int] | None = None,
-    ) -> Cut:
-        """Cut a weight between workers across the one axis along which the least must move.
+    ) -> Rounds:
+        """Divide a weight between workers along the one axis that lets the fewest elements move.
 
-        axes: those to choose from; all along which `extent` is bounded may be cut into rounds.
+        Args:
+            elements: What this worker holds.
+            extent: How far a group reaches along each axis.
+            workers: The workers.
+            axes: The axes to choose from; by default all along which `extent` is bounded, or
+                the first where a group is the whole weight.
+
         """
         shape = elements.spec.shape
-        tile = [
-            max(length if reach is None else min(reach, length), 1)
-            for length, reach in zip(shape, extent, strict=True)
-        ]
-        tiles = [-(-length // size) for length, size in zip(shape, tile, strict=True)]
+        tile, tiles = tile_of(extent, shape), grid_of(extent, shape)
         bounded = [axis for axis, reach in enumerate(extent) if reach is not None]
-        shares = _shares(elements, tile, tiles, bounded if axes is None else axes, workers)
-        others = [axis for axis in bounded if axis != shares.axis]
+        partition = _partition(elements, tile, tiles, axes or bounded or [0], workers)
+        others = [axis for axis in bounded if axis != partition.axis]
         second = max(others, key=tiles.__getitem__, default=None)
-        grid = Grid(tile, *shares.bounds(tiles), shares.axis, second)
-        return cls(elements, grid, shares, workers)
+        grid = Grid(tile, *partition.bounds(tiles), partition.axis, second)
+        return cls(elements, grid, partition, workers)
 
     @property
     def deciders(self) -> list[int]:
         """The workers in the order of what they decide."""
-        if self._shares is None:
+        if self._partition is None:
             return list(range(self._workers.count))
-        return [int(worker) for worker in self._shares.order]
+        return [int(worker) for worker in self._partition.order]
 
-    def slabs(self) -> Iterator[Slab]:
-        """Yield this worker's slab of each round; all workers must take all of them."""
+    def regions(self) -> Iterator[RoundRegion]:
+        """Yield this worker's region of each round; all workers must take all of them."""
         for number, positions in enumerate(by_number(self._rounds(), self.grid.rounds)):
             coordinates = self._coordinates(positions)
             owner = self._owner(coordinates)
-            low, high = self._box(number)
+            low, high = self._bounds(number)
             where = np.zeros(len(positions), np.int64)
             for axis, along in enumerate(coordinates):
                 where *= (high - low)[owner, axis]
@@ -124,20 +139,25 @@ class Cut:
                 where = route.send(where.astype(np.uint32))  # half of a canonical index
             shape = (high - low)[self._workers.rank].tolist()
             spec = replace(self._elements.spec, shape=tuple(shape))
-            yield Slab(spec, number, positions, where, route)
+            yield RoundRegion(spec, number, positions, where, route)
 
-    def join(self, slabs: Iterable[Array]) -> Array:
-        """Return the groups of all slabs of this worker as one array, filled as they come."""
-        coming = iter(slabs)
-        head = next(coming)
+    def tiles(self, number: int) -> tuple[int, ...]:
+        """Return how many tiles this worker decides in a round, along each axis."""
+        low, high = (ends[self._workers.rank] for ends in self.grid.tiles(number))
+        return tuple((high - low).tolist())
+
+    def join(self, parts: Iterable[Array]) -> Array:
+        """Return the groups of all regions of this worker as one array, filled as they come."""
+        coming = iter(parts)
+        first = next(coming)
         low, high = (ends[self._workers.rank] for ends in (self.grid.low, self.grid.high))
-        groups = np.empty(self._group_axes((high - low).tolist(), head.ndim), head.dtype)
-        for part, slab in zip(self.split(groups), chain([head], coming), strict=True):
-            part[...] = slab
+        groups = np.empty(self._group_axes((high - low).tolist(), first.ndim), first.dtype)
+        for target, part in zip(self.split(groups), chain([first], coming), strict=True):
+            target[...] = part
         return groups
 
     def split(self, groups: Array) -> Iterator[Array]:
-        """Yield the groups of each slab, as views: the inverse of `join`."""
+        """Yield the groups of each region, as views: the inverse of `join`."""
         begin = self.grid.low[self._workers.rank]
         for number in range(self.grid.rounds):
             low, high = (ends[self._workers.rank] - begin for ends in self.grid.tiles(number))
@@ -145,11 +165,11 @@ class Cut:
             yield groups[tuple(self._group_axes(some, groups.ndim))]
 
     def group_count(self, dimensions: int) -> int:
-        """Return how many groups the weight has; `dimensions` are those of an array of them."""
+        """Return how many groups the weight has, given the rank of an array of them."""
         return prod(self._group_shape(dimensions))
 
     def group_index(self, index: Array, shape: tuple[int, ...]) -> Array:
-        """Turn indices of this worker's groups, of some shape, into those among all groups."""
+        """Turn indices among this worker's groups, of some shape, into those among all groups."""
         low = self._group_axes(self.grid.low[self._workers.rank].tolist(), len(shape))
         where = np.unravel_index(index, shape)
         everywhere = [along + start for along, start in zip(where, low, strict=True)]
@@ -161,7 +181,7 @@ class Cut:
         return self._group_axes(tiles, dimensions)
 
     def _group_axes(self, along: list[T], dimensions: int) -> list[T]:
-        """Return what belongs to the axes of an array of groups, which may have only one."""
+        """Return the entries for the axes of an array of groups, which may have only one."""
         return along if dimensions == len(along) else [along[self.grid.first]]
 
     def _away(self) -> int:
@@ -172,7 +192,7 @@ class Cut:
         )
 
     def _rounds(self) -> Array:
-        """Return the round of each element; not kept, since a byte each is much."""
+        """Return the round of each element; computed anew, since a byte for each is much."""
         rounds = np.empty(self._elements.size, np.uint8)
         for some, coordinates in self._all_coordinates():
             rounds[some] = self.grid.round_of(coordinates, self._owner(coordinates))
@@ -186,12 +206,12 @@ class Cut:
         return self._order.coordinates(self._elements.index(positions))
 
     def _owner(self, coordinates: Sequence[Array]) -> Array:
-        if self._shares is None:
+        if self._partition is None:
             return np.full(len(coordinates[0]), self._workers.rank)
-        axis, tile = self._shares.axis, int(self.grid.tile[self._shares.axis])
-        return self._shares.owner(coordinates[axis] // tile)
+        axis = self._partition.axis
+        return self._partition.owner(coordinates[axis] // int(self.grid.tile[axis]))
 
-    def _box(self, number: int) -> tuple[Array, Array]:
+    def _bounds(self, number: int) -> tuple[Array, Array]:
         """Return where the elements of a round begin and end, shape (workers, axes)."""
         low, high = (
             np.minimum(ends * self.grid.tile, self._elements.spec.shape)
@@ -200,28 +220,28 @@ class Cut:
         return low, high
 
 
-def _shares(
+def _partition(
     elements: Elements,
     tile: Sequence[int],
     tiles: Sequence[int],
     axes: Sequence[int],
     workers: Workers,
-) -> Shares:
-    """Share a weight out along one of some axes: a sample tells how much would move.
+) -> AxisPartition:
+    """Return the partition along one of some axes that costs least, estimated by a sample.
 
-    What one worker would have to decide counts too, so that no worker takes all.
+    The most that one worker would have to decide is a cost too, so that no worker takes all.
     """
     shape = elements.spec.shape
     step = max(elements.size // AT_ONCE, 1)
     index = elements.index(np.arange(0, elements.size, step))
     coordinates = MemoryOrder(shape, tuple(range(len(shape)))).coordinates(index)
-    held = np.zeros((1 + len(axes), workers.count), np.int64)
-    held[0, workers.rank] = elements.size
-    held[1:, workers.rank] = [coordinates[axis].min(initial=shape[axis]) for axis in axes]
-    held = workers.total(held)
+    known = np.zeros((1 + len(axes), workers.count), np.int64)
+    known[0, workers.rank] = elements.size
+    known[1:, workers.rank] = [coordinates[axis].min(initial=shape[axis]) for axis in axes]
+    known = workers.total(known)
     ways = [
-        Shares.by_size(axis, tiles[axis], held[0], lowest)
-        for axis, lowest in zip(axes, held[1:], strict=True)
+        AxisPartition.by_size(axis, tiles[axis], known[0], lowest)
+        for axis, lowest in zip(axes, known[1:], strict=True)
     ]
     owners = [way.owner(coordinates[way.axis] // tile[way.axis]) for way in ways]
     away = [step * np.count_nonzero(owner != workers.rank) for owner in owners]

@@ -16,21 +16,26 @@ MOST_ROUNDS = 256
 """The round of each element is remembered, in a byte."""
 
 
-class Shares(NamedTuple):
-    """The workers in the order of their elements along an axis, and where their tiles end."""
+class AxisPartition(NamedTuple):
+    """Ranges of tiles along an axis, one for each worker: the order of workers, and the ends."""
 
     axis: int
     order: Array
     ends: Array
 
     @classmethod
-    def by_size(cls, axis: int, tiles: int, held: Array, lowest: Array) -> Shares:
-        """Let each worker decide as many tiles as it holds elements: what is whole stays put.
+    def by_size(cls, axis: int, tiles: int, sizes: Array, lowest: Array) -> AxisPartition:
+        """Give each worker tiles in proportion to its elements: whole groups stay where they are.
 
-        held, lowest: how many elements each worker holds, and where along the axis they begin.
+        Args:
+            axis: The axis.
+            tiles: How many tiles lie along it.
+            sizes: How many elements each worker holds.
+            lowest: Where along the axis the elements of each worker begin.
+
         """
         order = np.argsort(lowest, kind="stable")
-        ends = np.cumsum(held[order]) * tiles // max(int(held.sum()), 1)
+        ends = np.cumsum(sizes[order]) * tiles // max(int(sizes.sum()), 1)
         ends[-1] = tiles  # also of a weight without elements
         return cls(axis, order, ends)
 
@@ -54,11 +59,15 @@ class Shares(NamedTuple):
 
 
 class Grid:
-    """Boxes of tiles, one for each worker, cut across one axis, or two, into rounds.
+    """Regions of tiles, one for each worker, divided along one axis, or two, into rounds.
 
-    tile: its elements along each axis.  low, high: where the boxes begin and end, in tiles,
-    shape (workers, axes).  first, second: the axes to cut across; the second where layers of
-    the first are too large, the first varying slowest.
+    Args:
+        tile: The elements of a tile along each axis.
+        low: Where the region of each worker begins, in tiles; shape (workers, axes).
+        high: Where it ends.
+        first: The axis to divide, which varies slowest.
+        second: The axis to divide, too, where layers of the first are too large.
+
     """
 
     def __init__(
@@ -70,12 +79,12 @@ class Grid:
         layer = prod(n * size for n, size in zip(widest, tile, strict=True)) // longest
         wanted = max(AT_ONCE, -(-layer * longest // MOST_ROUNDS))
         at_once = max(wanted // max(layer, 1), -(-longest // MOST_ROUNDS))
-        self._cuts = [(first, at_once)]
+        self._strides = [(first, at_once)]
         steps = [-(-longest // at_once)]
         if second is not None and layer > wanted and widest[second] > 1:
             most = min(-(-layer // wanted), MOST_ROUNDS // steps[0])
             at_once = -(-widest[second] // most)
-            self._cuts.append((second, at_once))
+            self._strides.append((second, at_once))
             steps.append(-(-widest[second] // at_once))
         self.steps = tuple(steps)
 
@@ -87,7 +96,7 @@ class Grid:
     def round_of(self, coordinates: Sequence[Array], owner: Array | int) -> Array:
         """Return the round of each element, given where it is and which worker decides it."""
         number = np.zeros_like(coordinates[0])
-        for (axis, at_once), steps in zip(self._cuts, self.steps, strict=True):
+        for (axis, at_once), steps in zip(self._strides, self.steps, strict=True):
             tiles = coordinates[axis] // self.tile[axis] - self.low[owner, axis]
             number = number * steps + tiles // at_once
         return number
@@ -96,7 +105,7 @@ class Grid:
         """Return where the tiles of a round begin and end, shape (workers, axes)."""
         low, high = self.low.copy(), self.high.copy()
         steps = np.unravel_index(number, self.steps)
-        for (axis, at_once), step in zip(self._cuts, steps, strict=True):
+        for (axis, at_once), step in zip(self._strides, steps, strict=True):
             low[:, axis] = np.minimum(self.low[:, axis] + step * at_once, self.high[:, axis])
             high[:, axis] = np.minimum(low[:, axis] + at_once, self.high[:, axis])
         return low, high

@@ -1,4 +1,4 @@
-"""Errors of the parts of a policy at work: which plugin, hook, weights and step."""
+"""Errors of a policy's components at work: which plugin, hook, weights and step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from secateur.errors import PluginError, SecateurError
 
 
 class Part(Protocol):
-    """What an error must know of a schedule, criterion, pattern or distribution."""
+    """What an error names of a schedule, criterion, pattern or distribution."""
 
     @property
     def family(self) -> str:
@@ -32,9 +32,13 @@ class Part(Protocol):
         ...
 
 
+MOST_NAMES = 8
+"""Weights that an error names."""
+
+
 @contextmanager
 def attributed(part: Part, step: int, weights: Iterable[str]) -> Iterator[None]:
-    """Turn any exception of a part into a PluginError that names it; our own errors pass."""
+    """Turn any exception of a component into a PluginError that names it; our own errors pass."""
     try:
         yield
     except SecateurError:
@@ -45,8 +49,13 @@ def attributed(part: Part, step: int, weights: Iterable[str]) -> Iterator[None]:
 
 
 def component_error(part: Part, step: int, weights: Iterable[str], why: str) -> PluginError:
-    """Return the error that says what a part did wrong, where, and who provides it."""
+    """Return the error that says what a component did wrong, where, and who provides it."""
     return PluginError(
         f"plugin {part.provided_by()}, {part.hook} ({part.family} {part.kind!r}), "
-        f"step {step}, weights {', '.join(weights)}: {why}; nothing was changed"
+        f"step {step}, weights {_listed(list(weights))}: {why}; nothing was changed"
     )
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

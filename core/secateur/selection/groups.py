@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from secateur.arrays.chunks import CHUNK, pieces
-from secateur.arrays.positions import Box, MemoryArray, MemoryOrder, Positions, boxes, memory_axes
+from secateur.arrays.positions import (
+    MemoryArray,
+    MemoryOrder,
+    Positions,
+    Region,
+    memory_axes,
+    regions,
+)
 from secateur.arrays.sortable_bits import score_keys
-from secateur.errors import WeightError
+from secateur.errors import PluginError, WeightError
 from secateur.layout import FLOATS, Array
 from secateur.selection.component_errors import attributed, component_error
 from secateur.selection.context import Context, Scorer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from secateur.adapter import WeightSpec
+
+Index = Callable[[Array], Array]
+"""Turns canonical indices among the groups held here into those among all groups."""
 
 
 class RankedGroups(ABC):
-    """The groups of one weight, which compete to be kept, and their keys of `bits` bits.
+    """The groups of one weight that compete to be kept, ranked by their scores.
 
-    `shape` is their canonical shape and `axes` the order of its axes in memory; positions are
-    counted in memory order.  Groups that the mask in force has pruned already rank below all
-    others, so that masks only shrink.
+    Groups are elements, tiles or channels.  Those that an earlier mask has pruned rank below
+    all others, so that masks only shrink.  Positions count groups in memory order.
+
+    Attributes:
+        spec: The weight.
+        shape: The canonical shape of the groups that this process holds.
+        axes: Their axes from the slowest to the fastest in memory.
+        order: Converts between canonical indices and positions in memory.
+        size: How many groups this process holds.
+        bits: The width of the sortable keys.
+
+    Example:
+        >>> from secateur.adapter import WeightSpec
+        >>> spec = WeightSpec("fc", "dense", "kernel", (4, 2), "float64", "fc")
+        >>> groups = Pooled(spec, np.array([0.5, 2.0]), previous=None)
+        >>> groups.count, groups.array().tolist()
+        (2, [0.5, 2.0])
+
     """
 
     bits: int
@@ -41,25 +66,59 @@ class RankedGroups(ABC):
         self.spec, self.shape, self.axes, self._previous = spec, shape, axes, previous
         self.order = MemoryOrder(shape, axes)
         self.size = self._count = self.order.size
-        self._global_index: Callable[[Array], Array] | None = None
+        self._index: Index | None = None
         self._alive = None if previous is None else MemoryArray(previous, self.order)
 
     @property
     def previous(self) -> Array | None:
-        """The canonical mask of the groups that were kept so far."""
+        """The canonical mask of the groups that were kept so far; None where all were."""
         return self._previous
 
     @property
     def count(self) -> int:
-        """How many groups the weight has, over all workers that hold a shard of it."""
+        """How many groups the weight has, those that other workers hold included."""
         return self._count
 
-    def place(self, count: int, index: Callable[[Array], Array]) -> Self:
-        """Say that these are some of `count` groups, the others being with other workers.
+    @property
+    def is_part(self) -> bool:
+        """Whether other workers may hold groups of the same weight."""
+        return self._index is not None
 
-        index: gives the canonical index among all of them of some of the positions here.
+    def as_part_of(self, count: int, index: Index) -> Self:
+        """Mark these as this worker's part of `count` groups.
+
+        Args:
+            count: How many groups the weight has.
+            index: Turns canonical indices among these groups into those among all.
+
         """
-        self._count, self._global_index = count, index
+        self._count, self._index = count, index
+        return self
+
+    def rescored(self, scores: Array) -> Pooled:
+        """Return the same groups, ranked by other scores.
+
+        Args:
+            scores: One float for each group, in the canonical shape of `array`; higher = keep.
+
+        Raises:
+            ValueError: The scores are of another shape or dtype, or one is NaN.
+
+        Example:
+            >>> from secateur.adapter import WeightSpec
+            >>> spec = WeightSpec("fc", "dense", "kernel", (4, 2), "float64", "fc")
+            >>> groups = Pooled(spec, np.array([0.5, 2.0]), previous=None)
+            >>> groups.rescored(groups.array() / 2).array().tolist()
+            [0.25, 1.0]
+
+        """
+        if problem := scores_problem(scores, [self.shape]):
+            raise ValueError(problem)
+        return Pooled(self.spec, scores, self.previous).same_groups_as(self)
+
+    def same_groups_as(self, other: RankedGroups) -> Self:
+        """Mark these as the groups of `other`, ranked by other scores."""
+        self._count, self._index = other._count, other._index
         return self
 
     def keys(self, positions: Positions) -> Array:
@@ -73,56 +132,76 @@ class RankedGroups(ABC):
 
     @abstractmethod
     def scores(self, positions: Positions) -> Array:
-        """Return the scores themselves."""
+        """Return the scores at some positions."""
 
     @abstractmethod
     def _score_keys(self, positions: Positions) -> Array: ...
 
-    def scores_in(self, box: Box) -> Array:
-        """Return the scores in a canonical box."""
-        positions = self.order.positions_in(box)
+    def scores_in(self, region: Region) -> Array:
+        """Return the scores in a canonical region."""
+        positions = self.order.positions_in(region)
         return self.scores(positions.reshape(-1)).reshape(positions.shape)
 
-    def keys_in(self, box: Box) -> Array:
-        """Return the keys in a canonical box."""
-        keys = self._score_keys_in(box)
-        return keys if self.previous is None else _below_all(keys, self.previous[box])
+    def keys_in(self, region: Region) -> Array:
+        """Return the keys in a canonical region."""
+        keys = self._score_keys_in(region)
+        return keys if self.previous is None else _below_all(keys, self.previous[region])
 
-    def _score_keys_in(self, box: Box) -> Array:
-        return score_keys(self.scores_in(box))
+    def _score_keys_in(self, region: Region) -> Array:
+        return score_keys(self.scores_in(region))
 
     def is_alive(self, positions: Array) -> Array:
-        """Tell which of some groups were kept so far."""
+        """Return which of the groups at some positions were kept so far."""
         alive = self._alive_at(positions)
         return np.ones(len(positions), bool) if alive is None else alive
 
     def index(self, positions: Array) -> Array:
-        """Return the canonical index of each place."""
-        if self._global_index is not None:
-            return self._global_index(positions)
-        return self.order.index(positions)
+        """Return the canonical index, among all groups of the weight, of each position."""
+        index = self.order.index(positions)
+        return index if self._index is None else self._index(index)
 
     def canonical(self, flat: Array) -> Array:
-        """Return one value per place as a canonical view."""
+        """Return one value per position as a view in canonical shape."""
         return self.order.canonical(flat)
 
     def array(self) -> Array:
-        """Return all scores, in canonical layout."""
+        """Return the scores of all groups that this process holds, in canonical shape."""
         return self.canonical(self.scores(slice(0, self.size)))
 
 
 def _below_all(keys: Array, alive: Array) -> Array:
-    """Lift the keys of the living by one, and set the others to zero, below them all."""
+    """Add one to the keys of unpruned groups and zero the rest, so that pruned ones rank last."""
     keys += keys.dtype.type(1)
     keys *= alive
     return keys
 
 
+def scores_problem(scores: object, shapes: list[tuple[int, ...]]) -> str | None:
+    """Return what is wrong with some scores, which must be floats of one of these shapes."""
+    wanted = " or ".join(map(str, shapes))
+    if not isinstance(scores, np.ndarray):
+        return (
+            f"gave {type(scores).__name__} as scores; wanted an array of floats of shape {wanted}"
+        )
+    if scores.shape not in shapes or scores.dtype.name not in FLOATS:
+        return (
+            f"gave {scores.dtype} scores of shape {scores.shape}; wanted floats of shape {wanted}"
+        )
+    return "gave a score that is NaN" if np.isnan(scores).any() else None
+
+
 class Elements(RankedGroups):
     """A weight's elements, scored by a criterion where they are read.
 
-    values: canonical.  gradient: gives that of the last update, canonical.  compare_as: the
-    dtype to score in, where weights of several dtypes compete.
+    Args:
+        spec: The weight.
+        values: Its values, canonical.
+        criterion: What scores them.
+        step: The step, for the criterion and for errors.
+        gradient: Returns the gradient of the last update, canonical.
+        previous: The canonical mask so far.
+        compare_as: The dtype to score in, where weights of several dtypes compete.
+
     """
 
     def __init__(
@@ -160,46 +239,41 @@ class Elements(RankedGroups):
 
         return Context(self.spec.name, self._step, index, gradient)
 
-    def _context_in(self, box: Box) -> Context:
+    def _context_in(self, region: Region) -> Context:
         def index() -> Array:
-            positions = self.order.positions_in(box)
+            positions = self.order.positions_in(region)
             return self.index(positions.reshape(-1)).reshape(positions.shape)
 
         def gradient() -> Array | None:
             found = self._gradient()
-            return None if found is None else found[box]
+            return None if found is None else found[region]
 
         return Context(self.spec.name, self._step, index, gradient)
 
     def _score_whole(self, values: Array) -> MemoryArray:
         context = self._context_in(tuple(slice(0, length) for length in self.shape))
         self._check(np.isfinite(values).all())
-        with attributed(self._criterion, self._step, [self.spec.name]):
+        with self._attributed():
             scored = np.asarray(self._criterion.score(values, context))
-        if scored.shape != self.shape or scored.dtype.name not in FLOATS:
-            raise component_error(
-                self._criterion,
-                self._step,
-                [self.spec.name],
-                f"gave {scored.dtype} scores of shape {scored.shape}; wanted floats of shape "
-                f"{self.shape}",
-            )
-        return MemoryArray(scored, self.order)
+        return MemoryArray(self._ranked(scored, self.shape), self.order)
+
+    def _attributed(self) -> AbstractContextManager[None]:
+        return attributed(self._criterion, self._step, [self.spec.name])
 
     def scores(self, positions: Positions) -> Array:
         if self._scored is not None:
-            return self._ranked(self._scored[positions])
+            return self._scored[positions]
         return self._score(self._values[positions], self._context(positions))
 
-    def scores_in(self, box: Box) -> Array:
+    def scores_in(self, region: Region) -> Array:
         if self._scored is not None:
-            return self._ranked(self._scored.array[box])
-        return self._score(self._values.array[box], self._context_in(box))
+            return self._scored.array[region]
+        return self._score(self._values.array[region], self._context_in(region))
 
-    def _score_keys_in(self, box: Box) -> Array:
+    def _score_keys_in(self, region: Region) -> Array:
         if self._scored is not None:
-            return super()._score_keys_in(box)
-        return self._keys(self._values.array[box], self._context_in(box))
+            return super()._score_keys_in(region)
+        return self._keys(self._values.array[region], self._context_in(region))
 
     def _score_keys(self, positions: Positions) -> Array:
         if self._scored is not None:
@@ -209,25 +283,35 @@ class Elements(RankedGroups):
     def _score(self, values: Array, context: Context) -> Array:
         values = values.astype(self._compare_as, copy=False)
         self._check(np.isfinite(values).all())
-        with attributed(self._criterion, self._step, [self.spec.name]):
-            scores = self._criterion.score(values, context)
-        return self._ranked(scores)
+        with self._attributed():
+            scores = np.asarray(self._criterion.score(values, context))
+        return self._ranked(scores, values.shape)
+
+    def _ranked(self, scores: Array, shape: tuple[int, ...]) -> Array:
+        if problem := scores_problem(scores, [shape]):
+            raise component_error(self._criterion, self._step, [self.spec.name], problem)
+        return scores
 
     def _keys(self, values: Array, context: Context) -> Array:
         values = values.astype(self._compare_as, copy=False)
-        with attributed(self._criterion, self._step, [self.spec.name]):
-            keys = self._criterion.keys(values, context)
-            finite = self._criterion.finite(values, keys)
+        try:
+            with self._attributed():
+                keys = self._criterion.keys(values, context)
+                finite = self._criterion.finite(values, keys)
+        except PluginError:
+            self._check(np.isfinite(values).all())  # a criterion may fail over a NaN in the weight
+            raise
         self._check(finite)
         return keys
 
-    def _ranked(self, scores: Array) -> Array:
-        if np.isnan(scores).any():
-            raise component_error(self._criterion, self._step, [self.spec.name], "a score is NaN")
-        return scores
-
     def check(self) -> None:
-        """Raise WeightError for a NaN or an infinity, or what a plugin's criterion raises."""
+        """Read everything once.
+
+        Raises:
+            WeightError: A value is NaN or infinite.
+            PluginError: The criterion fails.
+
+        """
         for start, stop in pieces(0, self.size, CHUNK):
             self._score_keys(slice(start, stop))
 
@@ -235,22 +319,35 @@ class Elements(RankedGroups):
         if finite:
             return
         for start, stop in pieces(0, self.size, CHUNK):
-            for box in boxes(self.shape, start, stop):
-                values = self._values.array[box]
+            for region in regions(self.shape, start, stop):
+                values = self._values.array[region]
                 found = np.argwhere(~np.isfinite(values))
                 if not len(found):
                     continue
-                place = np.array([self.order.positions_in(box)[tuple(found[0])]])
-                index = np.unravel_index(int(self.index(place)[0]), self.spec.shape)
+                position = np.array([self.order.positions_in(region)[tuple(found[0])]])
+                index = np.unravel_index(int(self.index(position)[0]), self.spec.shape)
                 raise WeightError(
                     f"{self.spec.name}: the value at {tuple(map(int, index))} (canonical) is "
                     f"{values[tuple(found[0])]}, which cannot be ranked; nothing was changed. "
-                    "Find where training diverged, or mend the checkpoint, and try again."
+                    "Find where training diverged, or fix the checkpoint, and try again."
                 )
 
 
 class Pooled(RankedGroups):
-    """Groups of elements, their scores computed beforehand."""
+    """Groups whose scores are in an array.
+
+    Args:
+        spec: The weight.
+        scores: One float for each group, canonical; higher = keep.
+        previous: The canonical mask of the groups that were kept so far, or None.
+
+    Example:
+        >>> from secateur.adapter import WeightSpec
+        >>> spec = WeightSpec("fc", "dense", "kernel", (2, 4), "float32", "fc")
+        >>> Pooled(spec, np.array([1.0, 3.0]), previous=np.array([True, False])).count
+        2
+
+    """
 
     def __init__(self, spec: WeightSpec, scores: Array, previous: Array | None) -> None:
         super().__init__(spec, scores.shape, memory_axes(scores), previous)
@@ -263,5 +360,5 @@ class Pooled(RankedGroups):
     def _score_keys(self, positions: Positions) -> Array:
         return score_keys(self._scores[positions])
 
-    def scores_in(self, box: Box) -> Array:
-        return self._scores.array[box]
+    def scores_in(self, region: Region) -> Array:
+        return self._scores.array[region]

@@ -1,4 +1,4 @@
-"""The k-th highest of many numbers, from histograms of their digits.
+"""The k-th highest of many numbers, from radix histograms: counts of one digit at a time.
 
 Counts of the highest 16 bits, then of the next 16 among the numbers that share them, need
 little memory and add up over pieces, threads and workers: selection over shards exchanges
@@ -16,18 +16,16 @@ import numpy as np
 from secateur.arrays.chunks import CHUNK, map_threads, pieces
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
+from secateur.workers import Workers
 
 DIGIT = 16
-"""Bits that one histogram tells apart."""
+"""The bits of one digit."""
 AT_ONCE = CHUNK // 8
 """Keys that are counted at a time: their digits take 8 bytes each, several times over."""
 
-Sum = Callable[[Array], Array]
-"""Adds an array of counts over all workers that hold shards of the weights."""
-
 
 class Span(NamedTuple):
-    """Some positions of one of the weights."""
+    """A range of positions in one of the weights."""
 
     number: int
     start: int
@@ -35,7 +33,7 @@ class Span(NamedTuple):
 
 
 def kth_key(
-    groups: Sequence[RankedGroups], spans: Sequence[Span], rank: int, total: Sum | None
+    groups: Sequence[RankedGroups], spans: Sequence[Span], rank: int, workers: Workers
 ) -> tuple[int, int]:
     """Return the `rank`-th highest key of all groups, and how many equal to it rank so high."""
 
@@ -43,17 +41,23 @@ def kth_key(
         return (keys for _, keys in key_pieces(groups[span.number], span))
 
     def count(prefix: int, shift: int) -> Array:
-        return histogram(numbers, spans, prefix, shift, total)
+        return radix_histogram(numbers, spans, prefix, shift, workers)
 
     return kth_largest(count, max(group.bits for group in groups), rank)
 
 
 def kth_largest(count: Callable[[int, int], Array], bits: int, rank: int) -> tuple[int, int]:
-    """Find the `rank`-th largest of some numbers, from 1, by histograms of their digits.
+    """Return the `rank`-th largest of some numbers, from 1, found by radix histograms.
 
-    count: given the digits known so far as a number, and a shift, counts the digit at that
-    shift among the numbers that begin with them; shape (65536,).
-    Returns the number, and how many of those equal to it are among the `rank` largest.
+    Args:
+        count: Given the digits known so far as a number, and a shift, counts the digit at that
+            shift among the numbers that begin with them; shape (65536,).
+        bits: The width of the numbers.
+        rank: The rank, from 1.
+
+    Returns:
+        The number, and how many of those equal to it are among the `rank` largest.
+
     """
     prefix = 0
     for shift in range((bits - 1) // DIGIT * DIGIT, -1, -DIGIT):
@@ -65,12 +69,12 @@ def kth_largest(count: Callable[[int, int], Array], bits: int, rank: int) -> tup
     return prefix, rank
 
 
-def histogram(
+def radix_histogram(
     numbers: Callable[[Span], Iterator[Array]],
     spans: Sequence[Span],
     prefix: int,
     shift: int,
-    total: Sum | None,
+    workers: Workers,
 ) -> Array:
     """Count one digit of those numbers of all spans whose higher digits are `prefix`."""
     counts = np.zeros(1 << DIGIT, np.int64)
@@ -87,10 +91,10 @@ def histogram(
                 counts[: len(counted)] += counted
 
     map_threads(count, spans)
-    return total(counts) if total else counts
+    return workers.total(counts)
 
 
 def key_pieces(group: RankedGroups, span: Span) -> Iterator[tuple[int, Array]]:
-    """Yield the keys of a span in pieces that fit the cache, with where each begins."""
+    """Yield the keys of a span in pieces that fit the cache, each with its first position."""
     for start, stop in pieces(span.start, span.stop, AT_ONCE):
         yield start, group.keys(slice(start, stop))

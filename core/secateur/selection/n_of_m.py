@@ -1,4 +1,4 @@
-"""Keep n of every m: the ranks inside a set, by comparing its members two by two."""
+"""Keep n of every m elements: ranks inside a set, from comparing its members in pairs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ COMPARED = 8
 
 
 def keep_in_sets(elements: RankedGroups, axis: int, keep: int, of: int) -> Array:
-    """Return the mask that keeps `keep` of every `of` consecutive elements along `axis`.
+    """Return the canonical mask that keeps `keep` of every `of` consecutive elements.
 
-    Returns a bool array of the elements' canonical shape, True = kept.  Of equal elements
-    the lower index is kept; a tail of r elements keeps ``min(keep, r)``.
+    The sets lie along `axis`.  Of equal elements the lower index is kept; a tail of r elements
+    keeps ``min(keep, r)``.
     """
     mask = elements.canonical(np.empty(elements.size, bool))
     length = elements.shape[axis]
@@ -29,9 +29,9 @@ def keep_in_sets(elements: RankedGroups, axis: int, keep: int, of: int) -> Array
     axis_first = (axis, *(other for other in range(len(grid)) if other != axis))
 
     def choose(some: tuple[int, int]) -> None:
-        for box in sets.boxes(*some):
-            along = slice(box[axis].start * of, min(box[axis].stop * of, length))
-            members = (*box[:axis], along, *box[axis + 1 :])
+        for region in sets.regions(*some):
+            along = slice(region[axis].start * of, min(region[axis].stop * of, length))
+            members = (*region[:axis], along, *region[axis + 1 :])
             keys = elements.keys_in(members).transpose(axis_first)
             chosen = mask[members].transpose(axis_first)
             full = len(keys) // of * of
@@ -51,11 +51,11 @@ def _choose(keys: Array, mask: Array, keep: int, of: int) -> None:
         ranks = sets.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
         mask[:] = (ranks < keep).reshape(keys.shape)
         return
-    members = [keys[place::of].copy("K") for place in range(of)]
+    members = [keys[offset::of].copy("K") for offset in range(of)]
     beaten = [np.zeros(1, np.uint8)] * of
     for first, second in combinations(range(of), 2):
         wins = members[first] >= members[second]  # the lower index wins a tie
         beaten[second] = beaten[second] + wins.view(np.uint8)
         beaten[first] = beaten[first] + (~wins).view(np.uint8)
-    for place, count in enumerate(beaten):
-        mask[place::of] = count < keep
+    for offset, count in enumerate(beaten):
+        mask[offset::of] = count < keep

@@ -1,15 +1,14 @@
 """Exact selection of the k highest scores, in about one pass over the weights.
 
-Scores are compared as unsigned integers (see `arrays.sortable_bits`).  A sample of ``2 n**(2/3)``
-of the ``n`` keys gives a bracket ``low <= k-th highest key < high``, a per cent wide or less.
-One pass, in pieces that fit the cache, writes the mask as ``key >= low``, counts it, and
-collects what lies inside the bracket; only those are partitioned, and only they are
-corrected in the mask.  The counts prove whether the bracket held.  Where the sample shows
-many equal keys, as after rounding or in a pruned weight, the bracket is one key wide:
-nothing is collected, and the counts tell how many of those tied stay.  Where no
-bracket held, and where shards of the weights lie with several workers, `histogram`
-finds the k-th key from histograms.  `ties` makes the cut through equal keys: the
-earlier weight stays, then the lower canonical index.
+Scores are compared as unsigned integers (see `arrays.sortable_bits`).  A sample of
+``2 n**(2/3)`` of the ``n`` keys gives a bracket ``low <= k-th highest key < high``, a per cent
+wide or less.  One pass, in pieces that fit the cache, writes the mask as ``key >= low``, counts
+it, and collects the candidates inside the bracket; only those are partitioned, and only they
+are corrected in the mask.  The counts prove whether the bracket was right.  Where the sample
+shows many equal keys, as after rounding or in a pruned weight, the bracket is one key wide:
+nothing is collected, and the counts tell how many of the tied groups stay.  Where no bracket
+was right, and where workers hold shards of the weights, `histogram` finds the k-th key by radix
+histograms.  `ties` decides among equal keys.
 
 For 25 M float32 on one thread this takes about three times the pass ``abs(w) > t`` alone:
 reading and comparing 1.6, collecting 0.5, the sample 0.4, the correction 0.3; see
@@ -28,19 +27,20 @@ import numpy as np
 from secateur.arrays.chunks import CHUNK, map_threads, pieces
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
-from secateur.selection.histogram import DIGIT, Span, Sum, kth_key
-from secateur.selection.ties import Ties, cut
+from secateur.selection.histogram import DIGIT, Span, kth_key
+from secateur.selection.ties import Ties, keep_first_ties
+from secateur.workers import SINGLE, Workers
 
 SPAN = 8 * CHUNK
 """Positions that one thread takes at a time."""
 SMALL = 1 << 14
 """Up to this size all keys are collected: a sample would cost more."""
 MOST_SAMPLED = 1 << 21
-"""The most keys that are sampled, what 1 G weights want; with their positions, 48 MiB."""
+"""The most keys that are sampled, as many as 1 G weights need; with their positions, 48 MiB."""
 COLLECT = 4 << 20
-"""The most candidates that are held at once: with key, offset and working copy, 48 MiB."""
+"""The most candidates that are collected: with key, offset and working copy, 48 MiB."""
 SIGMAS = (4, 12)
-"""Half the width of the first bracket, which misses once in 15,000 times, and of the next, in
+"""Half the width of the first bracket, which is wrong once in 15,000 times, and of the next, in
 standard deviations of the sample's rank."""
 
 
@@ -52,29 +52,29 @@ class Bracket(NamedTuple):
 
     @property
     def is_one_key(self) -> bool:
-        """Whether all that lies inside is equal."""
+        """Whether all keys inside are equal."""
         return self.high == self.low + 1
 
 
-class Room:
-    """The candidates that may still be held, over all threads."""
+class Budget:
+    """How many more candidates all threads together may collect."""
 
     def __init__(self, size: int) -> None:
-        self._left, self._one_at_a_time = size, Lock()
+        self._remaining, self._one_at_a_time = size, Lock()
 
     @property
-    def is_short(self) -> bool:
-        """Whether there was, or is, no room for all of them."""
-        return self._left <= 0
+    def is_spent(self) -> bool:
+        """Whether the budget was, or is, too small for all candidates."""
+        return self._remaining <= 0
 
     def take(self, wanted: int) -> bool:
-        """Take room for some, if there is."""
+        """Take some of the budget, and return whether it is enough."""
         with self._one_at_a_time:
-            self._left -= wanted
-            return self._left > 0
+            self._remaining -= wanted
+            return self._remaining > 0
 
 
-class Marked(NamedTuple):
+class PassResult(NamedTuple):
     """What one pass found in a span: counts, and the candidates inside the bracket."""
 
     span: Span
@@ -89,15 +89,29 @@ class Marked(NamedTuple):
         return self.offsets.astype(np.int64) + self.span.start
 
 
-def select(groups: Sequence[RankedGroups], keep: int, total: Sum | None = None) -> list[Array]:
+def select(groups: Sequence[RankedGroups], keep: int, workers: Workers = SINGLE) -> list[Array]:
     """Return masks that keep exactly the `keep` highest of all groups, taken together.
 
-    groups: one entry per weight.  keep: from 0 to the sum of their sizes.  total: where
-    each worker holds shards of the weights, adds counts over all of them; `keep` then
-    counts over all workers too.
-    Returns one bool array per weight, in the canonical shape of its groups, True = kept.
-    Equal keys are kept in the order of weights, then of canonical index.
-    Raises WeightError, before anything is changed, when a value is NaN or infinite.
+    Equal scores are kept in the order of weights, then of canonical index.
+
+    Args:
+        groups: One entry per weight.
+        keep: How many groups stay, over all weights and workers.
+        workers: The processes that shard the weights.
+
+    Returns:
+        One bool array per weight, in the canonical shape of its groups, True = kept.
+
+    Raises:
+        WeightError: A value is NaN or infinite; nothing is changed.
+
+    Example:
+        >>> from secateur.adapter import WeightSpec
+        >>> from secateur.selection.groups import Pooled
+        >>> spec = WeightSpec("fc", "dense", "kernel", (3, 1), "float64", "fc")
+        >>> select([Pooled(spec, np.array([1.0, 3.0, 2.0]), None)], keep=2)[0].tolist()
+        [False, True, True]
+
     """
     masks = [np.empty(group.size, bool) for group in groups]
     spans = [
@@ -105,14 +119,15 @@ def select(groups: Sequence[RankedGroups], keep: int, total: Sum | None = None) 
         for number, group in enumerate(groups)
         for start, stop in pieces(0, group.size, SPAN)
     ]
-    brackets = _brackets(groups, keep) if total is None else iter(())
-    if not any(_settle(groups, masks, spans, keep, bracket) for bracket in brackets):
-        _settle_by_digits(groups, masks, spans, keep, total)
+    all_here = workers.count == 1 and not any(group.is_part for group in groups)
+    brackets = _brackets(groups, keep) if all_here else iter(())
+    if not any(_select_by_bracket(groups, masks, spans, keep, bracket) for bracket in brackets):
+        _select_by_histogram(groups, masks, spans, keep, workers)
     return [group.canonical(mask) for group, mask in zip(groups, masks, strict=True)]
 
 
 def _brackets(groups: Sequence[RankedGroups], keep: int) -> Iterator[Bracket]:
-    """Guess, by a sample, keys that hold the k-th highest between them; the likeliest first."""
+    """Guess, by a sample, brackets around the k-th highest key; the likeliest first."""
     size = sum(group.size for group in groups)
     if size <= SMALL:
         yield Bracket(0, None)
@@ -154,61 +169,63 @@ def _sample(groups: Sequence[RankedGroups], stride: int) -> Array:
             positions = np.arange(0, group.size, stride)
             positions += chance.integers(
                 0, stride, len(positions)
-            )  # a fixed step could meet a rhythm
+            )  # a fixed step could meet a period
             drawn.append(group.keys(np.minimum(positions, group.size - 1)))
     return np.concatenate(drawn)
 
 
-def _settle(
+def _select_by_bracket(
     groups: Sequence[RankedGroups],
     masks: list[Array],
     spans: list[Span],
     keep: int,
     bracket: Bracket,
 ) -> bool:
-    """Write the masks by one bracketed pass; False when the bracket did not hold."""
-    room = Room(0 if bracket.is_one_key else COLLECT)
+    """Write the masks by one pass; return False when the k-th key is not in the bracket."""
+    budget = Budget(0 if bracket.is_one_key else COLLECT)
 
-    def mark(span: Span) -> Marked:
-        return _mark(groups[span.number], masks[span.number], span, bracket, room)
+    def compare(span: Span) -> PassResult:
+        return _compare(groups[span.number], masks[span.number], span, bracket, budget)
 
-    marked = map_threads(mark, spans)
-    inside = sum(found.inside for found in marked)
-    wanted = keep - sum(found.above for found in marked)
+    results = map_threads(compare, spans)
+    inside = sum(result.inside for result in results)
+    wanted = keep - sum(result.above for result in results)
     if not 0 <= wanted <= inside:
         return False
     if wanted == inside:
         return True
     if bracket.is_one_key:
-        cut(groups, masks, _ties(bracket, marked), wanted, total=None)
+        keep_first_ties(groups, masks, _ties(bracket, results), wanted, SINGLE)
         return True
-    if room.is_short:
+    if budget.is_spent:
         return False
-    _drop(groups, masks, marked, inside - wanted)
+    _drop(groups, masks, results, inside - wanted)
     return True
 
 
-def _settle_by_digits(
+def _select_by_histogram(
     groups: Sequence[RankedGroups],
     masks: list[Array],
     spans: list[Span],
     keep: int,
-    total: Sum | None,
+    workers: Workers,
 ) -> None:
-    """Write the masks by the k-th key itself, found from histograms."""
+    """Write the masks by the k-th key itself, found from radix histograms."""
     bits = max((group.bits for group in groups), default=DIGIT)
-    key, stay = ((1 << bits) - 1, 0) if keep == 0 else kth_key(groups, spans, keep, total)
+    key, stay = ((1 << bits) - 1, 0) if keep == 0 else kth_key(groups, spans, keep, workers)
     bracket = Bracket(key, key + 1)
-    marked = [_mark(groups[s.number], masks[s.number], s, bracket, Room(0)) for s in spans]
-    cut(groups, masks, _ties(bracket, marked), stay, total)
+    results = [_compare(groups[s.number], masks[s.number], s, bracket, Budget(0)) for s in spans]
+    keep_first_ties(groups, masks, _ties(bracket, results), stay, workers)
 
 
-def _ties(bracket: Bracket, marked: Sequence[Marked]) -> Ties:
-    return Ties(bracket.low, [(found.span, found.inside) for found in marked])
+def _ties(bracket: Bracket, results: Sequence[PassResult]) -> Ties:
+    return Ties(bracket.low, [(result.span, result.inside) for result in results])
 
 
-def _mark(group: RankedGroups, mask: Array, span: Span, bracket: Bracket, room: Room) -> Marked:
-    """Write ``key >= low`` into the mask; count, and collect the candidates while there is room."""
+def _compare(
+    group: RankedGroups, mask: Array, span: Span, bracket: Bracket, budget: Budget
+) -> PassResult:
+    """Write ``key >= low`` into the mask; count, and collect candidates within the budget."""
     above = inside = 0
     keys_inside, offsets = [np.empty(0, f"u{group.bits // 8}")], [np.empty(0, np.uint32)]
     low, high = bracket
@@ -220,23 +237,23 @@ def _mark(group: RankedGroups, mask: Array, span: Span, bracket: Bracket, room: 
             certain = keys >= high
             above += int(np.count_nonzero(certain))
             between = np.not_equal(kept, certain, out=certain)
-        if room.is_short:
+        if budget.is_spent:
             inside += int(np.count_nonzero(between))
         else:
             where = between.nonzero()[0]
             inside += len(where)
-            if room.take(len(where)):
+            if budget.take(len(where)):
                 keys_inside.append(keys[where])
                 offsets.append((where + (start - span.start)).astype(np.uint32))
-        del keys  # or they would be held while the next are made
-    return Marked(span, above, inside, np.concatenate(keys_inside), np.concatenate(offsets))
+        del keys  # or they would take memory while the next are made
+    return PassResult(span, above, inside, np.concatenate(keys_inside), np.concatenate(offsets))
 
 
 def _drop(
-    groups: Sequence[RankedGroups], masks: list[Array], marked: Sequence[Marked], drop: int
+    groups: Sequence[RankedGroups], masks: list[Array], results: Sequence[PassResult], drop: int
 ) -> None:
     """Take the `drop` lowest candidates out of the masks."""
-    found = [piece for piece in marked if piece.inside]
+    found = [result for result in results if result.inside]
     keys = np.concatenate([piece.keys for piece in found])
     if drop == len(keys):
         for piece in found:

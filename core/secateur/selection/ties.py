@@ -1,9 +1,9 @@
-"""An exact cut through keys that are equal: the first of them stay, the others go.
+"""Which of the groups with equal keys stay.
 
-First means the earlier weight, then the lower canonical index.  The last that stays is
+The earlier weight comes first, then the lower canonical index.  The last group that stays is
 found axis by axis, from counts along one canonical axis after another, so that no index is
-ever written down for millions of ties.  Shards of a weight count their canonical indices
-by digits instead, as `secateur.selection.histogram` counts keys.
+ever written down for millions of ties.  Where workers hold shards of a weight, radix
+histograms count canonical indices instead, as `selection.histogram` counts keys.
 """
 
 from __future__ import annotations
@@ -15,57 +15,60 @@ from typing import NamedTuple
 import numpy as np
 
 from secateur.arrays.chunks import CHUNK, map_threads, pieces
-from secateur.arrays.positions import Box
+from secateur.arrays.positions import Region
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
-from secateur.selection.histogram import Span, Sum, histogram, key_pieces, kth_largest
+from secateur.selection.histogram import Span, key_pieces, kth_largest, radix_histogram
+from secateur.workers import Workers
 
 
 class Ties(NamedTuple):
-    """The key at which a cut is made, and how many keys in each span equal it."""
+    """The key of the groups that tie, and how many of each span have it."""
 
     key: int
     spans: list[tuple[Span, int]]
 
 
-def cut(
-    groups: Sequence[RankedGroups], masks: list[Array], ties: Ties, stay: int, total: Sum | None
+def keep_first_ties(
+    groups: Sequence[RankedGroups], masks: list[Array], ties: Ties, stay: int, workers: Workers
 ) -> None:
-    """Of all ties, which the masks keep, leave the first `stay`: by weight, then by index."""
+    """Of all ties, which the masks keep, keep the first `stay` only: by weight, then by index."""
     tied = np.zeros(len(groups), np.int64)
     for span, count in ties.spans:
         tied[span.number] += count
-    for number, count in enumerate((total(tied) if total else tied).tolist()):
+    for number, count in enumerate(workers.total(tied).tolist()):
         here = min(stay, count)
         stay -= here
         if here == count:
             continue
-        spans = [span for span, held in ties.spans if span.number == number and held]
-        if total is None or here == 0:
-            _keep_first(groups[number], masks[number], ties.key, spans, here)
+        spans = [span for span, found in ties.spans if span.number == number and found]
+        if here and groups[number].is_part:
+            _keep_first_of_all(groups[number], masks[number], ties.key, spans, here, workers)
         else:
-            _keep_first_of_all(groups[number], masks[number], ties.key, spans, here, total)
+            _keep_first(groups[number], masks[number], ties.key, spans, here)
 
 
 def _keep_first(
     group: RankedGroups, mask: Array, key: int, spans: Sequence[Span], stay: int
 ) -> None:
-    """Leave the first `stay` ties of a weight that is here as a whole."""
+    """Keep the first `stay` ties of a weight that this process holds whole."""
     drop = [_whole(group)] if stay == 0 else _regions_after(group, key, spans, stay)
 
     def write(span: Span) -> None:
         for start, keys in _pieces_in(group, span, drop):
             kept = group.order.views(mask[start : start + len(keys)], start)
-            for (box, view), (_, found) in zip(kept, group.order.views(keys, start), strict=True):
-                for region in drop:
-                    if (common := _overlap(box, region)) is not None:
+            for (region, view), (_, found) in zip(
+                kept, group.order.views(keys, start), strict=True
+            ):
+                for dropped in drop:
+                    if (common := _overlap(region, dropped)) is not None:
                         np.greater(found[common], key, out=view[common])
 
     map_threads(write, spans)
 
 
-def _regions_after(group: RankedGroups, key: int, spans: Sequence[Span], stay: int) -> list[Box]:
-    """Return the boxes that hold all canonical indices after that of tie number `stay`."""
+def _regions_after(group: RankedGroups, key: int, spans: Sequence[Span], stay: int) -> list[Region]:
+    """Return the regions of all canonical indices after that of tie number `stay`."""
     inside, after = list(_whole(group)), []
     for axis, length in enumerate(group.shape):
         if length == 1:
@@ -79,20 +82,20 @@ def _regions_after(group: RankedGroups, key: int, spans: Sequence[Span], stay: i
 
 
 def _count_along(
-    group: RankedGroups, key: int, spans: Sequence[Span], inside: Box, axis: int
+    group: RankedGroups, key: int, spans: Sequence[Span], inside: Region, axis: int
 ) -> Array:
-    """Count the ties in a canonical box by their place along one axis."""
+    """Count the ties in a canonical region by their coordinate along one axis."""
     counts = np.zeros(group.shape[axis], np.int64)
     others = tuple(other for other in range(len(group.shape)) if other != axis)
     one_at_a_time = Lock()
 
     def count(span: Span) -> None:
         for start, keys in _pieces_in(group, span, [inside]):
-            for box, found in group.order.views(keys, start):
-                if (common := _overlap(box, inside)) is None:
+            for region, found in group.order.views(keys, start):
+                if (common := _overlap(region, inside)) is None:
                     continue
                 counted = np.count_nonzero(found[common] == key, axis=others)
-                begin = box[axis].start + common[axis].start
+                begin = region[axis].start + common[axis].start
                 with one_at_a_time:
                     counts[begin : begin + len(counted)] += counted
 
@@ -101,23 +104,23 @@ def _count_along(
 
 
 def _pieces_in(
-    group: RankedGroups, span: Span, regions: Sequence[Box]
+    group: RankedGroups, span: Span, wanted: Sequence[Region]
 ) -> Iterator[tuple[int, Array]]:
-    """Yield those pieces of a span that touch a region, with where each begins."""
+    """Yield the keys of the pieces of a span that touch a region, each with its position."""
     for start, stop in pieces(span.start, span.stop, CHUNK):
-        cut_up = list(group.order.boxes(start, stop))
-        if any(_overlap(box, region) for box in cut_up for region in regions):
+        regions = list(group.order.regions(start, stop))
+        if any(_overlap(region, other) for region in regions for other in wanted):
             yield start, group.keys(slice(start, stop))
 
 
-def _whole(group: RankedGroups) -> Box:
+def _whole(group: RankedGroups) -> Region:
     return tuple(slice(0, length) for length in group.shape)
 
 
-def _overlap(box: Box, region: Box) -> Box | None:
-    """Return what a region covers of a box, counted from the box's corner."""
+def _overlap(region: Region, cover: Region) -> Region | None:
+    """Return what `cover` covers of a region, counted from the region's first corner."""
     common = []
-    for own, other in zip(box, region, strict=True):
+    for own, other in zip(region, cover, strict=True):
         start, stop = max(own.start, other.start), min(own.stop, other.stop)
         if start >= stop:
             return None
@@ -126,9 +129,9 @@ def _overlap(box: Box, region: Box) -> Box | None:
 
 
 def _keep_first_of_all(
-    group: RankedGroups, mask: Array, key: int, spans: Sequence[Span], stay: int, total: Sum
+    group: RankedGroups, mask: Array, key: int, spans: Sequence[Span], stay: int, workers: Workers
 ) -> None:
-    """Leave the first `stay` ties of a weight whose shards lie with several workers."""
+    """Keep the first `stay` ties of a weight that workers hold in shards."""
     end = group.count - 1  # counted from the end, so that the first are the largest
 
     def positions(span: Span) -> Iterator[Array]:
@@ -139,7 +142,7 @@ def _keep_first_of_all(
         def from_the_end(span: Span) -> Iterator[Array]:
             return (end - group.index(found) for found in positions(span))
 
-        return histogram(from_the_end, spans, prefix, shift, total)
+        return radix_histogram(from_the_end, spans, prefix, shift, workers)
 
     last = end - kth_largest(count, max(end.bit_length(), 1), stay)[0]
     for span in spans:

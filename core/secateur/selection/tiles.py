@@ -7,7 +7,7 @@ elementwise addition follows another, in canonical order, on every memory layout
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
 from typing import Literal
@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from secateur.arrays.chunks import CHUNK, map_threads, pieces
-from secateur.arrays.positions import Box, Positions, boxes, memory_axes
+from secateur.arrays.positions import Positions, Region, memory_axes, regions
 from secateur.arrays.sortable_bits import score_keys
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
@@ -25,9 +25,15 @@ AT_ONCE = CHUNK // 2
 
 
 class Tiles(RankedGroups):
-    """Tiles of a weight's elements, pooled where they are read: the grid is never stored.
+    """Tiles of a weight's elements, pooled where they are read: their scores are never stored.
 
-    tile: extent along each canonical axis; a tile at the edge pools what it holds.
+    A tile at the edge pools the elements that it has.
+
+    Args:
+        elements: The elements.
+        tile: The extent of a tile along each canonical axis.
+        pooling: The mean or the maximum.
+
     """
 
     def __init__(
@@ -43,13 +49,15 @@ class Tiles(RankedGroups):
 
     @property
     def previous(self) -> Array | None:
-        kept = self._elements.previous
-        return None if kept is None else self._any(kept)
+        alive = self._elements.previous
+        return None if alive is None else any_in_tiles(alive, self._tile)
 
     def scores(self, positions: Positions) -> Array:
         if not isinstance(positions, slice):
             return self._gather(positions)
-        pooled = [self._pool(self._elements.scores_in(box)) for box in self._cut(positions)]
+        pooled = [
+            self._pool(self._elements.scores_in(region)) for region in self._regions(positions)
+        ]
         if not pooled and self._pooling == "max":
             return self._elements.scores(slice(0, 0))  # of the same dtype as the others' scores
         return self._flat(pooled)
@@ -58,15 +66,17 @@ class Tiles(RankedGroups):
         return score_keys(self.scores(positions))
 
     def _alive_at(self, positions: Positions) -> Array | None:
-        kept = self._elements.previous
-        if kept is None:
+        alive = self._elements.previous
+        if alive is None:
             return None
         if not isinstance(positions, slice):
             return self._gather_alive(positions)
-        return self._flat([self._any(kept[box]) for box in self._cut(positions)])
+        return self._flat(
+            [any_in_tiles(alive[region], self._tile) for region in self._regions(positions)]
+        )
 
-    def _cut(self, positions: slice) -> list[Box]:
-        """Return the elements of the tiles at these positions, as canonical boxes."""
+    def _regions(self, positions: slice) -> list[Region]:
+        """Return the canonical regions of the elements of the tiles at these positions."""
         return [
             tuple(
                 slice(along.start * size, min(along.stop * size, length))
@@ -75,7 +85,7 @@ class Tiles(RankedGroups):
             for piece in pieces(
                 positions.start, positions.stop, max(1, AT_ONCE // prod(self._tile))
             )
-            for grid in self.order.boxes(*piece)
+            for grid in self.order.regions(*piece)
         ]
 
     def _flat(self, parts: list[Array]) -> Array:
@@ -85,7 +95,7 @@ class Tiles(RankedGroups):
         )
 
     def _pool(self, scores: Array) -> Array:
-        """Return the mean or the maximum of each tile in a box that begins at a tile."""
+        """Return the mean or the maximum of each tile in a region that begins at a tile."""
         parts = (
             scores[tuple(map(slice, offset, (None,) * scores.ndim, self._tile))]
             for offset in self._offsets
@@ -93,17 +103,17 @@ class Tiles(RankedGroups):
         dtype = scores.dtype if self._pooling == "max" else np.float64
         pooled = next(parts).astype(dtype)
         for part in parts:
-            held = pooled[tuple(map(slice, part.shape))]  # tiles at the edge hold fewer
+            full = pooled[tuple(map(slice, part.shape))]  # tiles at the edge have fewer elements
             if self._pooling == "max":
-                np.maximum(held, part, out=held)
+                np.maximum(full, part, out=full)
             else:
-                held += part.astype(np.float64)
+                full += part.astype(np.float64)
         if self._pooling == "avg":
-            pooled /= self._held(scores.shape)
+            pooled /= self._sizes(scores.shape)
         return pooled
 
-    def _held(self, shape: tuple[int, ...]) -> Array | int:
-        """Return how many elements each tile of a box holds, broadcastable to its grid."""
+    def _sizes(self, shape: tuple[int, ...]) -> Array | int:
+        """Return how many elements each tile of a region has, broadcastable to its tiles."""
         if not any(length % size for length, size in zip(shape, self._tile, strict=True)):
             return len(self._offsets)
         counts: Array | int = 1
@@ -114,14 +124,8 @@ class Tiles(RankedGroups):
             counts = counts * np.minimum(size, length - starts).reshape(along)
         return counts
 
-    def _any(self, alive: Array) -> Array:
-        for axis, size in enumerate(self._tile):
-            if size > 1:
-                alive = np.logical_or.reduceat(alive, range(0, alive.shape[axis], size), axis=axis)
-        return alive
-
     def _members(self, positions: Array) -> Iterator[tuple[Array, Array]]:
-        """Yield, by offset in a tile, which of some tiles hold it, and the elements' positions."""
+        """Yield, by offset in a tile, which of some tiles have it, and the elements' positions."""
         elements = self._elements
         corners = self.order.coordinates(positions)
         for offset in self._offsets:
@@ -129,28 +133,36 @@ class Tiles(RankedGroups):
                 corner * size + along
                 for corner, size, along in zip(corners, self._tile, offset, strict=True)
             ]
-            held = np.logical_and.reduce(
+            has = np.logical_and.reduce(
                 [along < length for along, length in zip(at, elements.shape, strict=True)]
             )
-            yield held, elements.order.positions([along[held] for along in at])
+            yield has, elements.order.positions([along[has] for along in at])
 
     def _gather(self, positions: Array) -> Array:
         if self._pooling == "max":
             best = np.full(len(positions), -np.inf, self._elements.scores(slice(0, 0)).dtype)
-            for held, members in self._members(positions):
-                best[held] = np.maximum(best[held], self._elements.scores(members))
+            for has, members in self._members(positions):
+                best[has] = np.maximum(best[has], self._elements.scores(members))
             return best
         sums, counts = np.zeros(len(positions)), np.zeros(len(positions))
-        for held, members in self._members(positions):
-            sums[held] += self._elements.scores(members).astype(np.float64)
-            counts += held
+        for has, members in self._members(positions):
+            sums[has] += self._elements.scores(members).astype(np.float64)
+            counts += has
         return sums / counts
 
     def _gather_alive(self, positions: Array) -> Array:
         alive = np.zeros(len(positions), bool)
-        for held, members in self._members(positions):
-            alive[held] |= self._elements.is_alive(members)
+        for has, members in self._members(positions):
+            alive[has] |= self._elements.is_alive(members)
         return alive
+
+
+def any_in_tiles(mask: Array, tile: Sequence[int]) -> Array:
+    """Return, for each tile of an array that begins at a tile, whether any element is True."""
+    for axis, size in enumerate(tile):
+        if size > 1:
+            mask = np.logical_or.reduceat(mask, range(0, mask.shape[axis], size), axis=axis)
+    return mask
 
 
 def spread(kept: Array, tile: tuple[int, ...], shape: tuple[int, ...]) -> Array:
@@ -169,8 +181,8 @@ def spread(kept: Array, tile: tuple[int, ...], shape: tuple[int, ...]) -> Array:
                 part = repeat(part, sizes[axis], axis=axis)
                 if axis:
                     part = part[(slice(None),) * axis + (slice(0, lengths[axis]),)]
-        held = mask[some[0] * sizes[0] : some[1] * sizes[0]]
-        held[:] = part[: len(held)]
+        target = mask[some[0] * sizes[0] : some[1] * sizes[0]]
+        target[:] = part[: len(target)]
 
     if mask.size:
         row = sizes[0] * prod(lengths[1:])
@@ -199,17 +211,17 @@ def add_squares(elements: RankedGroups, axis: int, sums: Array) -> Array:
     at_once = max(1, AT_ONCE // max(1, length))
 
     def add_up(some: tuple[int, int]) -> None:
-        held = sums[slice(*some)]
-        for piece in pieces(0, length, max(1, AT_ONCE // len(held))):
-            for box in boxes(others, *piece):
-                inside: Box = (*box[:axis], slice(*some), *box[axis:])
+        own = sums[slice(*some)]
+        for piece in pieces(0, length, max(1, AT_ONCE // len(own))):
+            for region in regions(others, *piece):
+                inside: Region = (*region[:axis], slice(*some), *region[axis:])
                 scores = np.moveaxis(elements.scores_in(inside), axis, 0)
                 # accumulate adds strictly one after another, unlike a reduction
-                chain = np.empty((len(held), 1 + scores[0].size))
-                chain[:, 0] = held
-                chain[:, 1:] = scores.reshape(len(held), -1)
+                chain = np.empty((len(own), 1 + scores[0].size))
+                chain[:, 0] = own
+                chain[:, 1:] = scores.reshape(len(own), -1)
                 np.square(chain[:, 1:], out=chain[:, 1:])
-                held[:] = np.add.accumulate(chain, axis=1, out=chain)[:, -1]
+                own[:] = np.add.accumulate(chain, axis=1, out=chain)[:, -1]
 
     if length:
         map_threads(add_up, list(pieces(0, channels, at_once)))
