@@ -51,10 +51,10 @@ if TYPE_CHECKING:
     from secateur.errors import WeightError as WeightError
     from secateur.errors import WorkerError as WorkerError
     from secateur.files import write_atomically as write_atomically
+    from secateur.hooks.at_work import layer_weights as layer_weights
     from secateur.hooks.events import MasksUpdated as MasksUpdated
     from secateur.hooks.exporter import Exporter as Exporter
     from secateur.hooks.hookspecs import hookimpl as hookimpl
-    from secateur.hooks.registry import layer_weights as layer_weights
     from secateur.hooks.registry import register as register
     from secateur.hooks.registry import unregister as unregister
     from secateur.kinds import Kind as Kind
@@ -123,11 +123,11 @@ _NAMES_OF = {
         "WeightError",
         "WorkerError",
     ),
+    "hooks.at_work": ("layer_weights",),
     "hooks.events": ("MasksUpdated",),
     "hooks.exporter": ("Exporter",),
     "hooks.hookspecs": ("hookimpl",),
     "hooks.registry": (
-        "layer_weights",
         "register",
         "unregister",
     ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from types import TracebackType
 
 MOST_NAMES = 12
 """How many names a message lists at most."""
@@ -251,6 +252,41 @@ def in_words(error: BaseException, length: int = 1000) -> str:
     except Exception:  # its own __str__ fails
         return name
     return f"{name}: {text}" if text else name
+
+
+class PluginCode:
+    """A block that runs a plugin's code: what it raises comes out as a PluginError.
+
+    A class, not a generator: through a generator, StopIteration would end the block in silence.
+    Our own errors pass as they are; so do KeyboardInterrupt and its like.
+
+    Args:
+        worded: Makes the whole message from the words for the exception.
+        passing: Other exceptions that pass as they are.
+
+    Example:
+        >>> with PluginCode(lambda why: f"plugin 'sine': {why}"):
+        ...     next(iter([]))
+        Traceback (most recent call last):
+        secateur.errors.PluginError: plugin 'sine': StopIteration
+
+    """
+
+    def __init__(self, worded: Callable[[str], str], *passing: type[Exception]) -> None:
+        self._worded = worded
+        self._passing: tuple[type[Exception], ...] = (SecateurError, *passing)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, self._passing):
+            raise PluginError(self._worded(in_words(error))) from error
 
 
 def _printable(text: str, length: int) -> str:

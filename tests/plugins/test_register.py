@@ -75,7 +75,7 @@ def test_a_refused_plugin_leaves_no_trace():
             return [Largest, Largest]
 
     before = set(registry().plugins), dict(registry().components("criterion"))
-    with pytest.raises(PluginError, match="brings the criterion 'largest' twice"):
+    with pytest.raises(PluginError, match="provides the criterion 'largest' twice"):
         secateur.register(Twice())
     assert (set(registry().plugins), dict(registry().components("criterion"))) == before
     assert not registry().manager.has_plugin("Twice")
@@ -254,11 +254,11 @@ def test_a_binding_of_the_wrong_type_names_the_plugin(registered, answer):
             return answer if isinstance(layer, Layer) else None
 
     registered(Bindings())
-    assert registry().layer_weights("any", object()) is None
+    assert secateur.layer_weights("any", object()) is None
     with pytest.raises(
         PluginError, match=r"'test 0', secateur_layer_weights, Layer .* wanted a list"
     ):
-        registry().layer_weights("any", Layer())
+        secateur.layer_weights("any", Layer())
 
 
 def test_two_plugins_that_bind_one_layer_are_both_named(registered):
@@ -270,9 +270,9 @@ def test_two_plugins_that_bind_one_layer_are_both_named(registered):
     registered(Bindings())
     registered(Bindings())
     with pytest.raises(
-        PluginError, match="two plugins bind the layer Layer: 'test 0' and 'test 1'"
+        PluginError, match="two plugins give the weights of the layer Layer: 'test 0' and 'test 1'"
     ):
-        registry().layer_weights("any", Layer())
+        secateur.layer_weights("any", Layer())
 
 
 class Layered:
@@ -303,7 +303,7 @@ def test_a_binding_that_does_not_fit_its_layer_is_refused_with_the_plugins_name(
 
     registered(Bindings())
     with pytest.raises(PluginError) as caught:
-        registry().layer_weights("any", Layered())
+        secateur.layer_weights("any", Layered())
     assert "plugin 'test 0', secateur_layer_weights, Layered of the any adapter: " in str(
         caught.value
     )

@@ -13,7 +13,7 @@ from secateur.cli.model_files import open_model
 from secateur.cli.output import progress, show_json, show_table, show_text
 from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError, StateError
-from secateur.hooks.registry import registry
+from secateur.hooks.at_work import exporter, write_export
 from secateur.run import state
 from secateur.tables import format_sparsity
 
@@ -32,7 +32,7 @@ def inspect(
     if (export is None) != (output is None):
         raise typer.BadParameter("--export and --output belong together")
     if export:
-        registry().exporter(export)  # refused before the model is read
+        exporter(export)  # refused before the model is read
     check_outputs([output], [model])
     binding = open_model(model, kind).binding
     rows = []
@@ -46,7 +46,7 @@ def inspect(
             advance(spec.size)
     if export and output:
         masks = {name: values != 0 for name, values in arrays.items()}
-        registry().export(export, arrays, masks, output)
+        write_export(export, arrays, masks, output)
     size, nonzero = sum(spec.size for spec, _ in rows), sum(count for _, count in rows)
     if not size:
         raise ModelError(f"{model}: holds no weight that could be pruned")

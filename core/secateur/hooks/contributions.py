@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,7 @@ import pluggy
 
 from secateur.adapter import Adapter
 from secateur.components.component import Component
-from secateur.errors import PluginError, nearest
+from secateur.errors import PluginError, in_words, listed, nearest, shown
 from secateur.hooks import hookspecs
 from secateur.hooks.exporter import Exporter
 from secateur.kinds import Kind
@@ -38,7 +40,13 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Contributions:
-    """The named parts of a plugin, and which of the other hooks it has."""
+    """What one plugin provides.
+
+    Attributes:
+        parts: Everything that is registered by a name.
+        others: The hooks that it has besides, in words.
+
+    """
 
     parts: Mapping[Key, Any] = field(default_factory=dict)
     others: tuple[str, ...] = ()
@@ -51,9 +59,33 @@ class Contributions:
 def examine(plugin: object) -> Contributions:
     """Return what a plugin provides, its hooks called once; nothing is registered.
 
-    Raises PluginError for a wrong hook version, a hook that does not exist or is not marked,
-    wrong arguments, a hook that raises, and things of the wrong type.
+    Raises:
+        PluginError: The hook version is another one; a hook does not exist, is not marked, takes
+            other arguments or raises; a part is of the wrong type; or a hook registers its own
+            plugin.
+
     """
+    with _once(plugin):
+        return _examine(plugin)
+
+
+_under_way = threading.local()
+
+
+@contextmanager
+def _once(plugin: object) -> Iterator[None]:
+    """Refuse to examine a plugin inside one of its own hooks, which would never end."""
+    examined: set[int] = _under_way.__dict__.setdefault("plugins", set())
+    if id(plugin) in examined:
+        raise PluginError("one of its own hooks registers it; register it outside of its hooks")
+    examined.add(id(plugin))
+    try:
+        yield
+    finally:
+        examined.remove(id(plugin))
+
+
+def _examine(plugin: object) -> Contributions:
     _check_version(getattr(plugin, "secateur_hook_version", hookspecs.HOOK_VERSION))
     trial = pluggy.PluginManager(hookspecs.PROJECT)
     trial.add_hookspecs(hookspecs)
@@ -68,7 +100,7 @@ def examine(plugin: object) -> Contributions:
             for part in _call(hook, implementation.function):
                 key = family, _name(family, hook, part)
                 if key in parts:
-                    raise PluginError(f"{hook} brings the {family} {key[1]!r} twice; rename one")
+                    raise PluginError(f"{hook} provides the {family} {key[1]!r} twice; rename one")
                 parts[key] = part
     return Contributions(parts, tuple(word for hook, word in _AT_WORK.items() if hook in found))
 
@@ -76,7 +108,9 @@ def examine(plugin: object) -> Contributions:
 def _check_version(wanted: object) -> None:
     offered = hookspecs.HOOK_VERSION
     if not isinstance(wanted, int) or isinstance(wanted, bool):
-        raise PluginError(f"secateur_hook_version = {wanted!r}: wanted an integer, now {offered}")
+        raise PluginError(
+            f"secateur_hook_version = {shown(wanted)}: wanted an integer, now {offered}"
+        )
     if wanted > offered:
         raise PluginError(
             f"it asks for hook version {wanted}, and this secateur offers {offered}: update "
@@ -104,21 +138,30 @@ def _marked(plugin: object, trial: pluggy.PluginManager) -> set[str]:
             raise PluginError(f"no hook {name!r}: {nearest(name, known)}")
         if options["wrapper"] or options["hookwrapper"]:
             raise PluginError(f"{name} is a hook wrapper, and these are not taken")
+        _check_it_runs(name, getattr(plugin, name))
         found.add(name)
     if not found:
         raise PluginError(f"it has no hook: {nearest('', known)}")
     return found
 
 
-def _call(hook: str, function: Callable[[], Any]) -> Iterator[Any]:
+def _check_it_runs(hook: str, function: Callable[..., Any]) -> None:
+    """Refuse a function whose body would not run when it is called."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginError(f"{hook} is an async function; write it without async")
+    if hook in _AT_WORK and inspect.isgeneratorfunction(function):
+        raise PluginError(f"{hook} has a yield, so that calling it does nothing; write it without")
+
+
+def _call(hook: str, function: Callable[[], Any]) -> list[Any]:
     try:
-        yield from list(function())
+        return list(function())
     except Exception as error:  # whatever a third party's code raises
-        raise PluginError(f"{hook} raised {type(error).__name__}: {error}") from error
+        raise PluginError(f"{hook} raised {in_words(error)}") from error
 
 
 def _name(family: str, hook: str, part: Any) -> str:
-    """Return the name of a part.  Raises PluginError when it is of the wrong type."""
+    """Return the name of a part; refuse one of the wrong type."""
     if family == ADAPTER:
         fits, name, wanted = isinstance(part, Adapter), "name", "an Adapter"
     elif family == EXPORTER:
@@ -130,10 +173,10 @@ def _name(family: str, hook: str, part: Any) -> str:
         fits = fits and getattr(part, "family", None) == family
         name, wanted = "kind", f"a subclass of {family.capitalize()}"
     if not fits:
-        raise PluginError(f"{hook} returned {part!r}; wanted {wanted}")
+        raise PluginError(f"{hook} returned {shown(part)}; wanted {wanted}")
     found = getattr(part, name, None)
     if not isinstance(found, str) or not found:
-        raise PluginError(f'{hook}: {part!r} has no name; write {name} = "..." in its class')
-    if missing := ", ".join(sorted(getattr(part, "__abstractmethods__", ()))):
-        raise PluginError(f"{hook}: {found!r} does not define: {missing}")
+        raise PluginError(f'{hook}: {shown(part)} has no name; write {name} = "..." in its class')
+    if missing := sorted(getattr(part, "__abstractmethods__", ())):
+        raise PluginError(f"{hook}: {shown(found)} does not define: {listed(missing)}")
     return found

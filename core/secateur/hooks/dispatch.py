@@ -5,34 +5,68 @@ from __future__ import annotations
 from typing import Any
 
 from secateur.adapter import Adapter, Binding
-from secateur.errors import ModelError
+from secateur.errors import ModelError, PluginCode, listed
+from secateur.hooks.contributions import ADAPTER
+from secateur.hooks.loading import DISABLE
 from secateur.hooks.registry import registry
 
 
 def bind(model: Any) -> Binding:
     """Return the model, bound by the one adapter that knows it; changes nothing in it.
 
-    Raises ModelError when no adapter knows the model, several do, or it cannot be bound yet.
+    Raises:
+        ModelError: No adapter knows the model, several do, or it cannot be bound yet.
+        PluginError: An adapter failed.
+
     """
-    return adapter_of(model).bind(model)
+    adapter = adapter_of(model)
+    with _adapter_blamed(adapter, "bind"):
+        return adapter.bind(model)
 
 
 def adapter_of(model: Any) -> Adapter:
-    """Return the one adapter whose model this is."""
+    """Return the one adapter whose model this is.
+
+    Raises:
+        ModelError: No adapter knows the model, or several do.
+        PluginError: An adapter failed.
+
+    """
     adapters = registry().adapters()
-    matching = registry().adapters_of(model)
+    matching = [adapter for adapter in adapters if _matches(adapter, model)]
     if len(matching) == 1:
         return matching[0]
-    names = ", ".join(adapter.name for adapter in adapters)
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     if matching:
-        claims = ", ".join(adapter.name for adapter in matching)
+        claims = listed(adapter.name for adapter in matching)
         raise ModelError(
             f"{kind} is claimed by several adapters: {claims}. Set SECATEUR_DISABLE_PLUGINS to "
             "all of them but one."
         )
-    hints = [hint for adapter in adapters if (hint := adapter.hint(model))]
+    hints = [hint for adapter in adapters if (hint := _hint(adapter, model))]
+    names = listed(adapter.name for adapter in adapters)
     raise ModelError(
         f"no adapter knows a model of type {kind}; there are adapters for: {names}. "
         + (" ".join(hints) or "Pass a Keras model, a torch.nn.Module, or {name: array}.")
     )
+
+
+def _matches(adapter: Adapter, model: object) -> bool:
+    with _adapter_blamed(adapter, "matches"):
+        return bool(adapter.matches(model))
+
+
+def _hint(adapter: Adapter, model: object) -> str:
+    with _adapter_blamed(adapter, "hint"):
+        return str(adapter.hint(model) or "")
+
+
+def _adapter_blamed(adapter: Adapter, method: str) -> PluginCode:
+    def worded(why: str) -> str:
+        plugin = registry().part(ADAPTER, adapter.name)[1]
+        return (
+            f"plugin {plugin}, secateur_adapters (adapter {adapter.name!r}), {method}(): {why}; "
+            f"update or uninstall it, or leave it out by {DISABLE}"
+        )
+
+    return PluginCode(worded)

@@ -1,4 +1,4 @@
-"""What observers are told."""
+"""What observers of a run receive."""
 
 from __future__ import annotations
 
@@ -10,11 +10,26 @@ from secateur.layout import Array
 
 @dataclass(frozen=True)
 class MasksUpdated:
-    """New masks were computed.
+    """New masks were computed, and are about to be applied.
 
-    `step` counts the optimizer updates finished; `masks` holds the weights whose masks are
-    new at this step, read-only, canonical, True = kept; `targets` their target sparsity;
-    `fingerprint` is the policy's.
+    Attributes:
+        step: The number of optimizer updates finished; 0 when pruning in one go.
+        masks: The masks that are new at this step, by weight: canonical, True = kept, read-only.
+        targets: The target sparsity of each of these weights.
+        fingerprint: The fingerprint of the policy.
+
+    Example:
+        >>> import numpy, secateur
+        >>> class Observer:
+        ...     @secateur.hookimpl
+        ...     def secateur_masks_updated(self, event):
+        ...         print(event.step, {name: int(m.sum()) for name, m in event.masks.items()})
+        >>> secateur.register(Observer(), "observer")
+        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+        >>> report = secateur.prune({"fc": numpy.eye(2)}, half)
+        0 {'fc': 2}
+        >>> secateur.unregister("observer")
+
     """
 
     step: int

@@ -11,10 +11,31 @@ from secateur.layout import Array
 
 
 class Exporter(ABC):
-    """Writes the prunable weights of a model, and their masks, to one file."""
+    """Writes the prunable weights of a model, and their masks, to one file.
+
+    Attributes:
+        kind: The name by which `secateur.export` finds it.
+
+    Example:
+        >>> class Names(Exporter):
+        ...     kind = "names"
+        ...
+        ...     def export(self, weights, masks, path):
+        ...         path.write_text(" ".join(weights))
+        >>> Names().kind
+        'names'
+
+    """
 
     kind: ClassVar[str]
 
     @abstractmethod
     def export(self, weights: Mapping[str, Array], masks: Mapping[str, Array], path: Path) -> None:
-        """Write the file; weights and masks are canonical, a weight may have no mask."""
+        """Write the file.
+
+        Args:
+            weights: The values of every prunable weight by name, in canonical layout.
+            masks: The masks by name, canonical, True = kept; a weight may have none.
+            path: Where to write; `secateur.write_atomically` leaves no half-written file there.
+
+        """

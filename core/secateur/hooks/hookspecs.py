@@ -1,9 +1,9 @@
 """The hooks by which plugins, and our own built-ins, extend secateur.
 
 A plugin is a module or an object with functions of these names, each marked with
-``@secateur.hookimpl``, announced by an entry point of the group ``secateur`` or registered
-in code with ``secateur.register``.  Hooks that return something are called once, when the
-plugin is registered; `secateur_layer_weights` and `secateur_masks_updated` while it works.
+``@secateur.hookimpl``.  An entry point of the group ``secateur``, or ``secateur.register``,
+registers it.  Most hooks are called once, at that time; `secateur_layer_weights` is called for
+the layers of each model, and `secateur_masks_updated` during a run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,33 @@ from secateur.kinds import Kind
 
 PROJECT = "secateur"
 HOOK_VERSION = 1
-"""Counts the changes of these hooks that break plugins; a plugin may say which it wants."""
+"""The version of these hooks; a change that breaks plugins raises it by one."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Mark a function of a plugin as a hook; its name says which one.
+
+Args:
+    function: A function named as a hook, with all or some of the hook's arguments.
+
+Returns:
+    The function itself.
+
+Example:
+    >>> import secateur
+    >>> class Plugin:
+    ...     @secateur.hookimpl
+    ...     def secateur_kinds(self):
+    ...         return [secateur.Kind("capsule", ranks=(4,))]
+    >>> secateur.register(Plugin(), "capsules")
+    >>> secateur.unregister("capsules")
+
+"""
 
 
 @hookspec
 def secateur_adapters() -> Iterable[Adapter]:
-    """Return adapters, one for each framework.  Must not import the framework."""
+    """Return adapters, one for each framework; must not import the framework."""
 
 
 @hookspec
@@ -61,10 +79,15 @@ def secateur_kinds() -> Iterable[Kind]:
 
 @hookspec
 def secateur_layer_weights(adapter: str, layer: object) -> Sequence[LayerWeight] | None:
-    """Return the prunable weights of a custom layer, or None for a layer you do not know.
+    """Return the prunable weights of a custom layer, or None for an unknown one.
 
-    adapter: the adapter's name, such as "keras" or "torch".  An empty list says that the
-    layer is known and has nothing to prune.
+    Args:
+        adapter: The adapter's name, such as ``keras`` or ``torch``.
+        layer: A layer of a model.
+
+    Returns:
+        The weights; an empty list for a known layer with nothing to prune.
+
     """
 
 
@@ -75,4 +98,9 @@ def secateur_exporters() -> Iterable[Exporter]:
 
 @hookspec
 def secateur_masks_updated(event: MasksUpdated) -> None:
-    """Observe new masks, after they were computed and before they are put in force."""
+    """Observe new masks, after they were computed and before they are applied.
+
+    Args:
+        event: The step, the masks and their targets; nothing in it can be changed.
+
+    """

@@ -1,4 +1,4 @@
-"""Checks of what a plugin says of a custom layer, before an adapter believes it."""
+"""Checks of the weights that a plugin gives for a custom layer, before an adapter uses them."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from typing import Any
 import numpy as np
 
 from secateur.adapter import LayerWeight
-from secateur.errors import nearest
+from secateur.errors import nearest, shown
 from secateur.kinds import kind_named, kind_names, role_names
 
 
 def layer_weights_problem(layer: object, answer: Any) -> str | None:
     """Return what is wrong with a plugin's weights of a layer; None when nothing is.
 
-    >>> layer = type("Layer", (), {"w": np.zeros((4, 3, 2))})
-    >>> layer_weights_problem(layer, [LayerWeight("w", "attention")])
-    'w: kind attention has rank 2 in canonical layout, and its layout leads from (4, 3, 2) to ...'
+    Example:
+        >>> layer = type("Layer", (), {"w": np.zeros((4, 3, 2))})
+        >>> layer_weights_problem(layer, [LayerWeight("w", "attention")])
+        'w: kind attention has rank 2 in canonical layout, and its layout leads from (4, 3, 2)...'
+
     """
     if not isinstance(answer, Sequence) or not all(isinstance(w, LayerWeight) for w in answer):
-        return f"returned {answer!r}; wanted a list of LayerWeight, or None"
+        return f"returned {shown(answer)}; wanted a list of LayerWeight, or None"
     return next((why for weight in answer if (why := _weight(layer, weight))), None)
 
 
 def _weight(layer: object, weight: LayerWeight) -> str | None:
     for word, known in ((weight.kind, kind_names()), (weight.role, role_names())):
         if word not in known:
-            return f"{weight.attribute}: no kind or role {word!r}: {nearest(word, known)}"
+            return f"{weight.attribute}: no kind or role {shown(word)}: {nearest(str(word), known)}"
     try:
         value = attrgetter(weight.attribute)(layer)
     except AttributeError:
         return f"{weight.attribute}: the layer has no such attribute"
     shape = getattr(value, "shape", None)
     if shape is None:
-        return None  # not built yet, or no array at all: the adapter tells
+        return None  # not built yet, or no array at all: the adapter has its own words
     native = np.broadcast_to(np.zeros((), np.int8), tuple(shape))  # one byte, whatever the shape
     try:
         canonical = weight.layout.to_canonical(native).shape

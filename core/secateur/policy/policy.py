@@ -218,9 +218,9 @@ class Policy(PolicyTable):
     def _third_parties(self) -> Iterator[str]:
         for method in filter(None, (rule.method for rule in self.resolved_rules)):
             for part in vars(method).values():
-                owner = registry().owner(type(part))
-                if owner.distribution not in ("", "secateur"):
-                    yield owner.distribution
+                plugin = registry().provider(type(part))
+                if plugin.distribution not in ("", "secateur"):
+                    yield plugin.distribution
 
     def to_dict(self) -> dict[str, Any]:
         """Return the mapping that `parse` makes this policy of.

@@ -14,7 +14,7 @@ from secateur.components.distributions import Distribution
 from secateur.components.method import Method
 from secateur.components.patterns import Pattern
 from secateur.components.schedules import Schedule
-from secateur.errors import PluginError
+from secateur.errors import PluginError, in_words
 from secateur.hooks.registry import registry
 from secateur.policy.match import Match
 from secateur.policy.table import PolicyTable
@@ -38,8 +38,8 @@ def component(family: str) -> BeforeValidator:
         except ValueError:
             raise
         except Exception as error:  # whatever a plugin's own checks raise
-            owner = registry().owner(found)
-            raise ValueError(f"plugin {owner}: {type(error).__name__}: {error}") from error
+            plugin = registry().provider(found)
+            raise ValueError(f"plugin {plugin}: {in_words(error)}") from error
 
     return BeforeValidator(build)
 

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from secateur.components.component import Component
-from secateur.errors import PluginError
+from secateur.errors import PluginError, in_words
 from secateur.hooks.contributions import FAMILIES
 from secateur.hooks.registry import registry
 from secateur.policy.policy import Policy
@@ -50,9 +50,9 @@ def _family(family: str) -> dict[str, Any]:
         try:
             schema = component.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
         except Exception as error:  # fields of a plugin that no schema can describe
+            plugin = registry().provider(component)
             raise PluginError(
-                f"plugin {registry().owner(component)}: the {family} {kind!r} has no JSON Schema: "
-                f"{error}"
+                f"plugin {plugin}: the {family} {kind!r} has no JSON Schema: {in_words(error)}"
             ) from error
         definitions |= {f"{name}.{k}": v for k, v in schema.pop("$defs", {}).items()}
         schema["properties"] = {"kind": {"const": kind}, **schema.get("properties", {})}

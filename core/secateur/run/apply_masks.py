@@ -9,8 +9,8 @@ from types import MappingProxyType
 import numpy as np
 
 from secateur.adapter import Binding
+from secateur.hooks.at_work import notify
 from secateur.hooks.events import MasksUpdated
-from secateur.hooks.registry import registry
 from secateur.layout import Array
 
 
@@ -29,7 +29,7 @@ def apply_masks(binding: Binding, masks: Mapping[str, Array], event: MasksUpdate
     for mask in masks.values():
         mask.flags.writeable = False
     masks_seen, targets = MappingProxyType(dict(event.masks)), MappingProxyType(dict(event.targets))
-    registry().notify(replace(event, masks=masks_seen, targets=targets))
+    notify(replace(event, masks=masks_seen, targets=targets))
     binding.apply(masks)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from secateur.hooks.at_work import write_export
 from secateur.hooks.dispatch import bind
-from secateur.hooks.registry import registry
 from secateur.layout import Array
 
 
@@ -31,4 +31,4 @@ def export(
     weights = {weight.spec.name: weight.read() for weight in bind(model).weights}
     if masks is None:
         masks = {name: values != 0 for name, values in weights.items()}
-    registry().export(kind, weights, masks, Path(path))
+    write_export(kind, weights, masks, Path(path))

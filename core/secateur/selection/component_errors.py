@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Protocol
 
-from secateur.errors import PluginError, SecateurError
+from secateur.errors import PluginCode, PluginError, listed
 
 
 class Part(Protocol):
@@ -33,29 +32,38 @@ class Part(Protocol):
 
 
 MOST_NAMES = 8
-"""Weights that an error names."""
+"""How many weights an error names."""
 
 
-@contextmanager
-def attributed(part: Part, step: int, weights: Iterable[str]) -> Iterator[None]:
-    """Turn any exception of a component into a PluginError that names it; our own errors pass."""
-    try:
-        yield
-    except SecateurError:
-        raise
-    except Exception as error:  # whatever a plugin's code raises
-        why = f"{type(error).__name__}: {error}"
-        raise component_error(part, step, weights, why) from error
+def attributed(part: Part, step: int | None = None, weights: Iterable[str] = ()) -> PluginCode:
+    """Turn any exception of a component into a PluginError that names it; our own errors pass.
+
+    Args:
+        part: The component whose code the block runs.
+        step: How many updates were finished; None outside a run.
+        weights: The names of the weights that are pruned.
+
+    Example:
+        >>> from secateur.components.criteria import Magnitude
+        >>> with attributed(Magnitude(), 3, ["fc"]):
+        ...     1 / 0
+        Traceback (most recent call last):
+        secateur.errors.PluginError: plugin ..., secateur_criteria (criterion 'magnitude'), ...
+
+    """
+    return PluginCode(lambda why: _message(part, step, weights, why))
 
 
-def component_error(part: Part, step: int, weights: Iterable[str], why: str) -> PluginError:
+def component_error(part: Part, step: int | None, weights: Iterable[str], why: str) -> PluginError:
     """Return the error that says what a component did wrong, where, and who provides it."""
-    return PluginError(
-        f"plugin {part.provided_by()}, {part.hook} ({part.family} {part.kind!r}), "
-        f"step {step}, weights {_listed(list(weights))}: {why}; nothing was changed"
+    return PluginError(_message(part, step, weights, why))
+
+
+def _message(part: Part, step: int | None, weights: Iterable[str], why: str) -> str:
+    names = list(weights)
+    where = "" if step is None else f", step {step}"
+    where += f", weights {listed(names, MOST_NAMES)}" if names else ""
+    return (
+        f"plugin {part.provided_by()}, {part.hook} ({part.family} {part.kind!r}){where}: {why}; "
+        "nothing was changed"
     )
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,107 @@
+"""Calls of plugins during a run: each failure is worded with the plugin, the hook and the place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from secateur.adapter import LayerWeight
+from secateur.errors import PluginCode, PluginError, listed
+from secateur.hooks.contributions import EXPORTER
+from secateur.hooks.events import MasksUpdated
+from secateur.hooks.exporter import Exporter
+from secateur.hooks.layer_weights import layer_weights_problem
+from secateur.hooks.loading import DISABLE
+from secateur.hooks.plugin import Plugin
+from secateur.hooks.registry import registry
+from secateur.layout import Array
+
+
+def layer_weights(adapter: str, layer: object) -> Sequence[LayerWeight] | None:
+    """Return the prunable weights of a layer that a plugin knows, or None; for adapter authors.
+
+    Args:
+        adapter: The adapter's name, such as ``torch``.
+        layer: A layer of a model.
+
+    Raises:
+        PluginError: A plugin fails, its answer does not fit the layer, or two plugins know it.
+
+    Example:
+        >>> layer_weights("numpy", object()) is None
+        True
+
+    """
+    answers: dict[str, Sequence[LayerWeight]] = {}
+    where = f"{type(layer).__name__} of the {adapter} adapter"
+    for implementation in registry().manager.hook.secateur_layer_weights.get_hookimpls():
+        with _blamed(implementation, where):
+            answer = _call(implementation, adapter=adapter, layer=layer)
+            problem = None if answer is None else layer_weights_problem(layer, answer)
+        plugin = _plugin(implementation)
+        if problem:
+            raise PluginError(f"plugin {plugin}, secateur_layer_weights, {where}: {problem}")
+        if answer is not None:
+            answers[str(plugin)] = answer
+    if len(answers) > 1:
+        raise PluginError(
+            f"two plugins give the weights of the layer {type(layer).__name__}: "
+            f"{' and '.join(answers)}; disable one by {DISABLE}"
+        )
+    return next(iter(answers.values()), None)
+
+
+def notify(event: MasksUpdated) -> None:
+    """Call every observer of new masks.
+
+    Raises:
+        PluginError: One of them failed.
+
+    """
+    where = f"step {event.step}, weights {listed(event.masks)}"
+    for implementation in registry().manager.hook.secateur_masks_updated.get_hookimpls():
+        with _blamed(implementation, where):
+            _call(implementation, event=event)
+
+
+def _call(implementation: pluggy.HookImpl, **given: Any) -> Any:
+    return implementation.function(*(given[name] for name in implementation.argnames))
+
+
+def _blamed(implementation: pluggy.HookImpl, where: str) -> PluginCode:
+    plugin, hook = _plugin(implementation), implementation.function.__name__
+    return PluginCode(lambda why: f"plugin {plugin}, {hook}, {where}: {why}; nothing was changed")
+
+
+def _plugin(implementation: pluggy.HookImpl) -> Plugin:
+    name = implementation.plugin_name  # another thread, or itself, may have unregistered it
+    return registry().plugins.get(name, Plugin(name))
+
+
+def exporter(kind: str) -> Exporter:
+    """Return the exporter of that kind.
+
+    Raises:
+        PluginError: There is no such exporter; the message names what exists.
+
+    """
+    found: Exporter = registry().part(EXPORTER, kind)[0]
+    return found
+
+
+def write_export(
+    kind: str, weights: Mapping[str, Array], masks: Mapping[str, Array], path: Path
+) -> None:
+    """Write a file by the exporter of that kind.
+
+    Raises:
+        PluginError: There is no such exporter, or it fails; an OSError passes as it is.
+
+    """
+    found, plugin = registry().part(EXPORTER, kind)
+    where = f"plugin {plugin}, secateur_exporters (exporter {kind!r}), {path}"
+    with PluginCode(lambda why: f"{where}: {why}", OSError):
+        found.export(weights, masks, path)
