@@ -1,4 +1,4 @@
-"""The table module class -> prunable weights, with the layout of each.
+"""The table of layers: module class -> prunable weights, with the layout of each.
 
 A class is looked up along its bases, so a user's subclass of `nn.Linear` is known too.
 """
@@ -10,15 +10,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from secateur.adapter import LayerWeight
 from secateur.layout import DENSE_IN_OUT, conv_transpose_iohw, rnn_gates_in
 
+
+def _common_base(cls: type[nn.Module], name: str) -> type[nn.Module]:
+    """Return a base of a class that torch does not make public, or the class itself.
+
+    Users derive layers from such bases, too; where torch has renamed one, those are not known.
+    """
+    return next((base for base in cls.__mro__ if base.__name__ == name), cls)
+
+
 NORMALIZATION_LAYERS: tuple[type[nn.Module], ...] = (
-    _NormBase,
+    _common_base(nn.BatchNorm1d, "_NormBase"),
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
     nn.GroupNorm,
     nn.LayerNorm,
     nn.LocalResponseNorm,
@@ -28,40 +42,39 @@ NORMALIZATION_LAYERS: tuple[type[nn.Module], ...] = (
 
 
 @dataclass(frozen=True)
-class Row(LayerWeight):
-    """A row of the table.
+class TorchLayerWeight(LayerWeight):
+    """An entry of the table.
 
-    `part` is appended to the layer's path (``l0.backward`` of a stacked bidirectional LSTM);
-    `rows` are the first and the last-but-one row of a packed parameter.
+    Attributes:
+        part: What is appended to the layer's path, such as ``l0.backward`` of a stacked
+            bidirectional LSTM.
+        packed_rows: The first row of a packed parameter that is this weight, and the first one
+            after it; None for a weight that is the whole parameter.
+
     """
 
     part: str = ""
-    rows: tuple[int, int] | None = None
+    packed_rows: tuple[int, int] | None = None
 
 
-def _linear(module: nn.Module) -> list[Row]:
-    return [Row("weight", "dense")]
+def _linear(module: nn.Module) -> list[TorchLayerWeight]:
+    return [TorchLayerWeight("weight", "dense")]
 
 
-def _embedding(module: nn.Module) -> list[Row]:
-    return [Row("weight", "embedding", "embedding")]
+def _embedding(module: nn.Module) -> list[TorchLayerWeight]:
+    return [TorchLayerWeight("weight", "embedding", "embedding")]
 
 
-def _conv(module: Any) -> list[Row]:
+def _conv(module: Any) -> list[TorchLayerWeight]:
     depthwise = module.groups == module.in_channels > 1
-    return [Row("weight", "depthwise" if depthwise else "conv")]
+    return [TorchLayerWeight("weight", "depthwise" if depthwise else "conv")]
 
 
-def _conv_transpose(module: Any) -> list[Row]:
+def _conv_transpose(module: Any) -> list[TorchLayerWeight]:
     spatial = len(module.kernel_size)
     shape = (module.in_channels, module.out_channels // module.groups, *module.kernel_size)
-    return [
-        Row(
-            "weight",
-            "conv_transpose",
-            layout=conv_transpose_iohw(shape[: spatial + 2], module.groups),
-        )
-    ]
+    layout = conv_transpose_iohw(shape[: spatial + 2], module.groups)
+    return [TorchLayerWeight("weight", "conv_transpose", layout=layout)]
 
 
 DIRECTIONS = {"": "forward", "_reverse": "backward"}
@@ -69,59 +82,73 @@ DIRECTIONS = {"": "forward", "_reverse": "backward"}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
 
-def _gated(attribute: str, role: str, shape: tuple[int, int], gates: int, part: str = "") -> Row:
-    return Row(attribute, "rnn", role, rnn_gates_in(shape, gates), part)
+def _gated(
+    attribute: str, role: str, shape: tuple[int, int], gates: int, part: str = ""
+) -> TorchLayerWeight:
+    return TorchLayerWeight(attribute, "rnn", role, rnn_gates_in(shape, gates), part)
 
 
-def _rnn(module: nn.RNNBase) -> list[Row]:
+def _rnn(module: nn.RNNBase) -> list[TorchLayerWeight]:
     gates, hidden, projected = _GATES[module.mode], module.hidden_size, module.proj_size
     state = projected or hidden
     directions = DIRECTIONS if module.bidirectional else {"": ""}
-    rows = []
+    entries = []
     for layer in range(module.num_layers):
         inputs = state * len(directions) if layer else module.input_size
         for suffix, direction in directions.items():
             stored = f"l{layer}{suffix}"
             # a single layer is called as in Keras, by the module's name alone
             part = ".".join(filter(None, (f"l{layer}" * (module.num_layers > 1), direction)))
-            sizes = ((gates * hidden, inputs), (gates * hidden, state))
-            rows.append(_gated(f"weight_ih_{stored}", "kernel", sizes[0], gates, part))
-            rows.append(_gated(f"weight_hh_{stored}", "recurrent", sizes[1], gates, part))
+            into, back = (gates * hidden, inputs), (gates * hidden, state)
+            entries.append(_gated(f"weight_ih_{stored}", "kernel", into, gates, part))
+            entries.append(_gated(f"weight_hh_{stored}", "recurrent", back, gates, part))
             if projected:
-                rows.append(_gated(f"weight_hr_{stored}", "output", (projected, hidden), 1, part))
-    return rows
+                out = (projected, hidden)
+                entries.append(_gated(f"weight_hr_{stored}", "output", out, 1, part))
+    return entries
 
 
-def _rnn_cell(gates: int) -> Callable[[Any], list[Row]]:
-    def rows(module: Any) -> list[Row]:
+def _rnn_cell(gates: int) -> Callable[[Any], list[TorchLayerWeight]]:
+    def entries(module: Any) -> list[TorchLayerWeight]:
         outputs = gates * module.hidden_size
         return [
             _gated("weight_ih", "kernel", (outputs, module.input_size), gates),
             _gated("weight_hh", "recurrent", (outputs, module.hidden_size), gates),
         ]
 
-    return rows
+    return entries
 
 
-def _attention(module: nn.MultiheadAttention) -> list[Row]:
+def _attention(module: nn.MultiheadAttention) -> list[TorchLayerWeight]:
     width = module.embed_dim
     roles: tuple[str, ...] = ("query", "key", "value")
     kind: str = "attention"
     if module.in_proj_weight is None:
-        inputs = [Row(f"{role[0]}_proj_weight", kind, role) for role in roles]
+        inputs = [TorchLayerWeight(f"{role[0]}_proj_weight", kind, role) for role in roles]
     else:
         inputs = [
-            Row("in_proj_weight", kind, role, rows=(place * width, (place + 1) * width))
-            for place, role in enumerate(roles)
+            TorchLayerWeight(
+                "in_proj_weight",
+                kind,
+                role,
+                packed_rows=(number * width, (number + 1) * width),
+            )
+            for number, role in enumerate(roles)
         ]
-    return [*inputs, Row("out_proj.weight", kind, "output")]
+    return [*inputs, TorchLayerWeight("out_proj.weight", kind, "output")]
 
 
-_TABLE: dict[type[nn.Module], Callable[[Any], list[Row]]] = {
+_TABLE: dict[type[nn.Module], Callable[[Any], list[TorchLayerWeight]]] = {
     nn.Linear: _linear,
     nn.Bilinear: _linear,
-    _ConvNd: _conv,
-    _ConvTransposeNd: _conv_transpose,
+    _common_base(nn.Conv1d, "_ConvNd"): _conv,
+    _common_base(nn.ConvTranspose1d, "_ConvTransposeNd"): _conv_transpose,
+    nn.Conv1d: _conv,
+    nn.Conv2d: _conv,
+    nn.Conv3d: _conv,
+    nn.ConvTranspose1d: _conv_transpose,
+    nn.ConvTranspose2d: _conv_transpose,
+    nn.ConvTranspose3d: _conv_transpose,
     nn.Embedding: _embedding,
     nn.EmbeddingBag: _embedding,
     nn.RNNBase: _rnn,
@@ -129,15 +156,21 @@ _TABLE: dict[type[nn.Module], Callable[[Any], list[Row]]] = {
     nn.LSTMCell: _rnn_cell(4),
     nn.GRUCell: _rnn_cell(3),
     nn.MultiheadAttention: _attention,
+    nn.PReLU: lambda module: [],
 }
 
 
 def plain_class(module: nn.Module) -> type[nn.Module]:
     """Return the class of a module without what `fully_shard` and `parametrize` make of it.
 
-    >>> from torch.nn.utils.parametrizations import weight_norm
-    >>> plain_class(weight_norm(nn.Linear(2, 2))).__name__
-    'Linear'
+    Args:
+        module: Any module.
+
+    Example:
+        >>> from torch.nn.utils.parametrizations import weight_norm
+        >>> plain_class(weight_norm(nn.Linear(2, 2))).__name__
+        'Linear'
+
     """
     bases = (base for base in type(module).__mro__ if not _is_fsdp(base))
     cls: type[nn.Module] = next(bases)
@@ -148,22 +181,32 @@ def _is_fsdp(cls: type) -> bool:
     return any(base.__name__ == "FSDPModule" for base in cls.__mro__)
 
 
-def sharders(model: nn.Module) -> list[Any]:
+def sharded_modules(model: nn.Module) -> list[Any]:
     """Return the modules that `fully_shard` was called on."""
     return [module for module in model.modules() if _is_fsdp(type(module))]
 
 
-def rows_of(module: nn.Module, cls: type[nn.Module]) -> list[Row] | None:
+def table_entries(module: nn.Module, cls: type[nn.Module]) -> list[TorchLayerWeight] | None:
     """Return the prunable weights of a layer of a class, or None for a class not known.
 
-    >>> [(row.attribute, row.kind) for row in rows_of(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d)]
-    [('weight', 'depthwise')]
+    Args:
+        module: The layer.
+        cls: Its `plain_class`.
+
+    Example:
+        >>> conv = nn.Conv2d(8, 8, 3, groups=8)
+        >>> [(entry.attribute, entry.kind) for entry in table_entries(conv, nn.Conv2d)]
+        [('weight', 'depthwise')]
+
     """
     if cls.__module__.startswith("torch.ao.nn.quantizable"):
         return None  # built of ordinary layers, which are found one by one
     if cls.__name__ == "Conv1D" and cls.__module__.startswith("transformers."):
-        return [Row("weight", "dense", layout=DENSE_IN_OUT)]
-    for base in cls.__mro__:
-        if base in _TABLE:
-            return _TABLE[base](module)
-    return None
+        return [TorchLayerWeight("weight", "dense", layout=DENSE_IN_OUT)]
+    base = table_class(cls)
+    return _TABLE[base](module) if base else None
+
+
+def table_class(cls: type[nn.Module]) -> type[nn.Module] | None:
+    """Return the class of the table that a class is or derives from; None for others."""
+    return next((base for base in cls.__mro__ if base in _TABLE), None)

@@ -15,21 +15,17 @@ from torch.distributed.device_mesh import init_device_mesh
 
 try:
     from torch.distributed.tensor import DTensor, Replicate, Shard
-    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 except ImportError:  # where PyTorch 2.4 has them
     from torch.distributed._tensor import (  # type: ignore[attr-defined]
         DTensor,
         Replicate,
         Shard,
     )
-    from torch.distributed._tensor._utils import (  # type: ignore[import-not-found, no-redef]
-        compute_local_shape_and_global_offset,
-    )
 
 from secateur.adapter import LayerWeight, WeightSpec, Workers
 from secateur.errors import ModelError, WorkerError
 from secateur.layout import Array
-from secateur_torch.stored import Stored
+from secateur_torch.parametrization import ParameterSlot
 from secateur_torch.weight import TorchWeight, from_numpy, to_numpy
 
 
@@ -64,7 +60,7 @@ class ProcessWorkers(Workers):
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """Say what it means when what all processes do together fails."""
+    """Raise WorkerError when an operation of all processes together fails."""
     try:
         yield
     except RuntimeError as error:
@@ -77,7 +73,15 @@ class ShardedWeight(TorchWeight):
     """What this process holds of a parameter: flat, in the order of its memory.
 
     Where several processes hold the same values, each answers for a part of them, and they
-    tell each other the masks.  reshard: brings the shards back, where FSDP shows whole weights.
+    tell each other the masks.
+
+    Args:
+        spec: What is known of the weight.
+        entry: The entry of the table that describes it.
+        slot: Where its values are stored.
+        workers: The processes that hold it together.
+        reshard: Brings the shards back, where FSDP shows whole weights.
+
     """
 
     sharded = True
@@ -85,38 +89,37 @@ class ShardedWeight(TorchWeight):
     def __init__(
         self,
         spec: WeightSpec,
-        row: LayerWeight,
-        stored: Stored,
+        entry: LayerWeight,
+        slot: ParameterSlot,
         workers: Workers,
         reshard: Callable[[], None],
     ) -> None:
-        super().__init__(spec, row, stored)
+        super().__init__(spec, entry, slot)
         self._workers, self._reshard = workers, reshard
-        parameter = stored.parameter
-        self._kind = _kind(parameter)
+        parameter = slot.parameter
+        self._sharding = _sharding(parameter)
         first, last = self._rows or (0, parameter.shape[0])
         self._native_shape = (last - first, *parameter.shape[1:])
-        shape, offset = _box(spec.name, parameter)
-        begin = min(max(first - offset[0], 0), shape[0])
-        end = min(max(last - offset[0], begin), shape[0])
+        rows, *others = _positions(spec.name, parameter)
+        begin, end = np.searchsorted(rows, (first, last)).tolist()
         self._here = slice(begin, end)
-        self._shape = (end - begin, *shape[1:])
-        self._offset = (offset[0] + begin - first, *offset[1:])
+        self._positions = (rows[self._here] - first, *others)
+        self._shape = tuple(map(len, self._positions))
         self._replicas = _replicas(parameter, workers)
         size, number = prod(self._shape), self._replicas.index(workers.rank)
         count = len(self._replicas)
-        self._share = slice(size * number // count, size * (number + 1) // count)
+        self._own = slice(size * number // count, size * (number + 1) // count)
 
     def index(self, positions: Array) -> Array:
         """Return the canonical index of some of the values that `read` returns."""
-        where = np.unravel_index(positions + self._share.start, self._shape)
-        whole = [here + start for here, start in zip(where, self._offset, strict=True)]
+        local = np.unravel_index(positions + self._own.start, self._shape)
+        whole = [axis[here] for axis, here in zip(self._positions, local, strict=True)]
         native = np.ravel_multi_index(whole, self._native_shape)
         return self._layout.canonical_index(native, self._native_shape)
 
     def gradient(self) -> Array | None:
-        gradient = self.stored.parameter.grad
-        if gradient is not None and _kind(gradient) != self._kind:
+        gradient = self.slot.parameter.grad
+        if gradient is not None and _sharding(gradient) != self._sharding:
             raise ModelError(f"the gradient of {self.spec.name} is not sharded as it is")
         return super().gradient()
 
@@ -128,19 +131,19 @@ class ShardedWeight(TorchWeight):
             ]
             received = self._workers.exchange(send_buffers)
             mask = np.concatenate([received[worker] for worker in self._replicas])
-        part = self._part(self.stored.parameter.detach())
+        part = self._part(self.slot.parameter.detach())
         return from_numpy(mask.reshape(self._shape)).to(part.device)
 
     def _canonical(self, tensor: Tensor) -> Array:
-        array = to_numpy(self._part(tensor)).reshape(-1)[self._share]
+        array = to_numpy(self._part(tensor)).reshape(-1)[self._own]
         array.flags.writeable = False
         return array
 
     def _part(self, tensor: Tensor) -> Tensor:
-        if _kind(tensor) != self._kind:
+        if _sharding(tensor) != self._sharding:
             self._reshard()
-            tensor = self.stored.parameter.detach()
-        if _kind(tensor) != self._kind:
+            tensor = self.slot.parameter.detach()
+        if _sharding(tensor) != self._sharding:
             raise ModelError(
                 f"{self.spec.name} is not sharded as it was when the pruner was attached; call "
                 "pruner.detach(), and attach again"
@@ -149,20 +152,21 @@ class ShardedWeight(TorchWeight):
         return local[self._here]
 
 
-def _kind(tensor: Any) -> tuple[object, ...]:
-    """Return what tells a parameter that is sharded in one way from any other."""
+def _sharding(tensor: Any) -> tuple[object, ...]:
+    """Return what is equal for two tensors only if they are sharded in the same way."""
     if not isinstance(tensor, DTensor):
         return (tuple(tensor.shape),)
     return tuple(tensor.shape), tensor.device_mesh, tuple(tensor.placements)
 
 
-def is_sharded(tensor: object) -> bool:
-    """Tell whether a parameter is a DTensor."""
-    return isinstance(tensor, DTensor)
-
-
 def to_dtensor(chunk: Tensor, length: int) -> DTensor:
-    """Return a vector of which each process of the default group holds its chunk."""
+    """Return a vector of which each process of the default group holds its chunk.
+
+    Args:
+        chunk: The chunk of this process.
+        length: The length of the vector.
+
+    """
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     return DTensor.from_local(chunk, mesh, [Shard(0)], shape=torch.Size([length]), stride=(1,))
 
@@ -170,7 +174,12 @@ def to_dtensor(chunk: Tensor, length: int) -> DTensor:
 def workers_of(parameters: Sequence[Any]) -> ProcessWorkers:
     """Return the processes that hold these parameters.
 
-    Raises ModelError when that is not all of them.
+    Args:
+        parameters: Parameters, of which one is a DTensor at least.
+
+    Raises:
+        ModelError: A parameter is held by some of the processes only.
+
     """
     meshes = [each.device_mesh for each in parameters if isinstance(each, DTensor)]
     for mesh in meshes:
@@ -182,16 +191,61 @@ def workers_of(parameters: Sequence[Any]) -> ProcessWorkers:
     return ProcessWorkers(torch.device(meshes[0].device_type))
 
 
-def _box(name: str, parameter: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the shape of the local part, and where it begins."""
+def _positions(name: str, parameter: Any) -> list[Array]:
+    """Return, for each axis, where in the whole parameter the local part lies."""
     if not isinstance(parameter, DTensor):
-        return tuple(parameter.shape), (0,) * parameter.ndim
+        return [np.arange(length) for length in parameter.shape]
     if any(placement.is_partial() for placement in parameter.placements):
         raise ModelError(f"{name} is a partial sum ({parameter.placements}); reduce it first")
-    shape, offset = compute_local_shape_and_global_offset(
-        parameter.shape, parameter.device_mesh, parameter.placements
-    )
-    return tuple(shape), tuple(offset)
+    mesh = parameter.device_mesh
+    coordinate = mesh.get_coordinate() or ()
+    positions = local_positions(parameter.shape, mesh.shape, coordinate, parameter.placements)
+    local = tuple(parameter.to_local().shape)
+    if tuple(map(len, positions)) != local:
+        raise ModelError(
+            f"{name} is sharded in a way that is not known ({parameter.placements}, with {local} "
+            f"of {tuple(parameter.shape)} in this process); shard it by Shard placements"
+        )
+    return positions
+
+
+def local_positions(
+    shape: Sequence[int],
+    mesh_shape: Sequence[int],
+    coordinate: Sequence[int],
+    placements: Sequence[Any],
+) -> list[Array]:
+    """Return, for each axis of a DTensor, which of its positions one process holds.
+
+    Several axes of the mesh may split one axis of the tensor, one after the other.  Each split
+    is that of `torch.chunk`, so the last parts may be shorter, or empty.
+
+    Args:
+        shape: The shape of the whole tensor.
+        mesh_shape: The shape of the device mesh.
+        coordinate: Where in the mesh the process is.
+        placements: The placement on each axis of the mesh.
+
+    Example:
+        >>> local_positions((5, 2), (2,), (1,), [Shard(0)])
+        [array([3, 4]), array([0, 1])]
+
+    """
+    positions = [np.arange(length) for length in shape]
+    for count, number, placement in zip(mesh_shape, coordinate, placements, strict=True):
+        if isinstance(placement, Replicate):
+            continue
+        # tensor parallelism below FSDP: each of so many parts is split by itself
+        parts = _chunks(positions[placement.dim], getattr(placement, "split_factor", 1))
+        own = [_chunks(part, count)[number] for part in parts]
+        positions[placement.dim] = np.concatenate(own)
+    return positions
+
+
+def _chunks(array: Array, count: int) -> list[Array]:
+    """Split an array as `torch.chunk` does, into `count` chunks of which some may be empty."""
+    size = -(-len(array) // count)
+    return [array[number * size : (number + 1) * size] for number in range(count)]
 
 
 def _replicas(parameter: Any, workers: Workers) -> list[int]:
@@ -199,9 +253,9 @@ def _replicas(parameter: Any, workers: Workers) -> list[int]:
     if not isinstance(parameter, DTensor):
         return list(range(workers.count))
     mesh = parameter.device_mesh
-    place: list[int | slice] = list(mesh.get_coordinate() or ())
+    index: list[int | slice] = list(mesh.get_coordinate() or ())
     for axis, placement in enumerate(parameter.placements):
         if isinstance(placement, Replicate):
-            place[axis] = slice(None)
-    ranks: list[int] = mesh.mesh[tuple(place)].reshape(-1).tolist()
+            index[axis] = slice(None)
+    ranks: list[int] = mesh.mesh[tuple(index)].reshape(-1).tolist()
     return ranks

@@ -14,11 +14,15 @@ from torch.optim import Optimizer
 from secateur.errors import ModelError
 
 
-class Follower:
+class OptimizerWatch:
     """Calls back after every update of the optimizers that own prunable weights.
 
-    With several of them, one step is one update of the last; after an update of the
-    others, the masks in force are applied and no step is counted.
+    With several of them, one step is one update of the last; after an update of the others,
+    the present masks are applied and no step is counted.
+
+    Attributes:
+        updates: How many updates of the last optimizer were made.
+
     """
 
     def __init__(
@@ -38,7 +42,7 @@ class Follower:
         self._handles.append(_after(last, count, enforce))
 
     def release(self) -> None:
-        """Take the hooks off."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
@@ -55,7 +59,7 @@ def _after(optimizer: Optimizer, act: Callable[[], object], enforce: Callable[[]
 
 
 def _was_skipped(optimizer: Optimizer) -> bool:
-    """Tell whether a GradScaler let a fused optimizer step over infinite gradients.
+    """Return whether a GradScaler let a fused optimizer step over infinite gradients.
 
     It does not call `step()` of the others then, but fused ones look for themselves.
     """
@@ -64,7 +68,7 @@ def _was_skipped(optimizer: Optimizer) -> bool:
 
 
 def _was_rehearsal(optimizer: Optimizer) -> bool:
-    """Tell whether a step could change nothing: rates and gradients were all zero.
+    """Return whether a step could change nothing: rates and gradients were all zero.
 
     By such steps torch.distributed.checkpoint makes optimizers fill their state.
     """
@@ -82,18 +86,18 @@ def _was_rehearsal(optimizer: Optimizer) -> bool:
 def owners(optimizer: object, parameters: Collection[torch.Tensor]) -> list[Optimizer]:
     """Return the optimizers, of one or a list of them, that update some of the parameters.
 
-    Raises ModelError for what is not an optimizer of torch, or when none of them does.
+    Args:
+        optimizer: An optimizer, or a list of optimizers.
+        parameters: The prunable parameters.
+
+    Raises:
+        ModelError: Something in it is not an optimizer of torch, or none updates any of them.
+
     """
     ours = {id(parameter) for parameter in parameters}
-    given = [
-        _checked(each)
-        for each in (optimizer if isinstance(optimizer, list | tuple) else [optimizer])
-    ]
-    owning = [
-        each
-        for each in given
-        if any(id(held) in ours for group in each.param_groups for held in group["params"])
-    ]
+    several = optimizer if isinstance(optimizer, list | tuple) else [optimizer]
+    given = [_unwrapped(each) for each in several]
+    owning = [each for each in given if ours & owned_ids(each)]
     if not owning:
         raise ModelError(
             "optimizer= updates none of the prunable weights of this model. It may belong to "
@@ -104,12 +108,22 @@ def owners(optimizer: object, parameters: Collection[torch.Tensor]) -> list[Opti
     return owning
 
 
-def _checked(optimizer: Any) -> Optimizer:
-    while not hasattr(optimizer, "_optimizer_step_post_hooks") and hasattr(optimizer, "optimizer"):
+def owned_ids(optimizer: Optimizer) -> set[int]:
+    """Return the ids of the parameters that an optimizer updates."""
+    return {id(held) for group in optimizer.param_groups for held in group["params"]}
+
+
+def _unwrapped(optimizer: Any) -> Optimizer:
+    while not _is_initialized(optimizer) and hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer  # wrapped, as by accelerate
-    if isinstance(optimizer, Optimizer) and hasattr(optimizer, "_optimizer_step_post_hooks"):
+    if isinstance(optimizer, Optimizer) and _is_initialized(optimizer):
         return optimizer
     raise ModelError(
         f"optimizer= is a {type(optimizer).__name__}, which is not a torch.optim.Optimizer that "
-        "can be followed; leave optimizer= out and call pruner.step() after each update"
+        "can be watched; leave optimizer= out and call pruner.step() after each update"
     )
+
+
+def _is_initialized(optimizer: object) -> bool:
+    """Return whether Optimizer.__init__ ran: a wrapper derives from it for its name alone."""
+    return "param_groups" in getattr(optimizer, "__dict__", {})

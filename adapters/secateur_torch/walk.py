@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
-from secateur.adapter import LayerWeight, Skipped
+from secateur.adapter import (
+    NORMALIZATION,
+    NOT_PRUNABLE,
+    QUANTIZED,
+    Found,
+    LayerWeight,
+    Skipped,
+    Unprunable,
+    unknown_layer,
+)
 from secateur.errors import ModelError
-from secateur_torch.layers import DIRECTIONS, NORMALIZATION_LAYERS, Row, plain_class, rows_of
-from secateur_torch.stored import Stored, Unprunable, find
+from secateur_torch.layers import (
+    DIRECTIONS,
+    NORMALIZATION_LAYERS,
+    TorchLayerWeight,
+    plain_class,
+    table_entries,
+)
+from secateur_torch.memory import memory_range, packed_rows
+from secateur_torch.parametrization import ParameterSlot, find_slot
 from secateur_torch.weight import canonical_shape
 
 Custom = Callable[[nn.Module], Sequence[LayerWeight] | None]
 """Asks the plugins for the weights of a layer."""
+
+Met = Found[ParameterSlot] | Skipped
+"""What a walk meets: a weight, or what is left dense."""
 
 _WRAPPERS = {
     "OptimizedModule": "_orig_mod",
@@ -28,84 +47,141 @@ _WRAPPERS = {
 """Modules of torch that wrap a model: their own level does not show in names."""
 
 
-class Found(NamedTuple):
-    """A prunable weight of a layer: where it is, and what it is."""
-
-    name: str
-    layer: str
-    row: LayerWeight
-    stored: Stored
-
-
-def walk(model: nn.Module, custom: Custom) -> Iterator[Found | Skipped]:
+def walk(model: nn.Module, custom: Custom) -> Iterator[Met]:
     """Go through the layers in the order of registration.
 
     Shared layers are met once by each of their paths.
-    Raises ModelError at a lazy layer that has no weights yet, and at FSDP1.
+
+    Args:
+        model: The model.
+        custom: Asks the plugins for the weights of a layer.
+
+    Raises:
+        ModelError: A lazy layer has no weights yet, or the model is sharded by FSDP1.
+
     """
-    yield from _visit(model, (), plain_class(model).__name__, custom, frozenset())
+    visit = _Walk(custom, plain_class(model).__name__)
+    yield from visit.module(model, (), frozenset())
 
 
-def _visit(
-    module: nn.Module, path: tuple[str, ...], root: str, custom: Custom, above: frozenset[int]
-) -> Iterator[Found | Skipped]:
-    cls = plain_class(module)
-    inner = _WRAPPERS.get(cls.__name__) if cls.__module__.startswith("torch.") else None
-    if inner is not None:
-        wrapped = module.get_submodule(inner)
-        named = root if path else plain_class(wrapped).__name__
-        yield from _visit(wrapped, path, named, custom, above)
-        return
-    name = ".".join(path) or root
-    if ".quantized." in cls.__module__:
-        yield Skipped(name, f"{cls.__name__}: quantized; prune before quantizing")
-        return
-    _refuse_fsdp1(cls, name)
-    _refuse_lazy(module, name)
-    rows = custom(module)
-    if rows is None:
-        rows = rows_of(module, cls)
-    for row in rows or ():
-        part = row.part if isinstance(row, Row) else ""
-        path_of_part = f"{name}.{part}" if part else name
-        weight = f"{path_of_part}:{row.role}"
-        place = ".".join(word for word in part.split(".") if word not in DIRECTIONS.values())
-        layer = f"{name}.{place}" if place else name  # both directions are one layer
-        try:
-            yield Found(weight, layer, row, _fitting(module, row))
-        except Unprunable as reason:
-            yield Skipped(weight, f"{cls.__name__}: {reason}")
-    claimed = {row.attribute.split(".")[0] for row in rows or ()}
-    if rows is None:
-        yield from _unknown(module, cls, name)
-    else:
-        yield from _the_rest(module, cls, name, claimed)
-    if parametrize.is_parametrized(module):
-        claimed.add("parametrizations")
-    for child_name, child in module._modules.items():  # named_children() leaves repeats out
-        if child is not None and child_name not in claimed and id(child) not in above:
-            yield from _visit(child, (*path, child_name), root, custom, above | {id(module)})
+@dataclass
+class _Walk:
+    """One walk.
+
+    Attributes:
+        custom: Asks the plugins for the weights of a layer.
+        root: The name of a model that is a single layer.
+        counted: The ids of the parameters that were counted as left dense.
+
+    """
+
+    custom: Custom
+    root: str
+    counted: set[int] = field(default_factory=set)
+
+    def module(
+        self, module: nn.Module, path: tuple[str, ...], above: frozenset[int]
+    ) -> Iterator[Met]:
+        """Meet a module and all that it holds; `above` are the ids of those that hold it."""
+        cls = plain_class(module)
+        inner = _WRAPPERS.get(cls.__name__) if cls.__module__.startswith("torch.") else None
+        if inner is not None:
+            wrapped = module.get_submodule(inner)
+            if not path:
+                self.root = plain_class(wrapped).__name__
+            yield from self.module(wrapped, path, above)
+            return
+        name = ".".join(path) or self.root
+        if ".quantized." in cls.__module__:
+            yield Skipped(name, f"{cls.__name__}: quantized; {QUANTIZED}")
+            return
+        _refuse_fsdp1(cls, name)
+        _refuse_lazy(module, name)
+        entries = self.custom(module)
+        if entries is None:
+            entries = table_entries(module, cls)
+        yield from self._weights(module, cls, name, entries or ())
+        claimed = {entry.attribute.split(".")[0] for entry in entries or ()}
+        yield from self._rest(module, cls, name, claimed, known=entries is not None)
+        if parametrize.is_parametrized(module):
+            claimed.add("parametrizations")
+        for child_name, child in module._modules.items():  # named_children() leaves repeats out
+            if child is not None and child_name not in claimed and id(child) not in above:
+                yield from self.module(child, (*path, child_name), above | {id(module)})
+
+    def _weights(
+        self, module: nn.Module, cls: type[nn.Module], name: str, entries: Sequence[LayerWeight]
+    ) -> Iterator[Met]:
+        for entry in entries:
+            weight, layer = _names(name, entry)
+            try:
+                slot = _fitting_slot(module, entry)
+            except Unprunable as reason:
+                size = self._size(_stored_tensors(module, entry.attribute))
+                yield Skipped(weight, f"{cls.__name__}: {reason}", size)
+            else:
+                yield Found(weight, layer, entry, memory_range(slot.parameter, entry), slot)
+
+    def _rest(
+        self, module: nn.Module, cls: type[nn.Module], name: str, claimed: set[str], known: bool
+    ) -> Iterator[Met]:
+        """Meet the parameters that a layer holds besides its prunable weights."""
+        own = {k: p for k, p in module._parameters.items() if p is not None and k not in claimed}
+        if known:
+            for key, parameter in own.items():
+                if "bias" not in key:
+                    reason = f"{cls.__name__}: {NOT_PRUNABLE}"
+                    yield Skipped(f"{name}.{key}", reason, self._size([parameter]))
+        elif own:
+            normalizes = isinstance(module, NORMALIZATION_LAYERS)
+            reason = f"{cls.__name__}: {NORMALIZATION}"
+            if not normalizes:
+                reason = unknown_layer("torch", cls.__name__, list(own))
+            yield Skipped(name, reason, self._size(own.values()))
+
+    def _size(self, parameters: Iterable[Tensor]) -> int:
+        """Return how many values the parameters have that were not counted before."""
+        new = {id(each): each for each in parameters if id(each) not in self.counted}
+        self.counted |= new.keys()
+        return sum(each.numel() for each in new.values())
 
 
-def _fitting(module: nn.Module, row: LayerWeight) -> Stored:
-    """Find the tensor of a row.  Raises Unprunable when it has not the row's shape."""
-    stored = find(module, row.attribute)
-    if stored.is_computed and isinstance(row, Row) and row.rows is not None:
-        raise Unprunable(f"{row.attribute} packs several weights and is parametrized")
+def _names(layer: str, entry: LayerWeight) -> tuple[str, str]:
+    """Return the name of a weight, and of the layer whose position it has."""
+    part = entry.part if isinstance(entry, TorchLayerWeight) else ""
+    weight = f"{layer}.{part}:{entry.role}" if part else f"{layer}:{entry.role}"
+    # both directions of a recurrent layer are one layer
+    inner = ".".join(word for word in part.split(".") if word not in DIRECTIONS.values())
+    return weight, f"{layer}.{inner}" if inner else layer
+
+
+def _fitting_slot(module: nn.Module, entry: LayerWeight) -> ParameterSlot:
+    """Return where the values of an entry are stored.
+
+    Raises:
+        Unprunable: They are not stored in a tensor of the entry's shape that can hold zeros.
+
+    """
+    slot = find_slot(module, entry.attribute)
+    if slot.is_computed and packed_rows(entry) is not None:
+        raise Unprunable(f"{entry.attribute} packs several weights and is parametrized")
     try:
-        canonical_shape(row, stored.parameter)
+        canonical_shape(entry, slot.parameter)
     except ValueError as error:
-        shape = tuple(stored.parameter.shape)
-        raise Unprunable(f"{row.attribute} {shape} does not fit the layer ({error})") from None
-    return stored
+        shape = tuple(slot.parameter.shape)
+        raise Unprunable(f"{entry.attribute} {shape} does not fit the layer ({error})") from None
+    return slot
 
 
-def _the_rest(
-    module: nn.Module, cls: type[nn.Module], name: str, claimed: set[str]
-) -> Iterator[Skipped]:
-    for key, parameter in module._parameters.items():
-        if parameter is not None and key not in claimed and "bias" not in key:
-            yield Skipped(f"{name}.{key}", f"{cls.__name__}: not a prunable weight of its layer")
+def _stored_tensors(module: nn.Module, attribute: str) -> list[Tensor]:
+    """Return the parameters from which an attribute is computed, or the one that it is."""
+    path, _, name = attribute.rpartition(".")
+    owner = module.get_submodule(path)
+    if parametrize.is_parametrized(owner, name):
+        return list(owner.get_submodule(f"parametrizations.{name}").parameters())
+    stored = (name, f"{name}_orig", f"{name}_v", f"{name}_g")
+    found = (owner._parameters.get(key) for key in stored)
+    return [parameter for parameter in found if parameter is not None]
 
 
 def _refuse_fsdp1(cls: type[nn.Module], name: str) -> None:
@@ -121,18 +197,5 @@ def _refuse_lazy(module: nn.Module, name: str) -> None:
         if parameter is not None and is_lazy(parameter):
             raise ModelError(
                 f"{name} ({type(module).__name__}) has no weights yet: a lazy layer gets them "
-                "from its first input. Run one batch through the model, then come back."
+                "from its first input. Run one batch through the model, then try again."
             )
-
-
-def _unknown(module: nn.Module, cls: type[nn.Module], name: str) -> Iterator[Skipped]:
-    own = [key for key, parameter in module._parameters.items() if parameter is not None]
-    if isinstance(module, NORMALIZATION_LAYERS):
-        if own:
-            yield Skipped(name, f"{cls.__name__}: parameters of normalisation are never pruned")
-    elif own:
-        yield Skipped(
-            name,
-            f"{cls.__name__}: not a layer that the torch adapter knows (it holds "
-            f"{', '.join(own)}); a plugin's secateur_layer_weights hook can teach it",
-        )

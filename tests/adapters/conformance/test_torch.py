@@ -86,8 +86,8 @@ class TestTorch(AdapterConformance):
     def make_model(self, layers):
         made = {id(layer): make_layer(layer) for layer in layers}
         model = nn.Sequential()
-        for place, layer in enumerate(layers):
-            again = layer in layers[:place]
+        for number, layer in enumerate(layers):
+            again = layer in layers[:number]
             model.add_module(f"{layer.name}_again" if again else layer.name, made[id(layer)])
         return model
 

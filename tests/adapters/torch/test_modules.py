@@ -158,8 +158,8 @@ def test_rows_of_a_packed_attention_weight_are_query_key_value_in_that_order():
     module = nn.MultiheadAttention(4, 2)
     values = {weight.spec.role: weight.read() for weight in bind(module).weights}
     packed = module.in_proj_weight.detach().numpy()
-    for place, role in enumerate(("query", "key", "value")):
-        np.testing.assert_array_equal(values[role], packed[4 * place : 4 * place + 4])
+    for number, role in enumerate(("query", "key", "value")):
+        np.testing.assert_array_equal(values[role], packed[4 * number : 4 * number + 4])
     np.testing.assert_array_equal(values["output"], module.out_proj.weight.detach().numpy())
 
 

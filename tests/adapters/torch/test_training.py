@@ -13,7 +13,7 @@ from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
 import secateur
 from secateur.errors import ModelError
-from secateur_torch import weight as weight_module
+from secateur_torch import masking
 
 OPTIMIZERS = {
     "sgd with momentum": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1),
@@ -288,15 +288,15 @@ def test_channels_last_weights_get_the_same_masks(small, polynomial):
 
 def test_masks_take_one_byte_a_weight_held_once(small, polynomial):
     pruner = secateur.attach(small, polynomial(0.5, 2))
-    held = pruner._binding._held
-    assert sum(mask.nbytes for _, mask in held) == 72 + 8352 + 290
-    for weight, mask in held:
+    pairs = pruner._binding.pairs
+    assert sum(mask.nbytes for _, mask in pairs) == 72 + 8352 + 290
+    for weight, mask in pairs:
         array = pruner.masks[weight.spec.name]
         assert mask.data_ptr() == array.__array_interface__["data"][0]
 
 
 def test_large_weights_are_masked_in_pieces(monkeypatch):
-    monkeypatch.setattr(weight_module, "AT_ONCE", 50)
+    monkeypatch.setattr(masking, "PIECE", 50)
     policy = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
     layers = nn.Linear(20, 9), nn.Conv2d(2, 3, 9).to(memory_format=torch.channels_last)
     for layer in layers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -90,7 +92,7 @@ def test_unknown_layers_and_normalisation_are_listed_with_the_reason():
     assert "Scale" in reasons(model)["1"]
     assert "factor" in reasons(model)["1"]
     assert "secateur_layer_weights" in reasons(model)["1"]
-    assert reasons(model)["2"] == "LayerNorm: parameters of normalisation are never pruned"
+    assert reasons(model)["2"] == "LayerNorm: parameters of normalization are never pruned"
 
 
 def test_weight_norm_is_pruned_in_its_direction_and_ranked_by_the_real_weight():
@@ -276,3 +278,55 @@ def test_a_negative_view_of_memory_is_read_as_it_is():
     view = torch.complex(torch.zeros(2, 2), torch.ones(2, 2)).conj().imag
     assert view.is_neg()
     np.testing.assert_array_equal(to_numpy(view), -np.ones((2, 2), np.float32))
+
+
+def test_what_is_left_dense_has_its_size_once():
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(3, 5))
+
+    scale = Scale()
+    model = nn.Sequential(
+        nn.Linear(4, 4), nn.LayerNorm(4), scale, parametrizations.orthogonal(nn.Linear(2, 2)), scale
+    )
+    sizes = {skipped.name: skipped.size for skipped in bind(model).skipped}
+    assert sizes == {"1": 8, "2": 15, "3:kernel": 4, "4": 0}
+
+
+def test_all_parameters_are_counted_once():
+    model = nn.ModuleDict({"tokens": nn.Embedding(7, 3), "head": nn.Linear(3, 7)})
+    model["head"].weight = model["tokens"].weight
+    assert bind(model).parameters == 7 * 3 + 7
+
+
+def test_frozen_weights_are_marked():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3).requires_grad_(False))
+    assert [weight.spec.trainable for weight in bind(model).weights] == [True, False]
+
+
+def test_a_tied_head_stands_where_the_model_has_it():
+    model = nn.ModuleDict(
+        {"tokens": nn.Embedding(7, 3), "hidden": nn.Linear(3, 3), "head": nn.Linear(3, 7)}
+    )
+    model["head"].weight = model["tokens"].weight
+    binding = bind(model)
+    assert binding.layers == ("tokens", "hidden", "head")
+    assert binding.weights[0].spec.alias_layers == ("head",)
+
+
+def test_the_identity_of_a_weight_is_its_parameter_or_a_part_of_it():
+    model = nn.ModuleDict({"attn": nn.MultiheadAttention(4, 2), "fc": nn.Linear(4, 4)})
+    first = {weight.spec.name: weight.identity() for weight in bind(model).weights}
+    again = {weight.spec.name: weight.identity() for weight in bind(model).weights}
+    assert all(first[name] is again[name] for name in first)
+    assert len(set(map(id, first.values()))) == len(first) == 5
+    assert first["fc:kernel"] is model["fc"].weight
+    for identity in first.values():
+        assert weakref.ref(identity)() is identity
+
+
+def test_an_activation_with_a_slope_is_not_offered_to_plugins():
+    assert reasons(nn.Sequential(nn.Linear(2, 2), nn.PReLU())) == {
+        "1.weight": "PReLU: not a prunable weight of its layer"
+    }

@@ -1,4 +1,4 @@
-"""Where the numbers of an attribute are kept: in the module itself, or behind a parametrization."""
+"""Where the values of an attribute are stored: in the module, or behind a parametrization."""
 
 from __future__ import annotations
 
@@ -7,34 +7,38 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses import FakeTensor
-from torch.nn.utils import parametrizations, parametrize
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from torch.nn.utils import parametrize
 
+from secateur.adapter import FLOATS, QUANTIZED, Unprunable
 from secateur.errors import ModelError
-
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
-class Unprunable(Exception):  # noqa: N818 - not an error: the reason why a layer is skipped
-    """An attribute that must be left dense; the message is the reason."""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """The parameter `key` of `owner`, looked up each time: training may replace it."""
+class ParameterSlot:
+    """The parameter `key` of `owner`, looked up each time: training may replace it.
+
+    Attributes:
+        owner: The module that holds the parameter.
+        key: Its name there.
+        is_computed: Whether the layer computes its weight from the parameter.
+
+    """
 
     owner: nn.Module
     key: str
 
     is_computed = False
-    """Whether the layer computes its weight from the parameter."""
 
     @property
     def parameter(self) -> Any:
-        """The parameter as it is now.  Raises ModelError when there is none any more."""
+        """The present parameter.
+
+        Raises:
+            ModelError: There is none any more.
+
+        """
         self._check()
-        found = _own(self.owner, self.key)
+        found = _own_tensor(self.owner, self.key)
         if found is None:
             raise self._gone()
         return found
@@ -47,8 +51,8 @@ class Stored:
     def check_mask(self, mask: Tensor) -> None:
         """Raise ModelError when the layer could not work under a mask."""
 
-    def settle(self, mask: Tensor) -> None:
-        """Mend what the layer computes, after the parameter was masked."""
+    def restore(self, mask: Tensor) -> None:
+        """Keep what the layer computes finite, after the parameter was masked."""
 
     def _check(self) -> None:
         """Raise ModelError when the layer does not use the parameter any more."""
@@ -62,8 +66,14 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class _Parametrized(Stored):
-    """A parameter of the chain of parametrizations that computes the attribute `name`."""
+class ParametrizedSlot(ParameterSlot):
+    """A parameter of the chain of parametrizations that computes an attribute.
+
+    Attributes:
+        module: The layer.
+        name: The attribute of the layer.
+
+    """
 
     module: nn.Module
     name: str
@@ -77,7 +87,7 @@ class _Parametrized(Stored):
 
 
 @dataclass(frozen=True)
-class WeightNormed(_Parametrized):
+class WeightNormSlot(ParametrizedSlot):
     """The direction ``v`` of a weight ``g * v / norm(v)``."""
 
     def effective(self) -> Tensor:
@@ -86,7 +96,7 @@ class WeightNormed(_Parametrized):
             weight: Tensor = getattr(self.module, self.name)
         return weight
 
-    def settle(self, mask: Tensor) -> None:
+    def restore(self, mask: Tensor) -> None:
         """Keep the weight of a slice that is pruned whole at zero, not at 0 / 0: by its ``g``."""
         chain: Any = self.owner
         dim = chain[0].dim
@@ -98,7 +108,7 @@ class WeightNormed(_Parametrized):
 
 
 @dataclass(frozen=True)
-class SpectralNormed(_Parametrized):
+class SpectralNormSlot(ParametrizedSlot):
     """A weight that is divided by its largest singular value, as it was last estimated."""
 
     def effective(self) -> Tensor:
@@ -117,44 +127,59 @@ class SpectralNormed(_Parametrized):
             )
 
 
-def find(module: nn.Module, attribute: str) -> Stored:
-    """Find the stored tensor of an attribute, given by a dotted path.
+def find_slot(module: nn.Module, attribute: str) -> ParameterSlot:
+    """Return where the values of an attribute are stored.
 
-    Raises Unprunable when the attribute is no float tensor, or when zeros set in the
-    stored tensor would not be zeros of the weight.
+    Args:
+        module: The layer.
+        attribute: A dotted path to a parameter or a buffer of it.
+
+    Raises:
+        Unprunable: The attribute is no float tensor, or zeros that are set in the stored tensor
+            would not be zeros of the weight.
+
     """
     path, _, name = attribute.rpartition(".")
     owner = module.get_submodule(path)
     found = _parametrized(owner, name) if parametrize.is_parametrized(owner, name) else None
     if found is None:
         _refuse_hooks(owner, name)
-        if _own(owner, name) is None:
+        if _own_tensor(owner, name) is None:
             what = "is not a parameter" if hasattr(owner, name) else "does not exist"
             raise Unprunable(f"its {attribute} {what}")
-        found = Stored(owner, name)
+        found = ParameterSlot(owner, name)
     tensor = found.parameter
     if found.is_computed and hasattr(tensor, "device_mesh"):
-        norm = "weight_norm" if isinstance(found, WeightNormed) else "spectral_norm"
+        norm = "weight_norm" if isinstance(found, WeightNormSlot) else "spectral_norm"
         raise Unprunable(f"{attribute} is computed by {norm} from shards")
-    if reason := _refusal(tensor):
+    if reason := unprunable_reason(tensor):
         raise Unprunable(f"{attribute} {reason}")
     return found
 
 
-def _refusal(tensor: Any) -> str | None:
-    """Return why a tensor holds no numbers that could be pruned, or None."""
-    if tensor.is_meta or isinstance(tensor, FakeTensor):
+def unprunable_reason(tensor: Any) -> str | None:
+    """Return why a tensor holds no values that could be pruned, or None.
+
+    Args:
+        tensor: A parameter.
+
+    Example:
+        >>> unprunable_reason(torch.empty(2, device="meta"))
+        'is on the meta device and has no values yet'
+
+    """
+    if tensor.is_meta or type(tensor).__name__ == "FakeTensor":
         return "is on the meta device and has no values yet"
-    is_wrapped = is_traceable_wrapper_subclass(tensor) and not hasattr(tensor, "device_mesh")
-    if tensor.is_quantized or is_wrapped or tensor.dtype not in FLOATS:
+    is_wrapped = hasattr(tensor, "__tensor_flatten__") and not hasattr(tensor, "device_mesh")
+    if tensor.is_quantized or is_wrapped or _short(tensor.dtype) not in FLOATS:
         kind = type(tensor).__name__ if is_wrapped else _short(tensor.dtype)
-        return f"is {kind}; prune before quantizing"
+        return f"is {kind}; {QUANTIZED}"
     if tensor.layout is not torch.strided:
         return f"has the layout {_short(tensor.layout)}, not strided"
     return None
 
 
-def _own(module: nn.Module, key: str) -> Tensor | None:
+def _own_tensor(module: nn.Module, key: str) -> Tensor | None:
     """Return a parameter or a buffer of a module; None for any other attribute."""
     for kept in (module._parameters, module._buffers):
         if key in kept:
@@ -162,14 +187,21 @@ def _own(module: nn.Module, key: str) -> Tensor | None:
     return None
 
 
-def _parametrized(owner: nn.Module, name: str) -> Stored:
+_KNOWN_NORMS: dict[str, tuple[type[ParametrizedSlot], str]] = {
+    "_WeightNorm": (WeightNormSlot, "original1"),
+    "_SpectralNorm": (SpectralNormSlot, "original"),
+}
+"""The parametrizations of torch that keep zeros zero, by class name: the classes are private."""
+
+
+def _parametrized(owner: nn.Module, name: str) -> ParameterSlot:
     chain: Any = owner.parametrizations[name]  # type: ignore[index]
-    first = chain[0]
-    if len(chain) == 1 and isinstance(first, parametrizations._WeightNorm):
-        return WeightNormed(chain, "original1", owner, name)
-    if len(chain) == 1 and isinstance(first, parametrizations._SpectralNorm):
-        return SpectralNormed(chain, "original", owner, name)
-    names = ", ".join(type(link).__name__.lstrip("_") for link in chain)
+    links = [type(link) for link in chain]
+    if len(links) == 1 and links[0].__module__ == "torch.nn.utils.parametrizations":
+        slot, key = _KNOWN_NORMS.get(links[0].__name__, (None, ""))
+        if slot is not None:
+            return slot(chain, key, owner, name)
+    names = ", ".join(link.__name__.lstrip("_") for link in links)
     raise Unprunable(f"{name} is parametrized by {names}, which need not keep zeros zero")
 
 
