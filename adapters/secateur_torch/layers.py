@@ -5,10 +5,13 @@ A class is looked up along its bases, so a user's subclass of `nn.Linear` is kno
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
@@ -205,6 +208,18 @@ def table_entries(module: nn.Module, cls: type[nn.Module]) -> list[TorchLayerWei
         return [TorchLayerWeight("weight", "dense", layout=DENSE_IN_OUT)]
     base = table_class(cls)
     return _TABLE[base](module) if base else None
+
+
+def is_of_torch(thing: Any) -> bool:
+    """Return whether a class or function is defined by torch itself.
+
+    Args:
+        thing: A class or a function.
+
+    """
+    name = getattr(thing, "__module__", None) or ""
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return file.startswith(str(Path(torch.__file__).parent))
 
 
 def table_class(cls: type[nn.Module]) -> type[nn.Module] | None:

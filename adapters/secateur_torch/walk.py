@@ -20,6 +20,7 @@ from secateur.adapter import (
     unknown_layer,
 )
 from secateur.errors import ModelError
+from secateur_torch.forward import other_values_reason
 from secateur_torch.layers import (
     DIRECTIONS,
     NORMALIZATION_LAYERS,
@@ -98,9 +99,12 @@ class _Walk:
         _refuse_fsdp1(cls, name)
         _refuse_lazy(module, name)
         entries = self.custom(module)
+        other_values = None
         if entries is None:
             entries = table_entries(module, cls)
-        yield from self._weights(module, cls, name, entries or ())
+            attributes = [entry.attribute for entry in entries or ()]
+            other_values = other_values_reason(module, cls, attributes) if attributes else None
+        yield from self._weights(module, cls, name, entries or (), other_values)
         claimed = {entry.attribute.split(".")[0] for entry in entries or ()}
         yield from self._rest(module, cls, name, claimed, known=entries is not None)
         if parametrize.is_parametrized(module):
@@ -110,12 +114,19 @@ class _Walk:
                 yield from self.module(child, (*path, child_name), above | {id(module)})
 
     def _weights(
-        self, module: nn.Module, cls: type[nn.Module], name: str, entries: Sequence[LayerWeight]
+        self,
+        module: nn.Module,
+        cls: type[nn.Module],
+        name: str,
+        entries: Sequence[LayerWeight],
+        unprunable: str | None,
     ) -> Iterator[Met]:
         for entry in entries:
             weight, layer = _names(name, entry)
             try:
                 slot = _fitting_slot(module, entry)
+                if unprunable:
+                    raise Unprunable(unprunable)
             except Unprunable as reason:
                 size = self._size(_stored_tensors(module, entry.attribute))
                 yield Skipped(weight, f"{cls.__name__}: {reason}", size)
