@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from secateur.compare.policies import Change as Change
     from secateur.compare.policies import policy_changes as policy_changes
     from secateur.compare.transfer import transfer as transfer
-    from secateur.components.component import EndStep as EndStep
-    from secateur.components.component import Sparsity as Sparsity
-    from secateur.components.component import Step as Step
     from secateur.components.criteria import Criterion as Criterion
     from secateur.components.distributions import Distribution as Distribution
     from secateur.components.patterns import FixedPattern as FixedPattern
     from secateur.components.patterns import Pattern as Pattern
-    from secateur.components.schedules import Gradual as Gradual
-    from secateur.components.schedules import Periodic as Periodic
-    from secateur.components.schedules import Schedule as Schedule
+    from secateur.components.periodic import Gradual as Gradual
+    from secateur.components.periodic import Periodic as Periodic
+    from secateur.components.schedule import Schedule as Schedule
+    from secateur.components.values import EndStep as EndStep
+    from secateur.components.values import Sparsity as Sparsity
+    from secateur.components.values import Step as Step
     from secateur.errors import ModelError as ModelError
     from secateur.errors import PluginError as PluginError
     from secateur.errors import PluginWarning as PluginWarning
@@ -93,21 +93,21 @@ _NAMES_OF = {
         "policy_changes",
     ),
     "compare.transfer": ("transfer",),
-    "components.component": (
-        "EndStep",
-        "Sparsity",
-        "Step",
-    ),
     "components.criteria": ("Criterion",),
     "components.distributions": ("Distribution",),
     "components.patterns": (
         "FixedPattern",
         "Pattern",
     ),
-    "components.schedules": (
+    "components.periodic": (
         "Gradual",
         "Periodic",
-        "Schedule",
+    ),
+    "components.schedule": ("Schedule",),
+    "components.values": (
+        "EndStep",
+        "Sparsity",
+        "Step",
     ),
     "files": ("write_atomically",),
     "errors": (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from time import perf_counter
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 import secateur
 from secateur.components.begin_when import BeginWhen
+from secateur.components.schedule import Schedule
 from secateur.components.schedules import (
     Constant,
     Cosine,
@@ -79,6 +82,125 @@ def test_updates_at_is_the_stated_rule(begin, length, frequency, endless):
         assert schedule.updates_at(t) == (stated or t == end)
     due = [t for t in range(250) if schedule.updates_at(t)]
     assert schedule.last_update(249) == (due[-1] if due else None)
+
+
+STEPS = st.integers(0, 60)
+
+
+@st.composite
+def any_schedule(draw):
+    begin, length = draw(STEPS), draw(STEPS)
+    frequency = draw(st.none() | st.integers(1, 20))
+    end = draw(st.sampled_from([-1, begin + length]))
+    points = [(step, 0.5) for step in sorted(draw(st.sets(STEPS, min_size=1, max_size=5)))]
+    return draw(
+        st.sampled_from(
+            [
+                OneShot(final_sparsity=0.5, begin_step=begin),
+                Constant(final_sparsity=0.5, begin_step=begin, end_step=end, frequency=frequency),
+                gradual(Linear, 0.0, 0.5, begin, length, frequency=frequency),
+                Piecewise(points=points, frequency=frequency),
+                Odd(final_sparsity=0.5, begin_step=begin, end_step=begin + length),
+                Primes(),
+            ]
+        )
+    )
+
+
+class Odd(Linear):
+    """Is periodic, and has updates of its own: the formula of its base does not hold."""
+
+    kind = "odd"
+
+    def updates_at(self, step):
+        return step % 2 == 1
+
+
+class Primes(Schedule):
+    """Has no formula at all."""
+
+    kind = "primes"
+    final: ClassVar[float] = 0.5
+
+    def sparsity(self, step):
+        return 0.5
+
+    def updates_at(self, step):
+        return step > 1 and all(step % divisor for divisor in range(2, step))
+
+
+@given(schedule=any_schedule(), after=st.integers(-1, 130), length=st.integers(0, 130))
+def test_the_last_update_is_the_one_that_a_search_finds(schedule, after, length):
+    upto = after + length
+    due = [step for step in range(after + 1, upto + 1) if schedule.updates_at(step)]
+    assert schedule.last_update_between(after, upto) == (due[-1] if due else None)
+    count = sum(schedule.updates_at(step) for step in range(upto + 1))
+    assert schedule.update_count(upto) == count
+    assert schedule.update_count(upto, most=3) == min(count, 3)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        OneShot(final_sparsity=0.5, begin_step=3),
+        Constant(final_sparsity=0.5, end_step=10**4),
+        Constant(final_sparsity=0.5, frequency=7),
+        gradual(Linear, 0.0, 0.5, 5, 10**5),
+        Piecewise(points=[(0, 0.1), (10**11, 0.5)]),
+        Primes(),
+    ],
+)
+def test_no_run_is_too_long_to_ask(schedule):
+    begun = perf_counter()
+    if not isinstance(schedule, Primes):
+        assert schedule.last_update(10**12) == schedule.last_update(10**12 + 0)
+        assert schedule.update_count(10**12) > 0
+    else:
+        assert Never().last_update(10**12) is None
+    assert perf_counter() - begun < 5
+
+
+class Never(Primes):
+    kind = "never"
+
+    def updates_at(self, step):
+        return False
+
+
+def test_an_update_before_a_long_rest_is_found_by_a_search():
+    class Early(Primes):
+        kind = "early"
+
+        def updates_at(self, step):
+            return step == 70_000
+
+    assert Early().last_update(10**9) == 70_000
+
+
+def test_a_report_late_in_a_long_run_takes_no_time():
+    policy = {"schedule": {"kind": "linear", "final_sparsity": 0.5, "end_step": 1000}}
+    pruner = secateur.attach({"w": np.ones((4, 4))}, policy)
+    begun = perf_counter()
+    pruner.step(10**6)
+    pruner.step(10**9)
+    for _ in range(100):
+        pruner.report()
+    assert perf_counter() - begun < 2
+    assert pruner.report().sparsity == 0.5
+
+
+@pytest.mark.parametrize("step", [1.5, float("nan"), "3", None, [3], True])
+@pytest.mark.parametrize("ask", ["sparsity", "updates_at"])
+def test_a_step_is_an_integer(ask, step):
+    for schedule in (
+        OneShot(final_sparsity=0.5),
+        Constant(final_sparsity=0.5),
+        gradual(Cosine, 0.0, 0.5),
+        Piecewise(points=[(0, 0.1), (9, 0.5)]),
+    ):
+        assert getattr(schedule, ask)(np.int32(3)) == getattr(schedule, ask)(3)
+        with pytest.raises(PolicyError, match="a step is an integer"):
+            getattr(schedule, ask)(step)
 
 
 def test_constant_is_constant_and_one_shot_is_once():
@@ -167,6 +289,20 @@ class TestBeginWhen:
         assert again.began == 12
         assert [t for t in range(30) if settled.due(t - 1, t) is not None] == [12, 17, 22, 27]
 
+    def test_values_near_the_largest_float_begin_it_as_others_do(self):
+        when = {"monitor": "loss", "window": 2, "min_delta": 0.1}
+        schedule = {"kind": "one_shot", "final_sparsity": 0.5, "begin_when": when}
+        pruner = secateur.attach({"w": np.arange(16.0).reshape(4, 4)}, {"schedule": schedule})
+        for step in range(1, 5):
+            pruner.observe(loss=1e308)
+            pruner.step()
+            assert pruner.current_step == step
+        assert pruner.report().sparsity == 0.5
+
+    def test_a_schedule_without_a_first_step_cannot_wait(self):
+        with pytest.raises(ValueError, match="has no begin_step to wait after"):
+            Primes(begin_when=self.WHEN)
+
     def test_not_before_begin_step(self):
         schedule = Constant(final_sparsity=0.5, begin_when=self.WHEN, begin_step=15, frequency=5)
         assert self.falling(20, ScheduleState(schedule)).began == 15
@@ -184,6 +320,14 @@ class TestBeginWhen:
             ("max", [1, 2, 3, 4], False),
             ("max", [4, 4, 4, 4], True),
             ("min", [1, 1, 1], False),
+            ("min", [1e308, 1e308, 1e308, 1e308], True),
+            ("min", [1.7e308, 1.7e308, 1e308, 1e308], False),
+            ("max", [1e308, 1e308, -1e308, -1e308], True),
+            ("min", [1, 1, 1, math.nan], False),
+            ("min", [math.nan, 1, 1, 1], False),
+            ("min", [1, 1, math.inf, 1], False),
+            ("max", [1, 1, -math.inf, math.inf], False),
+            ("min", [math.nan, 1, 1, 1, 1], True),
         ],
     )
     def test_convergence(self, mode, values, converged):

@@ -7,12 +7,13 @@ The schedule begins once a monitored value has stopped improving, no earlier tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import fsum
+from math import fsum, isfinite
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from secateur.components.component import Step, Table
+from secateur.components.component import Table
+from secateur.components.values import Step
 
 
 class BeginWhen(Table):
@@ -20,10 +21,20 @@ class BeginWhen(Table):
 
     With ``a`` the mean of the last `window` values and ``b`` that of the `window` values
     before them, it has converged when ``b - a < min_delta`` (``a - b`` for ``mode="max"``).
+    While one of these values is NaN or infinite it has not converged.
 
-    >>> when = BeginWhen(monitor="loss", window=2, min_delta=0.1)
-    >>> when.converged([3.0, 2.0, 1.0, 1.0]), when.converged([1.0, 1.0, 1.0, 0.95])
-    (False, True)
+    Attributes:
+        monitor: The name of the value, as `Pruner.observe` receives it.
+        window: How many values are averaged.
+        min_delta: The improvement from window to window below which the schedule begins.
+        mode: ``min`` where lower values are better, ``max`` where higher ones are.
+        latest: The step at which the schedule begins whatever the values are.
+
+    Example:
+        >>> when = BeginWhen(monitor="loss", window=2, min_delta=0.1)
+        >>> when.converged([3.0, 2.0, 1.0, 1.0]), when.converged([1.0, 1.0, 1.0, 0.95])
+        (False, True)
+
     """
 
     monitor: str
@@ -33,10 +44,22 @@ class BeginWhen(Table):
     latest: Step | None = None
 
     def converged(self, values: Sequence[float]) -> bool:
-        """Tell whether the last ``2 * window`` values have stopped improving."""
-        if len(values) < 2 * self.window:
+        """Return whether the last ``2 * window`` values have stopped improving.
+
+        Args:
+            values: The values so far, the latest one last.
+
+        """
+        last = values[-2 * self.window :]
+        if len(last) < 2 * self.window or not all(map(isfinite, last)):
             return False
-        before = fsum(values[-2 * self.window : -self.window]) / self.window
-        after = fsum(values[-self.window :]) / self.window
+        before, after = _mean(last[: self.window]), _mean(last[self.window :])
         gain = before - after if self.mode == "min" else after - before
         return gain < self.min_delta
+
+
+def _mean(values: Sequence[float]) -> float:
+    try:
+        return fsum(values) / len(values)
+    except OverflowError:  # the sum is too large for a float, the mean is not
+        return fsum(value / len(values) for value in values)

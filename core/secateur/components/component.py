@@ -6,69 +6,13 @@ strictly (unknown keys, wrong types and values out of range are errors).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
-from fractions import Fraction
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from secateur.errors import PolicyError, nearest
-
-Sparsity = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-"""A fraction of weights that are zero, from 0 to 1."""
-
-
-class Percent(str):
-    """A step given as a share of the whole run, such as ``"10%"``."""
-
-    __slots__ = ()
-    PATTERN = re.compile(r"(?:100(?:\.0+)?|\d{1,2}(?:\.\d+)?)%")
-
-    def of(self, total_steps: int) -> int:
-        """Return the step, rounded half to even.
-
-        >>> Percent("12.5%").of(1000)
-        125
-        """
-        return round(total_steps * Fraction(self[:-1]) / 100)
-
-
-def _step(value: Any) -> int | Percent:
-    if isinstance(value, str):
-        if Percent.PATTERN.fullmatch(value):
-            # one spelling of each share, so that "10.0%" has the fingerprint of "10%"
-            return Percent(f"{Decimal(value[:-1]).normalize():f}%")
-    elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise ValueError('must be a step (an integer from 0) or a percentage of the run, like "10%"')
-
-
-def _end_step(value: Any) -> int | Percent:
-    return -1 if type(value) is int and value == -1 else _step(value)
-
-
-_PERCENT_SCHEMA = {"type": "string", "pattern": f"^{Percent.PATTERN.pattern}$"}
-Step = Annotated[
-    int | Percent,
-    PlainValidator(_step),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, _PERCENT_SCHEMA]}),
-]
-"""A step: an integer, or a percentage of the run's ``total_steps``."""
-EndStep = Annotated[
-    int | Percent,
-    PlainValidator(_end_step),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": -1}, _PERCENT_SCHEMA]}),
-]
-"""A step, or -1 for no end."""
+from secateur.components.values import Percent, checked_total_steps
+from secateur.errors import PluginCode, PolicyError, listed, nearest, shown
 
 
 class Table(BaseModel):
@@ -76,7 +20,7 @@ class Table(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     keys_of_files: ClassVar[tuple[str, ...]] = ()
-    """Keys that a file may have and that are settled before the table is made."""
+    """Keys of the file that are used before the table is made."""
 
     @model_validator(mode="before")
     @classmethod
@@ -86,47 +30,114 @@ class Table(BaseModel):
             known = fields | set(cls.keys_of_files)
             for key in value:
                 if key not in fields:
-                    raise ValueError(f"unknown key {str(key)[:80]!r}: {nearest(str(key), known)}")
+                    raise ValueError(f"unknown key {shown(str(key))}: {nearest(str(key), known)}")
         return value
 
 
 class Component(Table):
-    """A part of a policy that is chosen by its registered name, `kind`."""
+    """A part of a policy that is chosen by its registered name, `kind`.
+
+    Attributes:
+        family: The key of a policy that takes it, such as ``schedule``.
+        hook: The hook that registers such classes.
+        kind: The name in a policy.
+        provider: The plugin that registered the class, in words; the registry writes it.
+
+    """
 
     family: ClassVar[str]
     hook: ClassVar[str]
     kind: ClassVar[str]
     provider: ClassVar[str] = ""
-    """The plugin that registered the class, in words; the registry writes it."""
 
     @classmethod
     def provided_by(cls) -> str:
         """Return the plugin that provides the class, or where an unregistered one is defined."""
-        return cls.provider or repr(f"{cls.__module__}.{cls.__qualname__}")
+        if own := vars(cls).get("provider"):
+            return str(own)
+        base = f", which derives from a class of plugin {cls.provider}" if cls.provider else ""
+        return f"{cls.__module__ + '.' + cls.__qualname__!r}{base}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table of the policy file that makes this component, defaults included."""
+        """Return the table of the policy file that makes this component.
+
+        Example:
+            >>> from secateur.components.criteria import Random
+            >>> Random().to_dict()
+            {'kind': 'random', 'seed': 0}
+
+        """
         return {"kind": self.kind, **self.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
+    def normalized(self) -> dict[str, Any]:
+        """Return the table that the policy's fingerprint is made of."""
+        return self.to_dict()
+
     def percentages(self) -> list[str]:
-        """Return every step that is given as a percentage of the run, as ``name = "10%"``."""
+        """Return every step that is given as a percentage of the run.
+
+        Example:
+            >>> from secateur.components.schedules import Linear
+            >>> Linear(final_sparsity=0.5, end_step="75%").percentages()
+            ['end_step = "75%"']
+
+        """
         return [f'{name} = "{share}"' for name, share in _percentages(self)]
 
     def with_total_steps(self, total_steps: int | None) -> Self:
         """Return the component with every percentage turned into a step.
 
-        Raises PolicyError when there are percentages and `total_steps` is not known.
+        Args:
+            total_steps: The number of optimizer updates of the whole run, if it is known.
+
+        Raises:
+            PolicyError: There are percentages and `total_steps` is not known or no positive
+                integer, or the steps that they turn into do not fit each other.
+
+        Example:
+            >>> from secateur.components.schedules import Linear
+            >>> Linear(final_sparsity=0.5, end_step="75%").with_total_steps(200).end_step
+            150
+
         """
+        total = checked_total_steps(total_steps)
         shares = self.percentages()
         if not shares:
             return self
-        if total_steps is None:
+        if total is None:
             raise PolicyError(
-                f"{self.kind} schedule: {shares[0]} is a percentage of the run, whose "
-                "length is not known. Say total_steps=, the number of optimizer updates "
+                f"{self.kind} {self.family}: {shares[0]} is a percentage of the run, whose "
+                "length is not known. Pass total_steps=, the number of optimizer updates "
                 "(epochs times batches per epoch), or give the step as an integer."
             )
-        return self.model_validate({name: _with_steps(value, total_steps) for name, value in self})
+        try:
+            with PluginCode(self._worded, ValidationError):
+                return self._with({key: _with_steps(value, total) for key, value in _items(self)})
+        except ValidationError as error:
+            raise self._unfit(total, _reasons(error)) from None
+
+    def _with(self, changes: Mapping[str, Any]) -> Self:
+        """Return the component with some keys changed, checked anew."""
+        return self.model_validate({**dict(_items(self)), **changes})
+
+    def _unfit(self, total_steps: int, why: str) -> PolicyError:
+        """Return the error of percentages that do not fit a run of some length."""
+        steps = [
+            f'{n} = "{share}" is step {share.of(total_steps)}' for n, share in _percentages(self)
+        ]
+        return PolicyError(
+            f"{self.kind} {self.family}: with total_steps={total_steps}, {listed(steps)}: {why}"
+        )
+
+    def _worded(self, why: str) -> str:
+        return f"plugin {self.provided_by()}, {self.hook} ({self.family} {self.kind!r}): {why}"
+
+
+def _items(model: BaseModel) -> Iterator[tuple[str, Any]]:
+    """Return the values of a model by their keys in a policy file."""
+    fields = type(model).model_fields
+    for name, value in model:
+        yield fields[name].alias or name, value
 
 
 def _percentages(model: BaseModel) -> Iterator[tuple[str, Percent]]:
@@ -136,18 +147,28 @@ def _percentages(model: BaseModel) -> Iterator[tuple[str, Percent]]:
         elif isinstance(value, BaseModel):
             yield from ((f"{name}.{key}", share) for key, share in _percentages(value))
         elif isinstance(value, tuple):
-            for place, item in enumerate(value):
-                yield from inside(f"{name}[{place}]", item)
+            for position, item in enumerate(value):
+                yield from inside(f"{name}[{position}]", item)
 
-    for name, value in model:
-        yield from inside(name, value)
+    for key, value in _items(model):
+        yield from inside(key, value)
 
 
 def _with_steps(value: Any, total_steps: int) -> Any:
     if isinstance(value, Percent):
         return value.of(total_steps)
     if isinstance(value, BaseModel):
-        return value.model_validate({k: _with_steps(v, total_steps) for k, v in value})
+        return value.model_validate({k: _with_steps(v, total_steps) for k, v in _items(value)})
     if isinstance(value, tuple):
         return tuple(_with_steps(item, total_steps) for item in value)
     return value
+
+
+def _reasons(error: ValidationError) -> str:
+    """Return what a ValidationError holds, in one line."""
+    found = []
+    for detail in error.errors(include_url=False, include_input=False):
+        cause = detail.get("ctx", {}).get("error")
+        key = ".".join(map(str, detail["loc"]))
+        found.append(f"{key}: {detail['msg']}" if cause is None else str(cause))
+    return "; ".join(found[:3])

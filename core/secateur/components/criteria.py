@@ -1,7 +1,7 @@
 """Criteria: a score per weight, higher = keep.
 
-An *elementwise* criterion scores each weight by itself, so core calls it piece by piece
-and never holds all scores at once; any other criterion is called once with the whole
+An *elementwise* criterion scores each value by itself, so that it is called piece by piece
+and all scores are never in memory at once; any other criterion is called once with the whole
 array in canonical layout.
 """
 
@@ -21,10 +21,21 @@ from secateur.selection.context import Context
 
 
 class Criterion(Component):
-    """The base of all criteria; a subclass writes `score`.
+    """The base of all criteria; a subclass writes `score`.  Its fields are its keys in a policy.
 
-    `elementwise` says that a weight's score depends on that weight alone; `regrows` says
-    that weights which are pruned already may come back.
+    Attributes:
+        elementwise: Whether the score of a value depends on that value alone.
+        regrows: Whether weights that are pruned already may come back.
+
+    Example:
+        >>> class Centered(Criterion):
+        ...     kind = "centered"
+        ...
+        ...     def score(self, weight, context):
+        ...         return np.abs(weight - weight.mean(dtype=np.float64))
+        >>> Centered().score(np.array([1.0, 2.0, 6.0]), None).tolist()
+        [2.0, 1.0, 3.0]
+
     """
 
     family: ClassVar[str] = "criterion"
@@ -34,25 +45,46 @@ class Criterion(Component):
 
     @abstractmethod
     def score(self, weight: Array, context: Context) -> Array:
-        """Return a float score for each value, in the same shape; NaN is an error."""
+        """Return a float score for each value, in the same shape; a score of NaN is an error.
+
+        Args:
+            weight: The values: the whole weight in canonical layout or, with `elementwise`, a
+                piece of it in any shape.
+            context: The weight's name, the step, and the index and gradient of each value.
+
+        """
 
     def keys(self, weight: Array, context: Context) -> Array:
-        """Return unsigned integers that order like the scores."""
+        """Return unsigned integers that order like the scores.
+
+        Args:
+            weight: The values, as in `score`.
+            context: What is known besides the values.
+
+        """
         scores = np.asarray(self.score(weight, context))
         if scores.shape != weight.shape or np.isnan(scores).any():
             raise ValueError(f"gave scores of shape {scores.shape}, or a score that is NaN")
         return score_keys(scores)
 
     def finite(self, weight: Array, keys: Array) -> bool:
-        """Tell whether every value, whose keys are at hand too, is finite."""
+        """Return whether every value is finite.
+
+        Args:
+            weight: The values.
+            keys: What `keys` returned for them.
+
+        """
         return bool(np.isfinite(weight).all())
 
 
 class Magnitude(Criterion):
     """Keep large weights: ``score = |w|``, compared in the weight's own dtype.
 
-    >>> Magnitude().score(np.array([-2.0, 1.0]), None).tolist()
-    [2.0, 1.0]
+    Example:
+        >>> Magnitude().score(np.array([-2.0, 1.0]), None).tolist()
+        [2.0, 1.0]
+
     """
 
     kind = "magnitude"
@@ -66,7 +98,7 @@ class Magnitude(Criterion):
         return magnitude_keys(weight)
 
     def finite(self, weight: Array, keys: Array) -> bool:
-        """Tell it from the largest key, in one pass."""
+        """Return whether every value is finite, which the largest key shows."""
         return int(keys.max(initial=0)) < infinity(weight.dtype)
 
 
@@ -74,7 +106,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _mix(counter: Array) -> Array:
-    """Return the SplitMix64 finaliser of each counter (Steele, Lea and Flood 2014)."""
+    """Return the SplitMix64 finalizer of each counter (Steele, Lea and Flood 2014)."""
     counter ^= counter >> np.uint64(30)
     counter *= np.uint64(0xBF58476D1CE4E5B9)
     counter ^= counter >> np.uint64(27)
@@ -86,13 +118,18 @@ def _mix(counter: Array) -> Array:
 class Random(Criterion):
     """Keep weights by chance, the same in every framework, on every rank, after a resume.
 
-    The score of the weight with canonical index ``i`` is the ``i``-th number of a
-    counter-based generator (SplitMix64) keyed by the SHA-256 of (seed, weight name, step):
-    any element's score can be had without those before it.
+    The score of the value with canonical index ``i`` is the ``i``-th number of a
+    counter-based generator (SplitMix64) keyed by the SHA-256 of (seed, weight name, step), so
+    that the score of any value can be computed without those before it.
 
-    >>> context = Context("fc:kernel", 0, lambda: np.arange(3), lambda: None)
-    >>> Random(seed=1).score(np.zeros(3), context).round(3).tolist()
-    [0.326, 0.983, 0.568]
+    Attributes:
+        seed: Another seed keeps other weights.
+
+    Example:
+        >>> context = Context("fc:kernel", 0, lambda: np.arange(3), lambda: None)
+        >>> Random(seed=1).score(np.zeros(3), context).round(3).tolist()
+        [0.326, 0.983, 0.568]
+
     """
 
     kind = "random"

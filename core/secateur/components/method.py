@@ -8,12 +8,21 @@ from typing import Any
 from secateur.components.criteria import Criterion
 from secateur.components.distributions import Distribution
 from secateur.components.patterns import Pattern
-from secateur.components.schedules import Schedule
+from secateur.components.schedule import Schedule
+from secateur.selection.component_errors import attributed
 
 
 @dataclass(frozen=True)
 class Method:
-    """How the weights of one rule are pruned, every setting known."""
+    """How the weights of one rule are pruned, every setting known.
+
+    Attributes:
+        schedule: Which sparsity at which step.
+        criterion: Which weights are kept.
+        pattern: How weights are grouped.
+        distribution: How the sparsity is shared among the weights.
+
+    """
 
     schedule: Schedule
     criterion: Criterion
@@ -23,13 +32,25 @@ class Method:
     @property
     def final(self) -> float:
         """The sparsity that it ends at: the pattern's, where that fixes one."""
-        return self.target(self.schedule.final)
+        with attributed(self.schedule):
+            final = self.schedule.final
+        return self.target(final)
 
     def target(self, scheduled: float) -> float:
-        """Return the target when the schedule says `scheduled`; a pattern may fix it."""
-        fixed = self.pattern.fixed_sparsity
-        return scheduled if fixed is None else float(fixed)
+        """Return the target sparsity: the pattern's, where that fixes one.
+
+        Args:
+            scheduled: The sparsity that the schedule asks for.
+
+        """
+        with attributed(self.pattern):
+            fixed = self.pattern.fixed_sparsity
+            return scheduled if fixed is None else float(fixed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as tables of a policy file."""
         return {field.name: getattr(self, field.name).to_dict() for field in fields(self)}
+
+    def normalized(self) -> dict[str, Any]:
+        """Return the settings as the policy's fingerprint is made of them."""
+        return {field.name: getattr(self, field.name).normalized() for field in fields(self)}

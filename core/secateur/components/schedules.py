@@ -1,73 +1,17 @@
-"""Schedules: which sparsity at which step, and when masks are recomputed.
-
-A schedule is a frozen value with two pure functions, ``sparsity(step)`` and
-``updates_at(step)``; a step is the number of optimizer updates finished.
-"""
+"""The built-in schedules."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from secateur.components.begin_when import BeginWhen
-from secateur.components.component import Component, EndStep, Percent, Sparsity, Step
-from secateur.errors import PolicyError
-
-
-class Schedule(Component):
-    """The base of all schedules.
-
-    A subclass has the property `final` and the two functions.  Most are easier to write
-    on `Gradual`, which needs one function only.
-    """
-
-    family: ClassVar[str] = "schedule"
-    hook: ClassVar[str] = "secateur_schedules"
-    begin_when: BeginWhen | None = None
-
-    @property
-    @abstractmethod
-    def final(self) -> float:
-        """The sparsity that the schedule ends at."""
-
-    @abstractmethod
-    def sparsity(self, step: int) -> float:
-        """Return the target sparsity at a step."""
-
-    @abstractmethod
-    def updates_at(self, step: int) -> bool:
-        """Tell whether masks are recomputed at a step."""
-
-    @property
-    def earliest(self) -> int:
-        """The first step at which ``begin_when`` may come true."""
-        return 0
-
-    @property
-    def latest(self) -> int | None:
-        """The step at which a schedule that waits begins at the latest."""
-        return None
-
-    def last_update(self, total_steps: int) -> int | None:
-        """Return the last step up to `total_steps` at which masks are recomputed, if any."""
-        return next((t for t in range(total_steps, -1, -1) if self.updates_at(t)), None)
-
-    def starting_at(self, step: int) -> Self:
-        """Return the schedule that begins at `step`, its ``begin_when`` having come true."""
-        return self.model_validate({**dict(self), "begin_step": step, "begin_when": None})
-
-
-def _as_int(schedule: Component, name: str, value: int | Percent) -> int:
-    if isinstance(value, Percent):
-        raise PolicyError(
-            f'{schedule.kind} schedule: {name} = "{value}" needs the length of the run; '
-            "call schedule.with_total_steps(n) first."
-        )
-    return value
+from secateur.components.periodic import FREQUENCY, Gradual, Periodic, fill_frequency
+from secateur.components.schedule import Schedule, as_int, is_before, whole_step, written
+from secateur.components.values import Percent, Sparsity, Step
 
 
 class OneShot(Schedule):
@@ -75,9 +19,11 @@ class OneShot(Schedule):
 
     ``s(t) = final_sparsity``; masks are computed at ``t == begin_step`` only.
 
-    >>> schedule = OneShot(final_sparsity=0.8, begin_step=10)
-    >>> [schedule.updates_at(t) for t in (9, 10, 11)], schedule.sparsity(10)
-    ([False, True, False], 0.8)
+    Example:
+        >>> schedule = OneShot(final_sparsity=0.8, begin_step=10)
+        >>> [schedule.updates_at(t) for t in (9, 10, 11)], schedule.sparsity(10)
+        ([False, True, False], 0.8)
+
     """
 
     kind = "one_shot"
@@ -89,52 +35,18 @@ class OneShot(Schedule):
         return self.final_sparsity
 
     def sparsity(self, step: int) -> float:
+        whole_step(step)
         return self.final_sparsity
 
     @property
     def earliest(self) -> int:
-        return _as_int(self, "begin_step", self.begin_step)
+        return as_int(self, "begin_step", self.begin_step)
 
     def updates_at(self, step: int) -> bool:
-        return step == self.earliest
+        return whole_step(step) == self.earliest
 
-
-class Periodic(Schedule):
-    """The base of schedules that recompute masks every `frequency` steps.
-
-    Masks are recomputed at step ``t`` when ``begin_step <= t``, (``end_step == -1`` or
-    ``t <= end_step``) and ``(t - begin_step) % frequency == 0``, and at ``t == end_step``.
-    """
-
-    begin_step: Step = 0
-    end_step: EndStep = -1
-    frequency: Annotated[int, Field(ge=1)] = 100
-
-    @model_validator(mode="after")
-    def _ends_after_it_begins(self) -> Self:
-        begin, end = self.begin_step, self.end_step
-        if isinstance(begin, int) and isinstance(end, int) and end != -1 and end < begin:
-            raise ValueError(f"end_step = {end} is before begin_step = {begin}")
-        return self
-
-    def starting_at(self, step: int) -> Self:
-        return super().starting_at(step if self.latest is None else min(step, self.latest))
-
-    @property
-    def earliest(self) -> int:
-        return _as_int(self, "begin_step", self.begin_step)
-
-    @property
-    def latest(self) -> int | None:
-        end = _as_int(self, "end_step", self.end_step)
-        return None if end == -1 else end
-
-    def updates_at(self, step: int) -> bool:
-        begin = self.earliest
-        end = _as_int(self, "end_step", self.end_step)
-        if step < begin or (end != -1 and step > end):
-            return False
-        return step == end or (step - begin) % self.frequency == 0
+    def last_update_between(self, after: int, upto: int) -> int | None:
+        return self.earliest if after < self.earliest <= upto else None
 
 
 class Constant(Periodic):
@@ -142,9 +54,11 @@ class Constant(Periodic):
 
     ``s(t) = final_sparsity``.  With ``end_step = -1`` masks follow the weights for ever.
 
-    >>> schedule = Constant(final_sparsity=0.5, begin_step=100, frequency=50)
-    >>> [t for t in range(300) if schedule.updates_at(t)]
-    [100, 150, 200, 250]
+    Example:
+        >>> schedule = Constant(final_sparsity=0.5, begin_step=100, frequency=50)
+        >>> [t for t in range(300) if schedule.updates_at(t)]
+        [100, 150, 200, 250]
+
     """
 
     kind = "constant"
@@ -155,37 +69,8 @@ class Constant(Periodic):
         return self.final_sparsity
 
     def sparsity(self, step: int) -> float:
+        whole_step(step)
         return self.final_sparsity
-
-
-class Gradual(Periodic):
-    """The base of schedules that go from one sparsity to another.
-
-    A subclass writes `curve`, the sparsity at a progress strictly between 0 and 1; the
-    boundaries are exact: `initial_sparsity` up to `begin_step`, `final_sparsity` from
-    `end_step` on.
-    """
-
-    initial_sparsity: Sparsity = 0.0
-    final_sparsity: Sparsity
-    end_step: Step
-
-    @abstractmethod
-    def curve(self, progress: float) -> float:
-        """Return the sparsity at ``progress = (t - begin_step) / (end_step - begin_step)``."""
-
-    @property
-    def final(self) -> float:
-        return self.final_sparsity
-
-    def sparsity(self, step: int) -> float:
-        begin = _as_int(self, "begin_step", self.begin_step)
-        end = _as_int(self, "end_step", self.end_step)
-        if step >= end:
-            return self.final_sparsity
-        if step <= begin:
-            return self.initial_sparsity
-        return self.curve((step - begin) / (end - begin))
 
 
 class Polynomial(Gradual):
@@ -195,9 +80,11 @@ class Polynomial(Gradual):
 
     Source: Zhu and Gupta 2017, "To prune, or not to prune", arXiv 1710.01878.
 
-    >>> schedule = Polynomial(final_sparsity=0.8, begin_step=100, end_step=300)
-    >>> [round(schedule.sparsity(t), 4) for t in (0, 100, 200, 300, 400)]
-    [0.0, 0.0, 0.7, 0.8, 0.8]
+    Example:
+        >>> schedule = Polynomial(final_sparsity=0.8, begin_step=100, end_step=300)
+        >>> [round(schedule.sparsity(t), 4) for t in (0, 100, 200, 300, 400)]
+        [0.0, 0.0, 0.7, 0.8, 0.8]
+
     """
 
     kind = "polynomial"
@@ -213,9 +100,11 @@ class Linear(Gradual):
 
     ``s(t) = final + (initial - final) * (1 - (t - begin) / (end - begin))``
 
-    >>> schedule = Linear(final_sparsity=0.8, end_step=100)
-    >>> [round(schedule.sparsity(t), 4) for t in (0, 25, 50, 100)]
-    [0.0, 0.2, 0.4, 0.8]
+    Example:
+        >>> schedule = Linear(final_sparsity=0.8, end_step=100)
+        >>> [round(schedule.sparsity(t), 4) for t in (0, 25, 50, 100)]
+        [0.0, 0.2, 0.4, 0.8]
+
     """
 
     kind = "linear"
@@ -233,9 +122,11 @@ class Cosine(Gradual):
     Source: the half cosine of Loshchilov and Hutter 2017 (SGDR, arXiv 1608.03983), used
     for the fraction of changed connections by Dettmers and Zettlemoyer 2019 (1907.04840).
 
-    >>> schedule = Cosine(final_sparsity=0.8, end_step=100)
-    >>> [round(schedule.sparsity(t), 4) for t in (0, 50, 100)]
-    [0.0, 0.4, 0.8]
+    Example:
+        >>> schedule = Cosine(final_sparsity=0.8, end_step=100)
+        >>> [round(schedule.sparsity(t), 4) for t in (0, 50, 100)]
+        [0.0, 0.4, 0.8]
+
     """
 
     kind = "cosine"
@@ -253,9 +144,11 @@ class Exponential(Gradual):
     Both sparsities must be below 1.  Source: the constant pruning rate per round of
     Frankle and Carbin 2019, "The lottery ticket hypothesis", arXiv 1803.03635.
 
-    >>> schedule = Exponential(final_sparsity=0.75, end_step=100)
-    >>> [round(schedule.sparsity(t), 4) for t in (0, 50, 100)]
-    [0.0, 0.5, 0.75]
+    Example:
+        >>> schedule = Exponential(final_sparsity=0.75, end_step=100)
+        >>> [round(schedule.sparsity(t), 4) for t in (0, 50, 100)]
+        [0.0, 0.5, 0.75]
+
     """
 
     kind = "exponential"
@@ -282,34 +175,63 @@ class Piecewise(Schedule):
     (t1 - t0)`` (``interpolation = "linear"``) or ``s0`` (``"constant"``).  Masks are
     recomputed at every point and, between the first and the last, every `frequency` steps.
 
-    >>> schedule = Piecewise(points=[(100, 0.2), (200, 0.6)], frequency=50)
-    >>> [round(schedule.sparsity(t), 4) for t in (100, 150, 200)]
-    [0.2, 0.4, 0.6]
-    >>> [t for t in range(300) if schedule.updates_at(t)]
-    [100, 150, 200]
+    Attributes:
+        points: Pairs of a step and a sparsity; the steps increase.
+        frequency: The steps between two updates.  Left open, a tenth of the steps from the
+            first point to the last, at least 1 and at most 100.
+        interpolation: How to go from one point to the next.
+
+    Example:
+        >>> schedule = Piecewise(points=[(100, 0.2), (200, 0.6)], frequency=50)
+        >>> [round(schedule.sparsity(t), 4) for t in (100, 150, 200)]
+        [0.2, 0.4, 0.6]
+        >>> [t for t in range(300) if schedule.updates_at(t)]
+        [100, 150, 200]
+
     """
 
     kind = "piecewise"
-    points: Annotated[tuple[Point, ...], Field(min_length=1, strict=False)]
-    frequency: Annotated[int, Field(ge=1)] = 100
+    points: Annotated[tuple[Point, ...], Field(strict=False, json_schema_extra={"minItems": 1})]
+    frequency: Annotated[int, Field(ge=1)] | None = None
     interpolation: Literal["linear", "constant"] = "linear"
     begin_when: None = None
 
+    @field_validator("points")
+    @classmethod
+    def _has_points(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
+        if not points:
+            raise ValueError("wanted at least one point, [step, sparsity]")
+        return points
+
     @model_validator(mode="after")
     def _steps_increase(self) -> Self:
-        steps = [step for step, _ in self.points if not isinstance(step, Percent)]
-        if len(steps) == len(self.points) and any(a >= b for a, b in pairwise(steps)):
-            raise ValueError("the steps of points must increase")
+        steps = [step for step, _ in self.points]
+        shares = [step for step in steps if isinstance(step, Percent)]
+        whole_steps = [step for step in steps if not isinstance(step, Percent)]
+        comparable: tuple[Sequence[int | Percent], ...] = (shares, whole_steps)
+        for series in comparable:
+            for step, following in pairwise(series):
+                if not is_before(step, following):
+                    raise ValueError(
+                        f"the steps of points must increase, and {written(following)} comes after "
+                        f"{written(step)}"
+                    )
+        if not shares:
+            fill_frequency(self, whole_steps[-1] - whole_steps[0])
         return self
+
+    def normalized(self) -> dict[str, Any]:
+        return {"frequency": FREQUENCY, **self.to_dict()}
 
     @property
     def final(self) -> float:
         return self.points[-1][1]
 
     def _resolved(self) -> list[tuple[int, float]]:
-        return [(_as_int(self, "points", step), value) for step, value in self.points]
+        return [(as_int(self, "points", step), value) for step, value in self.points]
 
     def sparsity(self, step: int) -> float:
+        step = whole_step(step)
         points = self._resolved()
         if step <= points[0][0]:
             return points[0][1]
@@ -320,7 +242,14 @@ class Piecewise(Schedule):
         return points[-1][1]
 
     def updates_at(self, step: int) -> bool:
-        steps = [point for point, _ in self._resolved()]
-        if not steps[0] <= step <= steps[-1]:
-            return False
-        return step in steps or (step - steps[0]) % self.frequency == 0
+        step = whole_step(step)
+        return self.last_update_between(step - 1, step) == step
+
+    def last_update_between(self, after: int, upto: int) -> int | None:
+        steps = [step for step, _ in self._resolved()]
+        last = min(upto, steps[-1])
+        if last < steps[0]:
+            return None
+        periodic = last - (last - steps[0]) % (self.frequency or FREQUENCY)
+        found = max(periodic, *(step for step in steps if step <= last))
+        return found if found > after else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from secateur.adapter import Adapter
 from secateur.components import criteria, distributions, patterns, schedules
+from secateur.components.schedule import Schedule
 from secateur.hooks.hookspecs import hookimpl
 from secateur.kinds import BUILTIN_KINDS, Kind
 from secateur.numpy_adapter import NumpyAdapter
@@ -20,7 +21,7 @@ def secateur_kinds() -> list[Kind]:
 
 
 @hookimpl
-def secateur_schedules() -> list[type[schedules.Schedule]]:
+def secateur_schedules() -> list[type[Schedule]]:
     return [
         schedules.Constant,
         schedules.OneShot,

@@ -16,7 +16,7 @@ from secateur.adapter import Adapter, LayerWeight
 from secateur.components.criteria import Criterion
 from secateur.components.distributions import Distribution
 from secateur.components.patterns import Pattern
-from secateur.components.schedules import Schedule
+from secateur.components.schedule import Schedule
 from secateur.hooks.events import MasksUpdated
 from secateur.hooks.exporter import Exporter
 from secateur.kinds import Kind

@@ -252,7 +252,7 @@ class Policy(PolicyTable):
 
     def _normalized(self) -> dict[str, Any]:
         rules = [
-            {"match": rule.match.normalized(), "method": rule.method and rule.method.to_dict()}
+            {"match": rule.match.normalized(), "method": rule.method and rule.method.normalized()}
             for rule in self.resolved_rules
         ]
         return {"version": self.version, "rules": rules}

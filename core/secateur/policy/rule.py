@@ -13,7 +13,7 @@ from secateur.components.criteria import Criterion
 from secateur.components.distributions import Distribution
 from secateur.components.method import Method
 from secateur.components.patterns import Pattern
-from secateur.components.schedules import Schedule
+from secateur.components.schedule import Schedule
 from secateur.errors import PluginError, in_words
 from secateur.hooks.registry import registry
 from secateur.policy.match import Match

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from secateur.adapter import Binding, WeightSpec
 from secateur.components.method import Method
-from secateur.errors import ModelError, PolicyError, shown
+from secateur.components.values import checked_total_steps
+from secateur.errors import ModelError, PolicyError
 from secateur.policy.match import Candidates
 from secateur.policy.policy import Policy
 from secateur.policy.rule import ResolvedRule
@@ -89,26 +89,10 @@ def on_steps(rule: ResolvedRule, total_steps: int | None) -> Method | None:
         return None
     schedule = rule.method.schedule
     try:
-        with attributed(schedule, 0, ()):
+        with attributed(schedule):
             return replace(rule.method, schedule=schedule.with_total_steps(total_steps))
     except PolicyError as error:
         raise PolicyError(f"{rule}: {error}") from None
-
-
-def checked_total_steps(total_steps: int | None) -> int | None:
-    """Return the length of a run.  Raises PolicyError unless it is a positive integer or None."""
-    if total_steps is None:
-        return None
-    try:
-        steps = -1 if isinstance(total_steps, bool) else operator.index(total_steps)
-    except TypeError:
-        steps = -1
-    if not 0 < steps < 1 << 63:
-        raise PolicyError(
-            f"total_steps = {shown(total_steps)}: wanted the number of optimizer updates of the "
-            "run, an integer from 1 (epochs times batches per epoch)"
-        )
-    return steps
 
 
 def _refuse_without_weights(binding: Binding) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from secateur.adapter import WeightSpec
 from secateur.components.method import Method
-from secateur.components.schedules import Gradual, Periodic, Schedule
+from secateur.components.periodic import Gradual
+from secateur.components.schedule import Schedule
 from secateur.errors import PolicyError, closest, listed, shown
 from secateur.policy.globs import native_globs
 from secateur.policy.match import Match
@@ -77,12 +78,12 @@ def _too_short(schedule: Schedule, total_steps: int | None) -> str | None:
 def _too_few(schedule: Schedule, total_steps: int | None) -> str | None:
     if not isinstance(schedule, Gradual) or schedule.begin_when is not None:
         return None
-    if schedule.percentages() or type(schedule).updates_at is not Periodic.updates_at:
+    if schedule.percentages():
         return None
     begin, end = int(schedule.begin_step), int(schedule.end_step)
     if end - begin <= SHORT or (total_steps is not None and total_steps < end):
         return None
-    updates = -(-(end - begin) // schedule.frequency) + 1
+    updates = schedule.update_count(end, FEW_UPDATES)
     if updates >= FEW_UPDATES or schedule.initial_sparsity == schedule.final:
         return None
     return (

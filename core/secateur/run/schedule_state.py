@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from secateur.components.begin_when import BeginWhen
-from secateur.components.schedules import Schedule
+from secateur.components.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,8 @@ class ScheduleState:
         if self.waits_for is not None:
             return None
         schedule = self.running
-        for due in range(step, before, -1):
-            if schedule.updates_at(due):
-                return schedule.sparsity(due)
-        return None
+        due = schedule.last_update_between(before, step)
+        return None if due is None else schedule.sparsity(due)
 
     def shortfall(self, step: int) -> str | None:
         """Say what is missing to the final sparsity after `step` updates; None when there."""

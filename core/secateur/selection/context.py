@@ -1,4 +1,4 @@
-"""What scores a weight's elements, and what it may know besides their values."""
+"""What a criterion may know besides values, and what selection asks of a criterion."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ from secateur.selection.component_errors import Part
 
 @dataclass(frozen=True)
 class Context:
-    """What a criterion may know beside the values.
+    """What a criterion may know besides the values that it scores.
 
-    `name` is the weight's, `step` the number of updates finished.  `index` gives the
-    canonical index of every element at hand and `gradient` the gradient, both in the shape
-    of the values that are scored.
+    Attributes:
+        name: The weight's name.
+        step: The number of optimizer updates finished.
+        find_index: Finds `index`; a criterion reads `index` itself.
+        find_gradient: Finds `gradient`, or None; a criterion reads `gradient` itself.
+
+    Example:
+        >>> import numpy
+        >>> context = Context("fc:kernel", 3, lambda: numpy.arange(2), lambda: None)
+        >>> context.name, context.step, context.index.tolist()
+        ('fc:kernel', 3, [0, 1])
+
     """
 
     name: str
@@ -27,12 +36,17 @@ class Context:
 
     @property
     def index(self) -> Array:
-        """The canonical index of each element, int64."""
+        """The canonical index of each value, int64, in the shape of the values."""
         return self.find_index()
 
     @property
     def gradient(self) -> Array:
-        """The gradient of the last update.  Raises ModelError where there is none."""
+        """The gradient of the last update, in the shape of the values.
+
+        Raises:
+            ModelError: There is none.
+
+        """
         gradient = self.find_gradient()
         if gradient is None:
             raise ModelError(
