@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
+from unittest import mock
 
+import pytest
 from hypothesis import HealthCheck, settings
 
+HERE = Path(__file__).parent
+FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "flax")
+WITHOUT_FRAMEWORKS = tuple(HERE / name for name in ("core", "policies", "plugins", "cli"))
 SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("default", max_examples=500, deadline=None, print_blob=True)
+settings.register_profile("default", max_examples=100, deadline=None, print_blob=True)
 settings.register_profile(
     "thorough", max_examples=10_000, deadline=None, suppress_health_check=SLOW_TO_DRAW
 )
@@ -15,10 +22,36 @@ settings.register_profile("quick", max_examples=25, deadline=None)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--thorough", action="store_true", help="10,000 examples for each property")
+    parser.addoption(
+        "--thorough", action="store_true", help="10,000 examples for each property, and more cases"
+    )
 
 
 def pytest_configure(config):
     if not config.getoption("--hypothesis-profile"):
         profile = os.environ.get("HYPOTHESIS_PROFILE", "default")
         settings.load_profile("thorough" if config.getoption("--thorough") else profile)
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--thorough"):
+        return
+    left_out = [item for item in items if _only_thorough(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not _only_thorough(item)]
+
+
+def _only_thorough(item):
+    if item.get_closest_marker("any_backend"):
+        return os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
+    return item.get_closest_marker("thorough") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Let the tests of core import no framework, whatever another test has imported."""
+    if any(item.path.is_relative_to(folder) for folder in WITHOUT_FRAMEWORKS):
+        with mock.patch.dict(sys.modules, dict.fromkeys(FRAMEWORKS)):
+            return (yield)
+    return (yield)

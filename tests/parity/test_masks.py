@@ -32,7 +32,11 @@ def test_twins_are_the_same_function(name: str, workers: dict[str, Worker]) -> N
         np.testing.assert_allclose(worker.receive(), expected, atol=2e-5, err_msg=backend)
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3 * settings().max_examples,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(case=cases())
 def test_no_mask_bit_differs_between_frameworks(
     case: dict[str, Any], workers: dict[str, Worker]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -55,7 +56,7 @@ class Environment:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        venv.create(folder / "venv", with_pip=True)
+        venv.create(folder / "venv")
         self.python = folder / "venv" / "bin" / "python"
         site = self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
         # A .pth inside a folder that is added by a .pth is not read, so our own editable
@@ -73,16 +74,19 @@ class Environment:
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stderr if fails else done.stdout
 
-    def install(self, folder: Path) -> None:
+    def pip(self, *words: object) -> None:
+        pip = [sys.executable, "-m", "pip", "--python", self.python, *words]
+        subprocess.run([*map(str, pip), "--quiet"], check=True)
+
+    def install(self, *folders: Path) -> None:
         options = ("--no-deps", "--no-index", "--no-build-isolation", "--ignore-installed")
-        self.run("-m", "pip", "install", "--quiet", *options, folder)
+        self.pip("install", *options, *folders)
 
 
 @pytest.mark.slow
 def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_so(tmp_path):
     fresh = Environment(tmp_path)
-    fresh.install(ROOT)
-    fresh.install(EXAMPLE)
+    fresh.install(ROOT, EXAMPLE)
     cli = ("-c", "from secateur.cli import main; main()")
     assert "sine     example-sine-schedule  1.0.0" in fresh.run(*cli, "plugins")
     assert "transformer-2to4" in fresh.run(*cli, "policies")
@@ -99,7 +103,7 @@ def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_s
     tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLE, "-c")
     assert "7 passed" in fresh.run(*tests, EXAMPLE / "pyproject.toml")
 
-    fresh.run("-m", "pip", "uninstall", "--quiet", "--yes", "example-sine-schedule")
+    fresh.pip("uninstall", "--yes", "example-sine-schedule")
     error = fresh.run(*cli, "plan", "policy.toml", "model.npz", fails=True)
     assert "the policy needs the plugin 'example-sine-schedule', which is missing" in error
     assert "pip install example-sine-schedule" in error

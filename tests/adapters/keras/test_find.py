@@ -11,6 +11,7 @@ from secateur_keras.plugin import KerasAdapter
 
 HALF = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
 bind = KerasAdapter().bind
+pytestmark = pytest.mark.any_backend
 
 
 def names(model):

@@ -9,6 +9,7 @@ from secateur.errors import ModelError
 from secateur_keras.plugin import KerasAdapter
 
 bind = KerasAdapter().bind
+pytestmark = pytest.mark.any_backend  # the contract shows the layouts on each
 
 
 def sequential(shape, *parts):

@@ -1,8 +1,6 @@
 """Checkpoints carry the pruning state; a run that was killed ends like one that was not."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -11,8 +9,14 @@ import pytest
 
 import secateur
 from secateur.errors import StateError
+from tests.fork_server import ForkServer
 
 CHILD = Path(__file__).with_name("resume_child.py")
+OFTEN = (1, 3, 4, 5, 8, 10, 14, 17, 21, 24)
+BATCHES = [
+    batch if batch in OFTEN else pytest.param(batch, marks=pytest.mark.thorough)
+    for batch in range(1, 25)
+]
 POLICY = {
     "schedule": {
         "kind": "linear",
@@ -26,25 +30,33 @@ POLICY = {
 OTHER = {"schedule": POLICY["schedule"] | {"final_sparsity": 0.8}}
 
 
-def run_child(folder, die_before=0):
-    command = [sys.executable, str(CHILD), folder / "backup", folder / "out.npz", str(die_before)]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def run_child():
+    """Run the child in a fork of a process that has imported Keras already."""
+    server = ForkServer(("secateur_keras.binding",), {})
+    yield lambda folder, die_before=0: server.run(
+        CHILD, folder / "backup", folder / "out.npz", die_before
+    )
+    server.close()
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(run_child, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     done = run_child(folder)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.output
     return dict(np.load(folder / "out.npz"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [1, 3, 4, 5, 8, 10, 14, 17, 21, 24])
-def test_a_run_killed_before_any_batch_ends_like_one_that_was_not(batch, uninterrupted, tmp_path):
+@pytest.mark.xdist_group("keras resume")
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_run_killed_before_any_batch_ends_like_one_that_was_not(
+    batch, run_child, uninterrupted, tmp_path
+):
     assert run_child(tmp_path, die_before=batch).returncode == -signal.SIGKILL
     resumed = run_child(tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.returncode == 0, resumed.output
     found = dict(np.load(tmp_path / "out.npz"))
     assert found.keys() == uninterrupted.keys()
     assert uninterrupted["step"] == 24

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ import torch
 from torch import nn
 
 from secateur_torch.binding import bind
+from tests.fork_server import ForkServer
 
 HERE = Path(__file__).parent
 
@@ -100,22 +98,32 @@ def assert_masked():
     return check
 
 
+PRELOADED = (
+    "numpy",
+    "torch",
+    "torch.distributed.checkpoint",
+    "torch.distributed.fsdp",
+    "torch.distributed.tensor.parallel",
+    "torch.profiler",
+    "secateur_torch.binding",
+)
+
+
 @pytest.fixture(scope="session")
-def torchrun():
+def fork_server():
+    """Run scripts in processes of their own that have imported PyTorch already."""
+    server = ForkServer(PRELOADED, {"OMP_NUM_THREADS": "1"})
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def ranks(fork_server):
     """Run a script of this folder on some ranks of this machine, each a real process."""
 
-    def run(ranks, script, *arguments, check=True):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += ["--nproc-per-node", str(ranks), str(HERE / script), *map(str, arguments)]
-        done = subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        assert not check or done.returncode == 0, done.stderr
+    def run(count, script, *arguments, check=True):
+        done = fork_server.run_ranks(count, HERE / script, *arguments)
+        assert not check or not any(rank.returncode for rank in done), done
         return done
 
     return run

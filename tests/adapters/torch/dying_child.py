@@ -21,7 +21,6 @@ def main() -> None:
     dist.barrier()
     if dist.get_rank() == dist.get_world_size() - 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun would end us before we notice
     try:
         pruner.step(2)
     except RuntimeError as error:

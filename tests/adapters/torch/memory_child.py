@@ -1,4 +1,7 @@
-"""One rank: what pruning large sharded weights takes, and saving and loading the state after it."""
+"""One rank: what pruning large sharded weights takes, and saving and loading the state after it.
+
+Arguments: the folder for what was found, and the names of policies or of layers.
+"""
 
 from __future__ import annotations
 
@@ -84,11 +87,15 @@ def saving(folder):
     }
 
 
-def main(folder: Path) -> None:
+def peak(name):
+    layer, policy = SHAPES.get(name, (lambda: square(LARGE), name))
+    return pruning(layer, POLICIES[policy])
+
+
+def main(folder: Path, names: list[str]) -> None:
     dist.init_process_group("gloo")
     torch.set_num_threads(1)
-    peaks = {name: pruning(lambda: square(LARGE), rule) for name, rule in POLICIES.items()}
-    peaks |= {name: pruning(layer, POLICIES[policy]) for name, (layer, policy) in SHAPES.items()}
+    peaks = {name: peak(name) for name in names}
     found = {
         "calls": {name: calls(rule) for name, rule in POLICIES.items()},
         "pruning": peaks,
@@ -99,4 +106,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ POLICY = {
 
 
 def main(path: Path, die_before: int) -> None:
+    warnings.simplefilter("error")
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, 5))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch ranks")]
 
 
 @pytest.fixture(scope="module", params=[2, 3])
-def run(request, torchrun, tmp_path_factory):
+def run(request, ranks, tmp_path_factory):
     """Train dense and pruned on some ranks; return the number and the folder of results."""
     folder = tmp_path_factory.mktemp("ddp")
     for way in ("dense", "pruned"):
-        torchrun(request.param, "ddp_child.py", folder, way)
+        ranks(request.param, "ddp_child.py", folder, way)
     return request.param, folder
 
 
@@ -23,10 +23,10 @@ def load(folder, name, rank):
 
 
 def test_masks_and_weights_are_equal_on_all_ranks(run):
-    ranks, folder = run
+    count, folder = run
     for name in ("masks", "pruned"):
         first = load(folder, name, 0)
-        for rank in range(1, ranks):
+        for rank in range(1, count):
             other = load(folder, name, rank)
             assert other.keys() == first.keys()
             for key, value in first.items():
@@ -44,14 +44,14 @@ def test_pruning_adds_no_communication(run):
     assert int(load(folder, "pruned", 0)["calls"]) == calls > 0
 
 
-@pytest.mark.parametrize("ranks", [1, 3])
-def test_a_distributed_checkpoint_loads_on_another_number_of_ranks(ranks, run, torchrun):
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_distributed_checkpoint_loads_on_another_number_of_ranks(count, run, ranks):
     _, folder = run
-    torchrun(ranks, "dcp_child.py", folder)
+    ranks(count, "dcp_child.py", folder)
     masks = load(folder, "masks", 0)
     weight = load(folder, "pruned", 0)["module.0.weight"]
-    for rank in range(ranks):
-        loaded = load(folder, f"loaded-{ranks}", rank)
+    for rank in range(count):
+        loaded = load(folder, f"loaded-{count}", rank)
         assert loaded["step"] == 8
         np.testing.assert_array_equal(loaded["weight"], weight)
         for name, mask in masks.items():

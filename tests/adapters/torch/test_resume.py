@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +14,23 @@ import secateur
 from secateur.errors import ScheduleWarning, StateError
 
 CHILD = Path(__file__).with_name("resume_child.py")
-
-
-def run_child(checkpoint, die_before=0):
-    command = [sys.executable, "-W", "error", str(CHILD), str(checkpoint), str(die_before)]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+OFTEN = (1, 2, 4, 5, 8, 11, 12, 17, 20, 24)
+STEPS = [
+    step if step in OFTEN else pytest.param(step, marks=pytest.mark.thorough)
+    for step in range(1, 25)
+]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def run_child(fork_server):
+    return lambda checkpoint, die_before=0: fork_server.run(CHILD, checkpoint, die_before)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(run_child, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "whole.pt"
     done = run_child(path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.output
     return torch.load(path, weights_only=True)
 
 
@@ -41,14 +44,15 @@ def flat(state, prefix=""):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [1, 2, 4, 5, 8, 11, 12, 17, 20, 24])
+@pytest.mark.xdist_group("torch ranks")
+@pytest.mark.parametrize("step", STEPS)
 def test_a_run_killed_at_any_step_and_resumed_ends_like_one_that_was_not(
-    step, uninterrupted, tmp_path
+    step, run_child, uninterrupted, tmp_path
 ):
     path = tmp_path / "killed.pt"
     assert run_child(path, die_before=step).returncode == -signal.SIGKILL
     resumed = run_child(path)
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.returncode == 0, resumed.output
     expected = dict(flat(uninterrupted))
     found = dict(flat(torch.load(path, weights_only=True)))
     assert found.keys() == expected.keys()

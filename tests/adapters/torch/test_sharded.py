@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +16,22 @@ import secateur
 
 HERE = Path(__file__).parent
 POLICIES = runpy.run_path(str(HERE / "sharded_networks.py"))["POLICIES"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch ranks")]
 
 
 @pytest.mark.parametrize(
-    ("way", "ranks"),
+    ("way", "count"),
     [("fsdp", 2), ("fsdp", 3), ("tensor", 2), ("tensor", 3), ("both", 4), ("hybrid", 4)],
 )
-def test_masks_of_shards_are_those_of_one_process(way, ranks, torchrun):
-    torchrun(ranks, "masks_child.py", way)
+def test_masks_of_shards_are_those_of_one_process(way, count, ranks):
+    ranks(count, "masks_child.py", way)
 
 
 @pytest.fixture(scope="module")
-def run(torchrun, tmp_path_factory):
+def run(ranks, tmp_path_factory):
     """Train on two ranks; return the folder of what they saved."""
     folder = tmp_path_factory.mktemp("fsdp")
-    torchrun(2, "fsdp_child.py", folder)
+    ranks(2, "fsdp_child.py", folder)
     return folder
 
 
@@ -63,13 +64,13 @@ def test_two_ranks_train_to_the_weights_and_masks_of_one(run, alone, tmp_path):
         torch.testing.assert_close(trained[name], value.detach(), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("ranks", [1, 3])
-def test_a_sharded_run_goes_on_with_another_number_of_ranks(ranks, run, torchrun):
-    torchrun(ranks, "fsdp_load_child.py", run)
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_sharded_run_goes_on_with_another_number_of_ranks(count, run, ranks):
+    ranks(count, "fsdp_load_child.py", run)
     saved = torch.load(run / "weights.pt", weights_only=True)
     for way in (0, 1):  # from the distributed checkpoint, and from the file
-        assert_equal_states(run / "state.npz", run / f"again-{ranks}-{way}.npz")
-        loaded = torch.load(run / f"weights-{ranks}-{way}.pt", weights_only=True)
+        assert_equal_states(run / "state.npz", run / f"again-{count}-{way}.npz")
+        loaded = torch.load(run / f"weights-{count}-{way}.pt", weights_only=True)
         for name, value in saved.items():
             assert torch.equal(loaded[name], value), name
 
@@ -88,18 +89,21 @@ def test_a_sharded_run_goes_on_in_one_plain_process(run, alone, tmp_path):
         assert_equal_states(run / "state.npz", tmp_path / "plain.npz")
 
 
+SELDOM = ("blocks, uniform", "channels out", "equal weights", "few values", "bfloat16")
+OFTEN = (*(name for name in POLICIES if name not in SELDOM), "long channels", "tall embedding")
+MEMORY = [*OFTEN, *(pytest.param(name, marks=pytest.mark.thorough) for name in SELDOM)]
+
+
 @pytest.fixture(scope="module")
-def costs(torchrun, tmp_path_factory):
+def costs(request, ranks, tmp_path_factory):
     """Return, by rank and policy, what pruning a large sharded matrix took."""
     folder = tmp_path_factory.mktemp("memory")
-    torchrun(2, "memory_child.py", folder)
+    names = (*OFTEN, *SELDOM) if request.config.getoption("--thorough") else OFTEN
+    ranks(2, "memory_child.py", folder, *names)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
-@pytest.mark.parametrize(
-    "what",
-    [*POLICIES, "long channels", "tall embedding", "equal weights", "few values", "bfloat16"],
-)
+@pytest.mark.parametrize("what", MEMORY)
 def test_pruning_shards_needs_less_memory_than_a_shard(what, costs):
     for rank in costs:
         assert rank["pruning"][what] < 1
@@ -126,7 +130,9 @@ def test_pruning_shards_sends_counts_only(policy, costs):
         assert len(rank["calls"][policy]) < 12
 
 
-def test_a_rank_that_dies_leaves_the_others_with_an_error(torchrun):
-    done = torchrun(3, "dying_child.py", check=False)
-    assert done.returncode != 0
-    assert "has an error" in done.stderr
+def test_a_rank_that_dies_leaves_the_others_with_an_error(ranks):
+    done = ranks(3, "dying_child.py", check=False)
+    assert done[2].returncode == -signal.SIGKILL
+    for rank in done[:2]:
+        assert rank.returncode != 0
+        assert "has an error" in rank.output
