@@ -2,18 +2,29 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+CORE_TESTS := tests/core tests/policies tests/plugins tests/cli
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test quick lint docs bench clean
+.PHONY: demo test quick core thorough fuzz lint docs bench clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
 
 test: $(VENV)/dev  ## the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(PYTEST) tests
 
 quick: $(VENV)/dev  ## the suite without its long tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(PYTEST) tests -m "not slow" --hypothesis-profile=quick
+
+core: $(VENV)/dev  ## the tests of core, which need no framework
+	$(PYTEST) $(CORE_TESTS) -m "not slow and not framework" --hypothesis-profile=quick
+
+thorough: $(VENV)/dev  ## every case, and 10,000 examples for each property: hours
+	$(PYTEST) tests --thorough
+
+fuzz: $(VENV)/dev  ## random networks and runs under every invariant, for a long time
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/nets --thorough
 
 lint: $(VENV)/dev  ## style and types
 	$(BIN)/ruff check .

@@ -50,8 +50,12 @@ def _only_thorough(item):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Let the tests of core import no framework, whatever another test has imported."""
-    if any(item.path.is_relative_to(folder) for folder in WITHOUT_FRAMEWORKS):
+    """Let the tests of core import no framework, even where another test has imported one.
+
+    Only tests that are marked `framework` may.
+    """
+    core = any(item.path.is_relative_to(folder) for folder in WITHOUT_FRAMEWORKS)
+    if core and not item.get_closest_marker("framework"):
         with mock.patch.dict(sys.modules, dict.fromkeys(FRAMEWORKS)):
             return (yield)
     return (yield)

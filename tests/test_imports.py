@@ -40,6 +40,22 @@ def test_pruning_a_mapping_of_arrays_loads_no_framework() -> None:
     assert loaded_after(code).isdisjoint((*FRAMEWORKS, *LAZY))
 
 
+def test_the_tests_of_core_are_collected_and_run_without_a_framework() -> None:
+    """Each test forbids imports itself; here it is shown that the files and fixtures need none."""
+    folders = [f"tests/{name}" for name in ("core", "policies", "plugins", "cli")]
+    options = ["--collect-only", "-q", "-p", "no:cacheprovider", "-m", "not framework"]
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys({FRAMEWORKS!r})
+import pytest
+assert pytest.main({[*folders, *options]!r}) == 0
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_everything_that_is_public_can_be_imported() -> None:
     import secateur
 

@@ -94,6 +94,7 @@ def twins(tmp_path):
 SCHEDULE = 'schedule = { kind = "one_shot", final_sparsity = 0.5 }\n'
 
 
+@pytest.mark.framework
 @pytest.mark.usefixtures("twins")
 def test_a_rule_that_matches_in_one_twin_only_is_shown(run, tmp_path):
     (tmp_path / "p.toml").write_text(SCHEDULE + '[[rules]]\nmatch = { name = "enc" }\n[[rules]]')
@@ -107,6 +108,7 @@ def test_a_rule_that_matches_in_one_twin_only_is_shown(run, tmp_path):
     assert table["rules"] == [{"rule": 1, "weights": [1, 0]}, {"rule": 2, "weights": [1, 2]}]
 
 
+@pytest.mark.framework
 @pytest.mark.usefixtures("twins")
 @pytest.mark.parametrize(
     "match", ['{ name = { keras = "enc", torch = "encoder" } }', '{ position = "first" }',

@@ -136,6 +136,7 @@ def test_report_shows_a_saved_state(run, tmp_path):
     assert (table["step"], table["sparsity"]) == (0, 0.75)
 
 
+@pytest.mark.framework
 def test_models_of_the_frameworks_are_planned_from_their_own_files(run, half, tmp_path):
     import torch
 
@@ -151,6 +152,7 @@ def test_models_of_the_frameworks_are_planned_from_their_own_files(run, half, tm
     assert run("plan", half, "net.keras", "--kind", "a=conv").code == 1
 
 
+OF_FRAMEWORKS = ("code_in_a_pt_file", "bad_keras_file")
 REFUSED = {
     "no_policy": (["plan", "missing.toml", "model.npz"], "missing.toml: no such policy file"),
     "no_ready_policy": (["plan", "cnn-81", "model.npz"], "did you mean 'cnn-80'?"),
@@ -191,7 +193,13 @@ REFUSED = {
 
 
 @pytest.mark.usefixtures("half", "npz")
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.framework] * (case in OF_FRAMEWORKS))
+        for case in REFUSED
+    ],
+)
 def test_what_is_refused_gets_one_clear_line_and_exit_code_1(run, safetensors, tmp_path, case):
     import pickle
 

@@ -183,7 +183,13 @@ def _rounds(request, monkeypatch):
 @pytest.mark.usefixtures("_rounds")
 @pytest.mark.parametrize(
     ("count", "way"),
-    [(1, "flat"), (2, "flat"), (3, "wildly"), (4, "by columns"), (4, "backwards, to some")],
+    [
+        (1, "flat"),
+        pytest.param(2, "flat", marks=pytest.mark.thorough),
+        (3, "wildly"),
+        pytest.param(4, "by columns", marks=pytest.mark.thorough),
+        (4, "backwards, to some"),
+    ],
 )
 @pytest.mark.parametrize(("pattern", "distribution"), CASES)
 def test_sharded_masks_are_those_of_the_whole(pattern, distribution, count, way):
@@ -255,6 +261,7 @@ TALL = {"w": ("embedding", (1 << 19, 8))}
 LONG = {"w": ("dense", (8, 1 << 19))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "distribution", "shapes", "levels"),
     [

@@ -84,6 +84,7 @@ class Environment:
 
 
 @pytest.mark.slow
+@pytest.mark.framework
 def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_so(tmp_path):
     fresh = Environment(tmp_path)
     fresh.install(ROOT, EXAMPLE)

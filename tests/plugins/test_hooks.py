@@ -47,6 +47,7 @@ def test_the_exact_signature_of_every_hook_is_in_the_docs(hook):
     assert f"```text\ndef {hook}{signature}\n```" in section(hook)
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_examples_of_every_hook_use_it_and_run(hook, tmp_path):
     examples = re.findall(r"```python\n(.*?)```", section(hook), re.DOTALL)
@@ -182,6 +183,7 @@ class Stored:
         return [secateur.LayerWeight("values", "dense", layout=DENSE_IN_OUT)]
 
 
+@pytest.mark.framework
 def test_secateur_layer_weights(registered):
     import torch
 
@@ -198,6 +200,7 @@ def test_secateur_layer_weights(registered):
     assert model[0].values.tolist() == [[0, 0], [0, 4], [5, 6]]
 
 
+@pytest.mark.framework
 def test_secateur_layer_weights_in_keras(registered):
     import keras
 
