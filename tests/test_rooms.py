@@ -112,7 +112,7 @@ def test_every_import_of_core_goes_to_a_room_below() -> None:
     assert not upward(CORE)
 
 
-@pytest.mark.parametrize("root", ["core"])
+@pytest.mark.parametrize("root", ["core", "adapters"])
 def test_no_imports_run_in_a_circle(root: str) -> None:
     assert not circle(ROOT / root)
 

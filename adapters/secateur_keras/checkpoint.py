@@ -12,27 +12,32 @@ from secateur.errors import ModelError, StateError, StateWarning
 
 if TYPE_CHECKING:
     from secateur.adapter import AttachedPruner
-    from secateur_keras.binding import KerasBinding
+    from secateur_keras.training import Training
 
 ATTRIBUTE = "secateur_state"
 
 
 class PruningState(keras.layers.Layer):  # type: ignore[misc]
-    """Rides along where Keras saves and loads weights, as BackupAndRestore does.
+    """Makes a model save and load the pruner's state with its weights, as BackupAndRestore does.
 
-    It has no variables: it writes the pruner's state dict beside the model's weights.  A
+    It has no variables: it writes the pruner's state dict next to the model's weights.  A
     model without it loads such a file as if nothing more were there.
+
+    Args:
+        pruner: The pruner.
+        training: The training of its model.
+
     """
 
-    def __init__(self, pruner: AttachedPruner, binding: KerasBinding) -> None:
+    def __init__(self, pruner: AttachedPruner, training: Training) -> None:
         super().__init__(name=ATTRIBUTE)
         self.built = True
-        self._pruner, self._binding = pruner, binding
+        self._pruner, self._training = pruner, training
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state; ``/`` would make a group of a name."""
-        self._binding.catch_up()
-        if names := list(self._binding.nonzero_pruned()):
+        self._training.catch_up()
+        if names := list(self._training.nonzero_pruned()):
             warnings.warn(
                 f"pruned weights of {', '.join(names[:3])} were not zero when they were "
                 "saved: another callback, or set_weights, put other weights in place. Call "
@@ -44,7 +49,7 @@ class PruningState(keras.layers.Layer):  # type: ignore[misc]
             store[name.replace("/", "|")] = array
 
     def load_own_variables(self, store: Any) -> None:
-        """Go on from a state; without one that fits, mask the weights that were just loaded.
+        """Resume from a state; without one that fits, mask the weights that were just loaded.
 
         An error here would leave the model half loaded, so a state of another run is a warning.
         """
@@ -54,17 +59,21 @@ class PruningState(keras.layers.Layer):  # type: ignore[misc]
                 self._pruner.load_state_dict(state)
         except StateError as error:
             warnings.warn(
-                f"the weights were loaded, and the pruning state beside them was not: {error}. "
-                "The masks in force were applied to the weights.",
+                f"the weights were loaded, and the pruning state in the file was not: {error}. "
+                "The current masks were applied to the weights.",
                 StateWarning,
                 stacklevel=2,
             )
-        self._binding.reload()
+        self._training.mask_now()
+        # the optimizer of a model around this one has yet to load: the counter is not right
+        self._training.reloaded = True
 
     def put_on(self, model: Any) -> None:
         """Let a model carry the state, unseen by `weights`, `layers` and `get_config`.
 
-        Raises ModelError when it carries that of another pruner.
+        Raises:
+            ModelError: It carries that of another pruner.
+
         """
         if ATTRIBUTE in vars(model):
             raise ModelError(

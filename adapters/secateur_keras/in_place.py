@@ -1,4 +1,4 @@
-"""Mask a large TensorFlow variable where it lies, instead of replacing it by a masked copy.
+"""Mask a large TensorFlow variable in place, instead of replacing it by a masked copy.
 
 XLA makes one loop of it that takes no memory, and on a processor the traffic of a copy is what a
 mask costs.  The weight's bits are kept or cleared by a bitwise and: XLA makes faster code of it
@@ -14,11 +14,11 @@ from typing import Any
 import keras
 
 LARGE = 1 << 20
-"""Elements from which on it pays; the copy of fewer stays in the processor's caches."""
+"""The number of elements from which it pays; a smaller copy stays in the processor's caches."""
 
 
 def is_possible(variable: Any) -> bool:
-    """Tell whether a Keras variable is a large one, on one processor, of TensorFlow with XLA."""
+    """Return whether a variable is a large one, on one processor, of TensorFlow with XLA."""
     if keras.backend.backend() != "tensorflow" or math.prod(variable.shape) < LARGE:
         return False
     import tensorflow as tf
@@ -33,7 +33,7 @@ def is_possible(variable: Any) -> bool:
 
 
 def mask(variable: Any, kept: Any) -> None:
-    """Set what is not kept to +0.0: of a variable, by a boolean one of its shape."""
+    """Set to +0.0 the values of a variable where `kept`, a boolean one of its shape, is False."""
     _clear(variable.value.dtype)(variable.value.handle, kept.value.handle)
 
 
@@ -57,7 +57,7 @@ def _clear(dtype: Any) -> Any:
 
 @functools.cache
 def _has_compiler() -> bool:
-    """Tell whether this build of TensorFlow has XLA for the processor; some have not."""
+    """Return whether this build of TensorFlow has XLA for the processor; some have not."""
     import tensorflow as tf
 
     with tf.init_scope(), tf.device("CPU:0"):

@@ -1,8 +1,9 @@
-"""Keep a variable masked: a constraint that every Keras optimizer runs inside its update."""
+"""Keep variables masked: by a constraint that every Keras optimizer runs inside its update."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -14,18 +15,26 @@ from secateur_keras import in_place
 from secateur_keras.weight import to_numpy
 
 Constraint = Callable[[Any], Any]
+Average = Callable[[Any], Any]
+"""Returns the moving average that an optimizer keeps of a variable, or None."""
 
 
-class Held(keras.constraints.Constraint):  # type: ignore[misc]
+class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]
     """The constraint of one pruned variable: first the user's own, then the mask.
 
     The mask is a Variable, so that a compiled step sees it change.
+
+    Args:
+        variable: The variable; its mask keeps everything at first.
+        average: Finds the moving average of the variable, which is masked too.
+
     """
 
-    def __init__(self, variable: Any, mask: Any) -> None:
-        self.variable, self.mask = variable, mask
+    def __init__(self, variable: Any, average: Average) -> None:
+        self.variable, self.mask = variable, _mask_of(variable)
         self.own: Constraint | None = variable.constraint
-        self.average: Callable[[Any], Any] = _no_average
+        self._average = average
+        self._applied: Array | None = None
 
     def __call__(self, value: Any) -> Any:
         """Return the value with pruned weights +0.0; runs inside the compiled step."""
@@ -33,7 +42,7 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
             value = self.own(value)
         if is_baked_in(self.mask, value):
             return value
-        average = self.average(self.variable)
+        average = self._average(self.variable)
         if average is not None:
             self._zero(average)
         if value is self.variable and in_place.is_possible(value):
@@ -62,25 +71,44 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
             _replace(self.mask.value, mask)
         else:
             self.mask.assign(mask)
+        self._applied = to_numpy(self.mask.value) if keras.backend.backend() == "jax" else None
 
-    def seen(self) -> Array:
+    def applied(self) -> Array:
         """Return the mask in the variable's own layout: a read-only view, where it can be one."""
-        view = to_numpy(self.mask.value).view()
+        applied = to_numpy(self.mask.value) if self._applied is None else self._applied
+        view = applied.view()
         view.flags.writeable = False
         return view
+
+    def restore(self) -> bool:
+        """Put the mask back if it is an earlier one, and return whether it was.
+
+        Keras on JAX puts back the training state that it recorded, of which masks are a part.
+        """
+        if self._applied is None or np.array_equal(self._applied, to_numpy(self.mask.value)):
+            return False
+        self.apply(self._applied)
+        return True
 
     def enforce(self) -> None:
         """Set pruned weights, and the moving averages of them, to +0.0 now."""
         self._zero(self.variable)
-        average = self.average(self.variable)
+        average = self._average(self.variable)
         if average is not None:
             self._zero(average)
 
     def nonzero_pruned(self) -> int:
         """Return how many values are nonzero where the mask prunes."""
-        pruned = ops.logical_not(self.mask.value)
+        pruned = ops.logical_not(self.mask.value if self._applied is None else self._applied)
         nonzero = ops.not_equal(ops.convert_to_tensor(self.variable), 0)
         return int(ops.count_nonzero(ops.logical_and(pruned, nonzero)))
+
+    def stamp(self) -> object:
+        """Return what differs once the value was changed; None where there is no such thing."""
+        value, backend = self.variable.value, keras.backend.backend()
+        if backend == "torch":
+            return id(value), value._version
+        return id(value) if backend == "jax" else None
 
     def release(self) -> None:
         """Give the variable its own constraint back, also in steps that stay compiled."""
@@ -89,19 +117,87 @@ class Held(keras.constraints.Constraint):  # type: ignore[misc]
         self._take(np.ones(self.mask.shape, bool))
 
 
-def _no_average(_variable: Any) -> None:
-    return None
+class MaskedVariables:
+    """The pruned variables of a model, by weight name, each with its constraint."""
+
+    def __init__(self) -> None:
+        self._constraints: dict[str, MaskConstraint] = {}
+        self._stamps: list[object] = []
+
+    @property
+    def masks(self) -> list[Any]:
+        """The Keras variables that hold the masks."""
+        return [each.mask for each in self._constraints.values()]
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The pruned variables, by weight name."""
+        return {name: each.variable for name, each in self._constraints.items()}
+
+    def install(self, variables: Mapping[str, Any], model: Any, average: Average) -> None:
+        """Put a constraint on each variable, with a mask that keeps everything."""
+        with _scope(model):
+            for name, variable in variables.items():
+                self._constraints[name] = constraint = MaskConstraint(variable, average)
+                variable.constraint = constraint
+
+    def apply(self, masks: Mapping[str, Array]) -> None:
+        """Apply masks in the variables' own layout; the others keep theirs."""
+        for name, mask in masks.items():
+            self._constraints[name].apply(mask)
+        self._look()
+
+    def applied(self, name: str) -> Array:
+        """Return the mask of a weight, in the variable's own layout."""
+        return self._constraints[name].applied()
+
+    def enforce(self) -> None:
+        """Set pruned weights to +0.0 now."""
+        for constraint in self._constraints.values():
+            constraint.enforce()
+        self._look()
+
+    def may_have_changed(self) -> bool:
+        """Return whether any variable may have another value than after the last `enforce`."""
+        stamps = self._stamped()
+        return None in stamps or stamps != self._stamps
+
+    def are_unchanged(self) -> bool:
+        """Return whether all variables surely have the values of the last `enforce`."""
+        return bool(self._stamps) and not self.may_have_changed()
+
+    def restore(self) -> bool:
+        """Put back the masks that are earlier ones, and return whether any was."""
+        restored = [each.restore() for each in self._constraints.values()]
+        self._look()
+        return any(restored)
+
+    def nonzero_pruned(self) -> dict[str, int]:
+        """Return how many values are nonzero where the masks prune, by weight name."""
+        counts = {name: each.nonzero_pruned() for name, each in self._constraints.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def release(self) -> None:
+        """Give every variable its own constraint back."""
+        constraints, self._constraints, self._stamps = self._constraints, {}, []
+        with contextlib.ExitStack() as stack:  # all of them, even if one fails
+            for constraint in constraints.values():
+                stack.callback(constraint.release)
+
+    def _look(self) -> None:
+        self._stamps = self._stamped()
+
+    def _stamped(self) -> list[object]:
+        return [each.stamp() for each in self._constraints.values()]
 
 
-def _replace(tensor: Any, mask: Array) -> None:
-    """Give a torch tensor other memory: who holds a view of the old mask must not see it change."""
-    import torch
-
-    tensor.data = torch.tensor(mask, device=tensor.device)
+def is_masked(variable: Any) -> bool:
+    """Return whether a pruner already prunes a variable."""
+    return isinstance(variable.constraint, MaskConstraint)
 
 
 def is_baked_in(mask: Any, value: Any) -> bool:
-    """Tell whether JAX is tracing an update into which this mask would go as a constant.
+    """Return whether JAX traces an update into which this mask would go as a constant.
 
     It would never change again, so such an update goes unmasked, and `enforce` follows it.
     """
@@ -111,3 +207,35 @@ def is_baked_in(mask: Any, value: Any) -> bool:
 
     traced = getattr(value, "value", value)
     return isinstance(traced, jax.core.Tracer) and not isinstance(mask.value, jax.core.Tracer)
+
+
+def _replace(tensor: Any, mask: Array) -> None:
+    """Give a torch tensor other memory, so that views of the old mask do not change."""
+    import torch
+
+    tensor.data = torch.tensor(mask, device=tensor.device)
+
+
+def _mask_of(variable: Any) -> Any:
+    """Make the mask of a variable, all kept, placed as the variable is."""
+    mask = keras.Variable(
+        "ones",
+        shape=variable.shape,
+        dtype="bool",
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+        name=f"{variable.path.replace('/', '_')}_mask",  # Keras wants paths to be unique
+    )
+    if getattr(variable, "_layout", None) is not None:
+        mask._layout = variable._layout  # older Keras takes no layout= there
+        mask.assign(mask.value)
+    return mask
+
+
+@contextlib.contextmanager
+def _scope(model: Any) -> Iterator[None]:
+    """Enter the scope of tf.distribute that the model's variables were made in."""
+    strategy = getattr(model, "distribute_strategy", None)
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        yield

@@ -1,4 +1,4 @@
-"""On JAX: let an optimizer's state carry the masks into its compiled update.
+"""On JAX: put the masks into an optimizer's state, so that its compiled update sees them change.
 
 What is not part of the state is a constant of the compiled step.  The masks are kept out of
 what the optimizer saves, so that a file holds the optimizer's own state and nothing else.
@@ -17,23 +17,33 @@ from secateur_keras.updates import innermost
 METHODS = ("save_own_variables", "load_own_variables")
 
 
-class Carrier:
-    """Masks that travel with the state of one optimizer, which must be built."""
+class OptimizerStateMasks:
+    """Masks in the state of one optimizer.
+
+    Args:
+        optimizer: A built optimizer.
+        masks: The variables that hold the masks.
+
+    """
 
     def __init__(self, optimizer: Any, masks: Sequence[Any]) -> None:
         self.optimizer, self.masks = optimizer, list(masks)
         self._track()
-        for layer in {id(one): one for one in (optimizer, innermost(optimizer))}.values():
+        for layer in self._layers():
             for method in METHODS:
                 # Past the optimizer's own __setattr__, which would track what it is given.
                 object.__setattr__(layer, method, self._without_masks(getattr(layer, method)))
 
     def release(self) -> None:
         """Take the masks out again."""
-        self._untrack()
-        for layer in {id(one): one for one in (self.optimizer, innermost(self.optimizer))}.values():
+        for layer in self._layers():
             for method in METHODS:
-                object.__delattr__(layer, method)
+                vars(layer).pop(method, None)
+        self._untrack()
+
+    def _layers(self) -> list[Any]:
+        """Return the optimizer, and the one that it wraps if it scales the loss."""
+        return list({id(one): one for one in (self.optimizer, innermost(self.optimizer))}.values())
 
     def _without_masks(self, method: Callable[[Any], None]) -> Callable[[Any], None]:
         def run(store: Any) -> None:
@@ -60,6 +70,6 @@ class Carrier:
 
 
 def needed() -> bool:
-    """Tell whether masks must be carried: on the JAX backend alone."""
+    """Return whether optimizers need the masks in their state: on the JAX backend alone."""
     backend: str = keras.backend.backend()
     return backend == "jax"

@@ -24,11 +24,11 @@ class KerasAdapter(Adapter):
     name = "keras"
 
     def matches(self, model: object) -> bool:
-        """Tell whether this is a layer or model of Keras 3.5 or newer."""
+        """Return whether this is a layer or model of Keras 3.5 or newer."""
         return _version("keras") >= OLDEST and _is_layer_of("keras", model)
 
     def hint(self, model: object) -> str | None:
-        """Say what to install, for a model of an older Keras or of tf_keras."""
+        """Return what to install, for a model of an older Keras or of tf_keras."""
         for package in ("keras", "tf_keras"):
             if _is_layer_of(package, model):
                 version = sys.modules[package].__version__
@@ -43,7 +43,12 @@ class KerasAdapter(Adapter):
         return (".keras",)
 
     def read_file(self, path: Path) -> Any:
-        """Return the model in a .keras file; code that was saved in it is not run."""
+        """Return the model in a .keras file; code that was saved in it is not run.
+
+        Raises:
+            ModelError: Keras is missing, or cannot load the file.
+
+        """
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         try:
             import keras
@@ -58,9 +63,11 @@ class KerasAdapter(Adapter):
             raise ModelError(f"{path}: Keras cannot load it: {why}") from error
 
     def bind(self, model: Any) -> KerasBinding:
-        """Find the prunable weights of a built model.  Changes nothing in it.
+        """Find the prunable weights of a model, and change nothing in it.
 
-        Raises ModelError for a model that is not built.
+        Raises:
+            ModelError: The model is not built.
+
         """
         from secateur_keras.binding import KerasBinding
 

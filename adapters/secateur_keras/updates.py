@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,15 @@ from secateur_keras.weight import to_numpy
 
 
 def as_optimizers(optimizer: object) -> tuple[Any, ...]:
-    """Return the argument ``optimizer=`` as Keras optimizers; raises ModelError for others."""
+    """Return the argument ``optimizer=`` as Keras optimizers.
+
+    Args:
+        optimizer: One optimizer, or a list of them.
+
+    Raises:
+        ModelError: It is something else.
+
+    """
     many = optimizer if isinstance(optimizer, (list, tuple)) else (optimizer,)
     for one in many:
         if not isinstance(one, keras.optimizers.Optimizer):
@@ -52,28 +60,30 @@ def _iterations(optimizer: Any) -> int:
     return max(int(to_numpy(getattr(count, "value", count))) for count in counts)
 
 
-class Clock:
-    """The updates that some optimizers have made; of several, those of the busiest.
+class UpdateCounter:
+    """Counts the updates that some optimizers make; of several, those of the busiest.
 
-    An optimizer that was not there at first started from zero.
+    Args:
+        optimizers: Those that exist now; one that appears later started from zero.
+
     """
 
     def __init__(self, optimizers: Sequence[Any]) -> None:
         self._first = {id(one): _iterations(one) for one in optimizers}
-        self._seen: dict[int, int] = {}
+        self._seen = dict(self._first)
 
     def total(self, optimizers: Sequence[Any]) -> int:
-        """Return the updates since the clock was made."""
-        return max(
-            (_iterations(one) - self._first.get(id(one), 0) for one in optimizers), default=0
-        )
+        """Return the updates since the counter was made."""
+        return _most(optimizers, self._first)
+
+    def pending(self, optimizers: Sequence[Any]) -> int:
+        """Return the updates since the last `restart`; none where they were set back."""
+        return _most(optimizers, self._seen)
 
     def restart(self, optimizers: Sequence[Any]) -> None:
-        """Look at the time without counting what passed, after a checkpoint was loaded."""
+        """Count from here: what was pending was counted, or is not to be counted."""
         self._seen = {id(one): _iterations(one) for one in optimizers}
 
-    def moved(self, optimizers: Sequence[Any]) -> int:
-        """Return the updates since the last look; none where the time was set back."""
-        before = self._seen
-        self.restart(optimizers)
-        return max([0, *(now - before.get(key, 0) for key, now in self._seen.items())])
+
+def _most(optimizers: Sequence[Any], before: Mapping[int, int]) -> int:
+    return max([0, *(_iterations(one) - before.get(id(one), 0) for one in optimizers)])

@@ -9,31 +9,36 @@ import keras
 import ml_dtypes
 import numpy as np
 
-from secateur.adapter import Weight, WeightSpec
+from secateur.adapter import Collected, Weight, WeightSpec
 from secateur.layout import Array, Layout
-from secateur_keras.find import Found
 
 
 class KerasWeight(Weight):
     """A Keras variable seen in canonical layout.
 
-    `sync` brings the variable's value up to date where the trainer keeps it elsewhere.
+    Args:
+        weight: The variable, as a walk over the model found it.
+        sync: Brings the variable's value up to date where the trainer keeps it elsewhere.
+
     """
 
-    def __init__(self, found: Found, sync: Callable[[], None]) -> None:
-        self.variable = found.variable
-        self.layout: Layout = found.row.layout
+    def __init__(self, weight: Collected[Any], sync: Callable[[], None]) -> None:
+        found = weight.found
+        self.variable = found.where
+        self.layout: Layout = found.entry.layout
         self._sync = sync
         # A shape is found by moving an empty array, which costs no memory.
         shape = self.layout.to_canonical(np.empty(self.variable.shape, np.bool_)).shape
         self.spec = WeightSpec(
-            name=found.names[0],
-            kind=found.row.kind,
-            role=found.row.role,
+            name=found.name,
+            kind=found.entry.kind,
+            role=found.entry.role,
             shape=shape,
             dtype=keras.backend.standardize_dtype(self.variable.dtype),
             layer=found.layer,
-            aliases=found.names[1:],
+            aliases=weight.aliases,
+            trainable=bool(self.variable.trainable),
+            alias_layers=weight.alias_layers,
         )
 
     def read(self) -> Array:
@@ -42,11 +47,18 @@ class KerasWeight(Weight):
         view.flags.writeable = False
         return view
 
+    def identity(self) -> object:
+        return self.variable
+
 
 def to_numpy(value: Any) -> Array:
     """Return a backend tensor as an array of its own dtype, bfloat16 included.
 
     A view of its memory where that is the processor's; it may be writeable.
+
+    Args:
+        value: The value of a Keras variable.
+
     """
     if keras.backend.backend() == "torch":
         tensor = value.detach().cpu()

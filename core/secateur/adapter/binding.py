@@ -28,6 +28,11 @@ class AttachedPruner(Protocol):
         ...
 
     @property
+    def current_step(self) -> int:
+        """The number of optimizer updates that the pruner has counted."""
+        ...
+
+    @property
     def pruned_weights(self) -> Sequence[str]:
         """The names of the weights that the plan prunes."""
         ...

@@ -72,6 +72,8 @@ def numbers(variable):
 class Watch(keras.callbacks.Callback):
     """After each batch: W == W*M bit for bit, with no -0.0, whatever compiled the step."""
 
+    async_safe = True  # changes no weight, so that nothing but the update masks them
+
     def __init__(self, pruner):
         super().__init__()
         self.pruner, self.sparsities, self.steps = pruner, [], []

@@ -18,6 +18,12 @@ def variables(values, mask):
     return keras.Variable(values, dtype=values.dtype.name), keras.Variable(mask, dtype="bool")
 
 
+def constraint(weight, mask):
+    made = masking.MaskConstraint(weight, lambda _variable: None)
+    made.apply(np.asarray(mask))
+    return made
+
+
 SHAPES = [(1,), (7,), (33,), (3, 5), (2, 3, 4)]  # each is compiled once a dtype
 
 
@@ -43,11 +49,11 @@ def address(variable):
 
 
 def test_a_weight_stays_where_it_lies():
-    weight, kept = variables(np.ones((100, 30), "float32"), np.arange(3000).reshape(100, 30) > 9)
-    held = masking.Held(weight, kept)
-    held.enforce()  # the variable may still share the memory of the array it was made of
+    weight = keras.Variable(np.ones((100, 30), "float32"))
+    applied = constraint(weight, np.arange(3000).reshape(100, 30) > 9)
+    applied.enforce()  # the variable may still share the memory of the array it was made of
     before = address(weight)
-    held.enforce()
+    applied.enforce()
     assert address(weight) == before
     assert to_numpy(weight.value).sum() == 2990
 
@@ -83,12 +89,12 @@ def test_a_constraint_of_the_users_own_comes_first():
 
 @pytest.mark.parametrize("why", ["too small", "no XLA"])
 def test_other_variables_are_replaced_by_a_masked_copy(why, monkeypatch):
-    weight, kept = variables(np.ones(2000, "float32"), np.arange(2000) % 4 == 0)
+    weight = keras.Variable(np.ones(2000, "float32"))
     assert in_place.is_possible(weight)
     if why == "too small":
         monkeypatch.setattr(in_place, "LARGE", 2001)
     else:
         monkeypatch.setattr(in_place, "_has_compiler", lambda: False)
     assert not in_place.is_possible(weight)
-    masking.Held(weight, kept).enforce()
+    constraint(weight, np.arange(2000) % 4 == 0)
     assert to_numpy(weight.value).sum() == 500

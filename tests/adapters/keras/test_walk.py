@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import secateur
+from secateur.adapter import NORMALIZATION
 from secateur.layout import DENSE_IN_OUT
 from secateur_keras.plugin import KerasAdapter
 
@@ -119,8 +120,9 @@ def test_normalisation_and_unknown_layers_are_listed_with_the_reason():
         ]
     )
     reasons = skipped(model)
-    assert reasons["bn"] == reasons["ln"] == "normalisation parameters are never pruned"
-    assert "PReLU is not known" in reasons["prelu"]
+    assert reasons["bn"] == f"BatchNormalization: {NORMALIZATION}"
+    assert reasons["ln"] == f"LayerNormalization: {NORMALIZATION}"
+    assert reasons["prelu"] == "PReLU: holds vectors only, which are never pruned"
     assert list(reasons) == ["bn", "ln", "prelu"]
 
 
@@ -224,7 +226,7 @@ def test_custom_layer_without_a_plugin_is_listed():
 
 def test_model_with_nothing_to_prune_is_an_error_that_says_what_there_is():
     model = keras.Sequential([keras.Input((4,)), layers.BatchNormalization(name="bn")])
-    with pytest.raises(secateur.ModelError, match="bn: normalisation"):
+    with pytest.raises(secateur.ModelError, match="normalization"):
         secateur.plan(model, HALF)
 
 
@@ -332,9 +334,20 @@ def test_a_subclass_with_other_weights_is_listed_and_the_rest_is_pruned():
 @pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state")
 def test_a_custom_layer_that_was_never_called_is_listed():
     class Never(layers.Layer):
-        pass
+        def build(self, shape):
+            self.table = self.add_weight(shape=(shape[-1], 2))
 
     assert "not built" in skipped(beside(Never(name="never")))["never"]
+
+
+@pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state")
+def test_layers_that_never_get_weights_are_not_listed_as_lacking_them():
+    class Halve(layers.Layer):
+        def call(self, x):
+            return x / 2
+
+    for layer in (Halve(), layers.Rescaling(0.5), layers.RandomFlip(), layers.Flatten()):
+        assert not skipped(beside(layer))
 
 
 def test_a_kernel_that_is_computed_is_listed_once():
