@@ -21,8 +21,6 @@ from secateur_keras.walk import count_parameters, find
 from secateur_keras.weight import KerasWeight
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from secateur.adapter import AttachedPruner
 
 
@@ -75,9 +73,8 @@ class KerasBinding(Binding):
     def nonzero_pruned(self) -> dict[str, int]:
         return self.training.nonzero_pruned()
 
-    def model_changes(self) -> Sequence[str]:
-        pruned = self.training.masked.variables
-        return tuple(changes(self.weights, pruned, self.model).values())
+    def model_changes(self) -> Mapping[str, str]:
+        return changes(self.weights, self.training.masked.variables, self.model)
 
     def release(self) -> None:
         with contextlib.ExitStack() as stack:  # everything is let go, even if one part fails
