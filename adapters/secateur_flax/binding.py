@@ -5,95 +5,120 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
 
-from secateur.adapter import Binding, Skipped
-from secateur.errors import ModelError
+from secateur.adapter import PairedBinding, Skipped, collect, layer_order
 from secateur.layout import Array
-from secateur_flax.walk import Found, places, walk
-from secateur_flax.weight import FlaxWeight, variables
+from secateur_flax.changes import model_changes
+from secateur_flax.masking import count_nonzero_pruned, placed_like, select
+from secateur_flax.updates import refuse_optimizer, refuse_tracing
+from secateur_flax.walk import count_parameters, walk
+from secateur_flax.weight import FlaxWeight, spec_of
 
 if TYPE_CHECKING:
     from secateur.adapter import AttachedPruner
 
-
-@jax.jit  # type: ignore[untyped-decorator]
-def _select(values: list[Any], masks: list[Any]) -> list[Any]:
-    """Select, never multiply: a product leaves -0.0, and NaN."""
-    return [
-        jnp.where(mask, value, jnp.zeros((), value.dtype))
-        for value, mask in zip(values, masks, strict=True)
-    ]
+Pair = tuple[FlaxWeight, list[Any]]
 
 
-class FlaxBinding(Binding):
-    """An NNX module and its weights.  Nothing is put on the module itself."""
+class FlaxBinding(PairedBinding[FlaxWeight, list[Any]]):
+    """An NNX module and its weights.  Nothing is put on the module itself.
+
+    Args:
+        model: The module.
+        weights: Its weights.
+        skipped: What is left dense.
+
+    """
 
     adapter = "flax"
 
-    def __init__(self, weights: Sequence[FlaxWeight], skipped: Sequence[Skipped]) -> None:
-        self.weights: Sequence[FlaxWeight] = weights
-        self.skipped = skipped
-        self._held: list[tuple[FlaxWeight, list[Any]]] = []
+    def __init__(
+        self, model: nnx.Module, weights: Sequence[FlaxWeight], skipped: Sequence[Skipped]
+    ) -> None:
+        super().__init__(weights, skipped)
+        self._model = model
+
+    def native_mask(self, weight: FlaxWeight, mask: Array) -> list[Any]:
+        return weight.native_mask(mask)
 
     def apply(self, masks: Mapping[str, Array]) -> None:
-        _refuse_tracing()
-        self._held = [
-            (weight, weight.native(masks[weight.spec.name]))
-            for weight in self.weights
-            if weight.spec.name in masks
-        ]
-        self.enforce()
+        refuse_tracing()
+        super().apply(masks)
 
     def enforce(self) -> None:
-        _refuse_tracing()
-        held = [variable for weight, _ in self._held for variable in weight.variables]
-        masks = [mask for _, masks in self._held for mask in masks]
-        values = [variable.get_value() for variable in held]
-        for variable, value in zip(held, _select(values, masks), strict=True):
-            variable.set_value(value)
+        refuse_tracing()
+        super().enforce()
 
-    def release(self) -> None:
-        self._held = []
+    def zero(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
+        """Set to +0.0 what the masks prune; `model_changes` names the weights that no longer fit.
+
+        Args:
+            pairs: The weights and their native masks.
+
+        """
+        fitting = [pair for pair in pairs if pair[0].change() is None]
+        variables = _variables(fitting)
+        values = [variable.get_value() for variable in variables]
+        masks = _placed(fitting, values)
+        for variable, value in zip(variables, select(values, masks), strict=True):
+            variable.set_value(value)
+        moved = iter(masks)
+        kept = {id(weight): [next(moved) for _ in parts] for weight, parts in fitting}
+        return [(weight, kept.get(id(weight), parts)) for weight, parts in pairs]
+
+    def nonzero_pruned(self) -> dict[str, int]:
+        refuse_tracing()
+        fitting = [pair for pair in self.pairs if pair[0].change() is None]
+        values = [variable.get_value() for variable in _variables(fitting)]
+        counts = iter(count_nonzero_pruned(values, _placed(fitting, values)))
+        found = {
+            weight.spec.name: sum(int(next(counts)) for _ in parts) for weight, parts in fitting
+        }
+        return {name: count for name, count in found.items() if count}
+
+    def model_changes(self) -> dict[str, str]:
+        return model_changes(self._model, self.weights)
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
-        """Refuse ``optimizer=``: an update happens inside a function that JAX compiles."""
-        if optimizer is not None:
-            raise ModelError(
-                "optimizer= has no meaning for a flax model: nothing can be called from inside "
-                "a compiled update. Leave it out, and call pruner.step() after each update, "
-                "outside of nnx.jit"
-            )
+        """Refuse ``optimizer=``: an update happens inside a function that JAX compiles.
 
+        Args:
+            pruner: The pruner.
+            optimizer: What `secateur.attach` was given.
 
-def _refuse_tracing() -> None:
-    if isinstance(jnp.zeros(()), jax.core.Tracer):
-        raise ModelError(
-            "secateur was called inside a function that JAX is tracing (nnx.jit, jax.jit), "
-            "where it would run once and never again; nothing was changed. Call pruner.step() "
-            "after the jitted train step has returned."
-        )
+        Raises:
+            ModelError: It was given something.
+
+        """
+        refuse_optimizer(optimizer)
 
 
 def bind(model: nnx.Module) -> FlaxBinding:
     """Find the weights of a model.
 
     Shared layers and tied parameters are found once; their other names are aliases.
+
+    Args:
+        model: The model.
+
+    Raises:
+        ModelError: The model holds no values, or is being traced.
+
     """
-    first: dict[tuple[int, ...], Found] = {}
-    names: dict[tuple[int, ...], list[str]] = {}
-    skipped: list[Skipped] = []
-    for found in walk(model):
-        if isinstance(found, Skipped):
-            skipped.append(found)
-            continue
-        key = tuple(map(id, variables(found.layer, places(found.row))))
-        first.setdefault(key, found)
-        names.setdefault(key, []).append(found.name)
-    weights = [
-        FlaxWeight(names[key], found.path, found.layer, found.row, places(found.row))
-        for key, found in first.items()
-    ]
-    return FlaxBinding(weights, list(dict.fromkeys(skipped)))
+    refuse_tracing()
+    collected, skipped = collect(walk(model))
+    weights = [FlaxWeight(spec_of(each), each.found.entry, each.found.where) for each in collected]
+    binding = FlaxBinding(model, weights, skipped)
+    binding.parameters = count_parameters(model, [weight.slot for weight in weights])
+    binding.layers = layer_order(collected)
+    return binding
+
+
+def _variables(pairs: Sequence[Pair]) -> list[Any]:
+    return [variable for weight, _ in pairs for variable in weight.slot.variables()]
+
+
+def _placed(pairs: Sequence[Pair], values: Sequence[Any]) -> list[Any]:
+    masks = [mask for _, parts in pairs for mask in parts]
+    return [placed_like(mask, value) for mask, value in zip(masks, values, strict=True)]

@@ -2,89 +2,183 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from flax import nnx
 
 from secateur import layer_weights
-from secateur.adapter import FLOATS, LayerWeight, Skipped
-from secateur_flax.layers import NORMALIZATION_LAYERS, Stacked, rows_of
-from secateur_flax.weight import variables
+from secateur.adapter import (
+    FLOATS,
+    NORMALIZATION,
+    NOT_PRUNABLE,
+    QUANTIZED,
+    Found,
+    LayerWeight,
+    Skipped,
+    Unprunable,
+    unknown_layer,
+)
+from secateur_flax.forward import other_values_reason
+from secateur_flax.layers import NORMALIZATION_LAYERS, attributes_of, table_entries
+from secateur_flax.weight import Slot, canonical_shape, size_of
+
+Met = Found[Slot] | Skipped
+"""What a walk meets: a weight, or what is left dense."""
 
 
-class Found(NamedTuple):
-    """A prunable weight: its name, its layer's, where it is kept, and what it is."""
+def walk(model: nnx.Module) -> Iterator[Met]:
+    """Go through the layers in the order of definition.
 
-    name: str
-    path: str
-    layer: nnx.Module
-    row: LayerWeight
+    Shared layers are met once by each of their paths.
 
+    Args:
+        model: The model.
 
-def walk(
-    module: nnx.Module, path: tuple[str, ...] = (), above: frozenset[int] = frozenset()
-) -> Iterator[Found | Skipped]:
-    """Go through the layers in the order of definition; a shared one is met by each path."""
-    name, cls = ".".join(path) or type(module).__name__, type(module).__name__
-    rows: Sequence[LayerWeight] | str | None = layer_weights("flax", module)
-    if rows is None:
-        rows = rows_of(module)
-    if isinstance(rows, str):
-        yield Skipped(name, f"{cls}: {rows}")
-        return
-    for row in rows or ():
-        if reason := _refusal(module, row):
-            yield Skipped(f"{name}:{row.role}", f"{cls}: {reason}")
-        else:
-            yield Found(f"{name}:{row.role}", name, module, row)
-    claimed = {place.split(".")[0] for row in rows or () for place in places(row)}
-    yield from _the_rest(module, name, claimed, known=rows is not None)
-    for key, child in _children(module):
-        if key not in claimed and id(child) not in above:
-            yield from walk(child, (*path, key), above | {id(module)})
+    """
+    yield from _Walk(type(model).__name__).module(model, (), frozenset())
 
 
-def places(row: LayerWeight) -> tuple[str, ...]:
-    """Return the attributes that a weight is kept in."""
-    return row.attributes if isinstance(row, Stacked) else (row.attribute,)
+def count_parameters(model: nnx.Module, slots: Iterable[Slot]) -> int:
+    """Return how many values all parameters of a model have.
+
+    Args:
+        model: The model.
+        slots: Those of its prunable weights, which may be variables of any type.
+
+    """
+    variables = {id(each): each for each in _parameters(model)}
+    variables |= {id(each): each for slot in slots for each in slot.variables()}
+    return size_of(list(variables.values()))
 
 
-def _refusal(module: nnx.Module, row: LayerWeight) -> str | None:
-    for place, variable in zip(places(row), variables(module, places(row)), strict=True):
-        if not isinstance(variable, nnx.Variable):
-            return f"{place} is a {type(variable).__name__}, not an nnx.Variable"
+class _Walk:
+    """One walk.
+
+    Args:
+        root: The name of a model that is a single layer.
+
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._counted: set[int] = set()
+
+    def module(
+        self, module: nnx.Module, path: tuple[str, ...], above: frozenset[int]
+    ) -> Iterator[Met]:
+        """Meet a module and all that it holds; `above` are the ids of those that hold it."""
+        name, cls = ".".join(path) or self._root, type(module).__name__
+        try:
+            entries = _entries(module)
+        except Unprunable as reason:
+            yield Skipped(name, f"{cls}: {reason}", self._size(_parameters(module)))
+            return
+        for entry in entries or ():
+            yield self._weight(module, name, entry)
+        claimed = {key.split(".")[0] for entry in entries or () for key in attributes_of(entry)}
+        yield from self._rest(module, name, claimed, known=entries is not None)
+        for key, child in _children(module):
+            if key not in claimed and id(child) not in above:
+                yield from self.module(child, (*path, key), above | {id(module)})
+
+    def _weight(self, module: nnx.Module, layer: str, entry: LayerWeight) -> Met:
+        name, slot = f"{layer}:{entry.role}", Slot(module, attributes_of(entry))
+        try:
+            identity = _fitting_identity(slot, entry)
+        except Unprunable as reason:
+            size = self._size(_present(slot))
+            return Skipped(name, f"{type(module).__name__}: {reason}", size)
+        self._counted |= set(identity)
+        return Found(name, layer, entry, identity, slot)
+
+    def _rest(
+        self, module: nnx.Module, name: str, claimed: set[str], *, known: bool
+    ) -> Iterator[Met]:
+        """Meet the parameters that a layer holds besides its prunable weights."""
+        own = {key: value for key, value in _own_parameters(module) if key not in claimed}
+        cls = type(module).__name__
+        if known:
+            for key, value in own.items():
+                if "bias" not in key:
+                    yield Skipped(f"{name}.{key}", f"{cls}: {NOT_PRUNABLE}", self._size([value]))
+        elif isinstance(module, NORMALIZATION_LAYERS):
+            if own:
+                yield Skipped(name, f"{cls}: {NORMALIZATION}", self._size(own.values()))
+        elif own:
+            reason = unknown_layer("flax", cls, list(own))
+            yield Skipped(name, reason, self._size(own.values()))
+
+    def _size(self, variables: Iterable[Any]) -> int:
+        """Return how many values the parameters have that were not counted before."""
+        new = {id(each): each for each in variables if id(each) not in self._counted}
+        self._counted |= new.keys()
+        return size_of(list(new.values()))
+
+
+def _entries(module: nnx.Module) -> Sequence[LayerWeight] | None:
+    taught: Sequence[LayerWeight] | None = layer_weights("flax", module)
+    if taught is not None:
+        return taught
+    entries = table_entries(module)
+    if entries and (reason := other_values_reason(module, entries)):
+        raise Unprunable(reason)
+    return entries
+
+
+def _fitting_identity(slot: Slot, entry: LayerWeight) -> tuple[int, ...]:
+    """Return the identity of a slot whose parameters fit their entry.
+
+    Raises:
+        Unprunable: They do not.
+
+    """
+    try:
+        variables = slot.variables()
+    except LookupError as error:
+        raise Unprunable(str(error)) from None
+    for attribute, variable in zip(slot.attributes, variables, strict=True):
         if variable.dtype.name not in FLOATS:
-            return f"{place} is {variable.dtype.name}; prune before quantizing"
-    return None
+            raise Unprunable(f"{attribute} is {variable.dtype.name}; {QUANTIZED}")
+    try:
+        canonical_shape(entry, variables)
+    except ValueError as error:
+        shapes = ", ".join(str(tuple(variable.shape)) for variable in variables[:3])
+        raise Unprunable(f"{entry.attribute} {shapes} does not fit the layer ({error})") from None
+    return slot.identity()
 
 
-def _the_rest(
-    module: nnx.Module, name: str, claimed: set[str], *, known: bool
-) -> Iterator[Skipped]:
-    own = {key: value for key, value in _attributes(module) if isinstance(value, nnx.Param)}
-    cls = type(module).__name__
-    if known:
-        for key, value in own.items():
-            if key not in claimed and value.ndim > 1 and key != "bias":
-                yield Skipped(f"{name}.{key}", f"{cls}: not a prunable weight of its layer")
-    elif own and isinstance(module, NORMALIZATION_LAYERS):
-        yield Skipped(name, f"{cls}: parameters of normalisation are never pruned")
-    elif own:
-        yield Skipped(
-            name,
-            f"{cls}: not a layer that the flax adapter knows (it holds {', '.join(own)}); a "
-            "plugin's secateur_layer_weights hook can teach it",
-        )
+def _present(slot: Slot) -> list[Any]:
+    try:
+        return slot.variables()
+    except LookupError:
+        return []
+
+
+def _parameters(module: nnx.Module) -> Iterator[Any]:
+    """Yield every parameter of a module and of all that it holds, each once."""
+    for _, node in nnx.iter_graph(module):
+        if isinstance(node, nnx.Param):
+            yield node
+
+
+def _own_parameters(module: nnx.Module) -> Iterator[tuple[str, Any]]:
+    for key, value in _attributes(module):
+        yield from ((k, v) for k, v in _items(key, value) if isinstance(v, nnx.Param))
 
 
 def _children(module: nnx.Module) -> Iterator[tuple[str, nnx.Module]]:
     for key, value in _attributes(module):
-        if isinstance(value, nnx.Module):
-            yield key, value
-        elif isinstance(value, list | tuple | dict):
-            pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
-            yield from ((f"{key}.{at}", v) for at, v in pairs if isinstance(v, nnx.Module))
+        yield from ((k, v) for k, v in _items(key, value) if isinstance(v, nnx.Module))
+
+
+def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield an attribute, or what a plain container in it holds."""
+    if isinstance(value, list | tuple | dict):
+        pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+        yield from ((f"{key}.{position}", held) for position, held in pairs)
+    else:
+        yield key, value
 
 
 def _attributes(module: nnx.Module) -> list[tuple[str, Any]]:
