@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,10 +22,12 @@ from secateur.adapter import (
 )
 from secateur.errors import ModelError
 from secateur.layout import Array
+from secateur_torch.changes import LiveModel
 from secateur_torch.layers import sharded_modules
 from secateur_torch.memory import MemoryRange, memory_range, refuse_overlaps
 from secateur_torch.parametrization import ParameterSlot
-from secateur_torch.updates import OptimizerWatch, owners
+from secateur_torch.training import Training
+from secateur_torch.updates import OptimizerWatch, Turn, owners
 from secateur_torch.walk import walk
 from secateur_torch.weight import TorchWeight, spec_of, to_numpy
 
@@ -38,33 +42,94 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
 
     def __init__(
         self,
+        model: nn.Module,
         weights: Sequence[TorchWeight],
         skipped: Sequence[Skipped],
         workers: Workers = SINGLE,
     ) -> None:
         super().__init__(weights, skipped)
         self.workers = workers
+        self._model = model
         self._averages: list[TorchBinding] = []
         self._watch: OptimizerWatch | None = None
+        self._turn: Turn | None = None
+        self._unwritten: set[str] = set()
+        self._training = Training()
 
     def native_mask(self, weight: TorchWeight, mask: Array) -> Tensor:
         return weight.native_mask(mask)
+
+    def apply(self, masks: Mapping[str, Array]) -> None:
+        self._unwritten = set(masks)
+        counted = self._training.counted
+        super().apply(masks)
+        self._training.counted = counted
+        for average in self._averages:
+            average.apply(masks)
+
+    def enforce(self) -> None:
+        self._training.counted = True
+        super().enforce()
 
     @torch.no_grad()
     def zero(
         self, pairs: Sequence[tuple[TorchWeight, Tensor]]
     ) -> Sequence[tuple[TorchWeight, Tensor]]:
-        return [(weight, weight.clear(mask)) for weight, mask in pairs]
+        """Zero all weights that may be written now; one that cannot be is an error afterwards."""
+        zeroed: list[tuple[TorchWeight, Tensor]] = []
+        failure: ModelError | None = None
+        for weight, mask in pairs:
+            try:
+                zeroed.append((weight, self._zero_one(weight, mask)))
+            except ModelError as error:
+                failure = failure or error
+                zeroed.append((weight, mask))
+        self.pairs = zeroed
+        if failure is not None:
+            raise failure
+        return zeroed
 
-    def apply(self, masks: Mapping[str, Array]) -> None:
-        super().apply(masks)
-        for average in self._averages:
-            average.apply(masks)
+    def _zero_one(self, weight: TorchWeight, mask: Tensor) -> Tensor:
+        parameter, name, turn = weight.current(), weight.spec.name, self._turn
+        if turn is not None and not self._needs_write(weight, mask, turn):
+            return mask
+        mask = weight.clear(mask)
+        self._unwritten.discard(name)
+        self._training.note(name, parameter)
+        return mask
+
+    def _needs_write(self, weight: TorchWeight, mask: Tensor, turn: Turn) -> bool:
+        """Return whether a weight must be written in the turn of an optimizer, and may be.
+
+        A graph that was built before may hold what the optimizer did not update: its own
+        parameters without gradient, and those of nobody.  They are written only where they must.
+        """
+        parameter, name = weight.current(), weight.spec.name
+        is_owned = id(parameter) in turn.owned
+        if is_owned and parameter.grad is not None:
+            return True
+        if turn.waits(parameter) or not (is_owned or name in self._unwritten):
+            return False
+        return weight.nonzero_pruned(mask) > 0
 
     @torch.no_grad()
     def nonzero_pruned(self) -> dict[str, int]:
-        counts = {weight.spec.name: weight.nonzero_pruned(mask) for weight, mask in self.pairs}
+        changes = self.model_changes()
+        counts: dict[str, int] = {}
+        for weight, mask in self.pairs:
+            with suppress(Exception):  # whatever a tensor that was put in place raises
+                if weight.spec.name not in changes:
+                    counts[weight.spec.name] = weight.nonzero_pruned(mask)
         return {name: count for name, count in counts.items() if count}
+
+    def model_changes(self) -> Mapping[str, str]:
+        try:
+            _reshard(self._model)
+            notes = dict(LiveModel(walk(self._model, _from_plugins)).changes(self.weights))
+        except Exception as error:  # whatever a model that was taken apart raises
+            return {"": f"the model cannot be read any more: {error}"}
+        forgotten = self._training.forgotten(self.weights, self._watch)
+        return notes | ({"optimizer": forgotten} if forgotten else {})
 
     def release(self) -> None:
         if self._watch is not None:
@@ -74,10 +139,16 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         """Register a hook on an optimizer, or on each of a list of them; see `OptimizerWatch`."""
-        if optimizer is not None:
-            parameters = [weight.slot.parameter for weight in self.weights]
-            watched = owners(optimizer, parameters)
-            self._watch = OptimizerWatch(watched, pruner.step, self.enforce)
+        self._training.begin(self.weights, pruner.pruned_weights)
+        if optimizer is None:
+            return
+        parameters = [weight.slot.parameter for weight in self.weights]
+        watched = owners(optimizer, parameters)
+        self._training.warn_of_others(self.weights, watched)
+        self._watch = OptimizerWatch(watched, pruner.step, self.enforce, self._take_turn)
+
+    def _take_turn(self, turn: Turn | None) -> None:
+        self._turn = turn
 
     def include(self, average: Any, masks: Mapping[str, Array]) -> None:
         """Apply masks to an average of the model too, such as an `AveragedModel`.
@@ -130,20 +201,23 @@ def bind(model: nn.Module) -> TorchBinding:
         ModelError: A lazy layer has no weights yet, or weights share some memory.
 
     """
-
-    def reshard() -> None:
-        # after an evaluation, FSDP2 shows whole weights, and what is set in them is lost
-        for module in sharded_modules(model):
-            module.reshard()
-
-    reshard()
+    _reshard(model)
     collected, skipped = collect(walk(model, _from_plugins))
     refuse_overlaps({_range(each): each.found.name for each in collected})
-    weights, workers = _weights(collected, reshard)
-    binding = TorchBinding(weights, skipped, workers)
+    weights, workers = _weights(collected, partial(_reshard, model))
+    binding = TorchBinding(model, weights, skipped, workers)
     binding.parameters = sum(parameter.numel() for parameter in model.parameters())
     binding.layers = layer_order(collected)
     return binding
+
+
+def _reshard(model: nn.Module) -> None:
+    """Show shards again where FSDP2 shows whole weights after an evaluation.
+
+    What is set in whole weights is lost.
+    """
+    for module in sharded_modules(model):
+        module.reshard()
 
 
 def _weights(

@@ -117,6 +117,9 @@ class ShardedWeight(TorchWeight):
         native = np.ravel_multi_index(whole, self._native_shape)
         return self._layout.canonical_index(native, self._native_shape)
 
+    def _check(self, parameter: Tensor) -> None:
+        """Leave it to `_part`, which can bring the shards back first."""
+
     def gradient(self) -> Array | None:
         gradient = self.slot.parameter.grad
         if gradient is not None and _sharding(gradient) != self._sharding:
@@ -131,7 +134,7 @@ class ShardedWeight(TorchWeight):
             ]
             received = self._workers.exchange(send_buffers)
             mask = np.concatenate([received[worker] for worker in self._replicas])
-        part = self._part(self.slot.parameter.detach())
+        part = self._part(self.current().detach())
         return from_numpy(mask.reshape(self._shape)).to(part.device)
 
     def _canonical(self, tensor: Tensor) -> Array:

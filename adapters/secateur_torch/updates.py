@@ -6,6 +6,9 @@ Accumulating gradients calls `optimizer.step()` once per update, so it needs no 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,12 +16,45 @@ from torch.optim import Optimizer
 
 from secateur.errors import ModelError
 
+PATIENCE = 10
+"""After how many counted steps an optimizer that makes none is not waited for."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Which parameters may be written after the update of one optimizer.
+
+    A loss that was computed before may still need the parameters of the other optimizers as they
+    are: its backward pass fails once they are written.
+
+    Attributes:
+        owned: The ids of the optimizer's own parameters.
+        waiting: The ids of those that wait for their own optimizer's update; None for all that
+            are not owned.
+
+    """
+
+    owned: AbstractSet[int]
+    waiting: AbstractSet[int] | None = None
+
+    def waits(self, parameter: object) -> bool:
+        """Return whether a parameter is not to be written in this turn."""
+        others = id(parameter) not in self.owned
+        return others and (self.waiting is None or id(parameter) in self.waiting)
+
 
 class OptimizerWatch:
     """Calls back after every update of the optimizers that own prunable weights.
 
     With several of them, one step is one update of the last; after an update of the others,
-    the present masks are applied and no step is counted.
+    the present masks are applied and no step is counted.  New masks reach the parameters of an
+    optimizer that follows the last one in the loop when it makes its own update.
+
+    Args:
+        optimizers: The optimizers.
+        step: Counts a step.
+        enforce: Applies the present masks.
+        take_turn: Is told whose parameters may be written, before either is called; None after.
 
     Attributes:
         updates: How many updates of the last optimizer were made.
@@ -30,21 +66,52 @@ class OptimizerWatch:
         optimizers: Sequence[Optimizer],
         step: Callable[[], object],
         enforce: Callable[[], object],
+        take_turn: Callable[[Turn | None], object],
     ) -> None:
         self.updates = 0
-
-        def count() -> None:
-            self.updates += 1
-            step()
-
-        *others, last = optimizers
-        self._handles = [_after(optimizer, enforce, enforce) for optimizer in others]
-        self._handles.append(_after(last, count, enforce))
+        self.optimizers = tuple(optimizers)
+        self._step, self._enforce, self._take_turn = step, enforce, take_turn
+        self._seen: dict[int, int] = {}
+        self._before_last: set[int] | None = None
+        self._handles = [
+            _after(optimizer, partial(self._updated, number), partial(self._unchanged, number))
+            for number, optimizer in enumerate(self.optimizers)
+        ]
 
     def release(self) -> None:
         """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
+
+    def _updated(self, number: int) -> None:
+        """Follow an update of the optimizer of that number."""
+        if number < len(self.optimizers) - 1:
+            self._seen[number] = self.updates
+            self._unchanged(number)
+            return
+        self.updates += 1
+        if self._before_last is None:  # the first round shows in which order the loop has them
+            self._before_last = set(self._seen)
+        others = (each for each in range(number) if self._is_later(each))
+        waiting = (owned_ids(self.optimizers[each]) for each in others)
+        self._in_turn(number, self._step, frozenset().union(*waiting))
+
+    def _unchanged(self, number: int) -> None:
+        self._in_turn(number, self._enforce)
+
+    def _is_later(self, number: int) -> bool:
+        """Return whether an optimizer makes its update after the last one, in each round."""
+        is_idle = self.updates - self._seen.get(number, 0) > PATIENCE
+        return number not in (self._before_last or ()) and not is_idle
+
+    def _in_turn(
+        self, number: int, act: Callable[[], object], waiting: AbstractSet[int] | None = None
+    ) -> None:
+        self._take_turn(Turn(owned_ids(self.optimizers[number]), waiting))
+        try:
+            act()
+        finally:
+            self._take_turn(None)
 
 
 def _after(optimizer: Optimizer, act: Callable[[], object], enforce: Callable[[], object]) -> Any:

@@ -15,7 +15,7 @@ from secateur.errors import ModelError
 from secateur.layout import Array
 from secateur_torch.masking import clear_pruned, count_nonzero_pruned
 from secateur_torch.memory import identity_of, packed_rows
-from secateur_torch.parametrization import ParameterSlot
+from secateur_torch.parametrization import ParameterSlot, unprunable_reason
 
 
 def to_numpy(tensor: Tensor) -> Array:
@@ -67,12 +67,55 @@ class TorchWeight(Weight):
         self.entry = entry
         self._layout = entry.layout
         self._rows = packed_rows(entry)
+        self._checked: tuple[object, ...] = ()
 
     def read(self) -> Array:
+        self.current()
         return self._canonical(self.slot.effective())
 
+    def current(self) -> Tensor:
+        """Return the present parameter.
+
+        Raises:
+            ModelError: It is gone, has another shape than when the weight was bound, or holds
+                no values that could be pruned.
+
+        """
+        try:
+            parameter: Tensor = self.slot.parameter
+        except ModelError as error:
+            raise ModelError(f"{self.spec.name}: {error}") from None
+        # what can change in a model is looked at closely only when it has changed
+        seen = (id(parameter), parameter.dtype, parameter.device, parameter.shape)
+        if seen != self._checked:
+            self._check(parameter)
+            self._checked = seen
+        return parameter
+
+    def _check(self, parameter: Tensor) -> None:
+        name = self.spec.name
+        if hasattr(parameter, "device_mesh") and not self.sharded:
+            raise ModelError(
+                f"{name} was sharded after the pruner was attached; shard the model first, make "
+                "its optimizer, and attach then"
+            )
+        if reason := unprunable_reason(parameter):
+            raise ModelError(
+                f"{name} has changed since the pruner was attached: its {self.slot.key} {reason}. "
+                "Call pruner.detach(); its masks stay to be read and saved."
+            )
+        try:
+            shape: object = canonical_shape(self.entry, parameter)
+        except ValueError:
+            shape = tuple(parameter.shape)
+        if shape != self.spec.shape:
+            raise ModelError(
+                f"{name} has the shape {shape} now, and had {self.spec.shape} when the pruner was "
+                "attached, so its mask does not fit. Call pruner.detach(), and attach again."
+            )
+
     def gradient(self) -> Array | None:
-        gradient = self.slot.parameter.grad
+        gradient = self.current().grad
         if gradient is None or self.slot.is_computed:
             return None
         return self._canonical(gradient.to_dense() if gradient.is_sparse else gradient)
@@ -86,11 +129,6 @@ class TorchWeight(Weight):
         return array
 
     def _part(self, tensor: Tensor) -> Tensor:
-        if hasattr(tensor, "device_mesh"):
-            raise ModelError(
-                f"{self.spec.name} was sharded after the pruner was attached; shard the model "
-                "first, make its optimizer, and attach then"
-            )
         return tensor if self._rows is None else tensor[slice(*self._rows)]
 
     def native_mask(self, mask: Array) -> Tensor:
@@ -103,9 +141,10 @@ class TorchWeight(Weight):
             ModelError: The layer could not work under it.
 
         """
+        device = self.current().device
         native = from_numpy(self._layout.from_canonical(mask))
         self.slot.check_mask(native)
-        return native.to(self.slot.parameter.device)
+        return native.to(device)
 
     def clear(self, mask: Tensor) -> Tensor:
         """Clear every bit of what a native mask prunes; the rest keeps its bits.
@@ -116,10 +155,16 @@ class TorchWeight(Weight):
         Returns:
             The mask, on the device where the parameter is now.
 
+        Raises:
+            ModelError: The parameter has changed, or cannot be written.
+
         """
-        part = self._part(self.slot.parameter.detach())
+        part = self._part(self.current().detach())
         mask = mask.to(part.device)
-        clear_pruned(part, mask)
+        try:
+            clear_pruned(part, mask)
+        except RuntimeError as error:
+            raise ModelError(f"{self.spec.name} cannot be written: {error}") from error
         self.slot.restore(mask)
         return mask
 
@@ -130,7 +175,9 @@ class TorchWeight(Weight):
             mask: What `native_mask` returned.
 
         """
-        return count_nonzero_pruned(self._part(self.slot.effective()), mask)
+        self.current()
+        part = self._part(self.slot.effective())
+        return count_nonzero_pruned(part, mask.to(part.device))
 
 
 def spec_of(collected: Collected[ParameterSlot]) -> WeightSpec:
