@@ -19,10 +19,11 @@ Install = Callable[..., None]
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Write a distribution with one module and one entry point onto the path."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    modules = set(sys.modules)
+    modules = set()
 
     def write(distribution: str, entry: str, code: str, version: str = "1.0") -> None:
         module = distribution.replace("-", "_")
+        modules.add(module)
         (tmp_path / f"{module}.py").write_text(textwrap.dedent(code))
         info = tmp_path / f"{module}-{version}.dist-info"
         info.mkdir()
@@ -30,8 +31,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "entry_points.txt").write_text(f"[secateur]\n{entry} = {module}\n")
 
     yield write
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    for name in modules:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture

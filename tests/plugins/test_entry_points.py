@@ -107,14 +107,39 @@ def test_a_plugin_that_is_broken_costs_one_warning_and_nothing_else(install, loa
     assert [plugin.name for plugin in registry.failed] == ["broken"]
 
 
-def test_strict_mode_raises_instead(install, load, monkeypatch):
+@pytest.mark.parametrize("word", ["1", "true", "True", "yes", "ON", " on "])
+def test_strict_mode_raises_instead(install, load, monkeypatch, word):
     install("team-broken", "broken", "1 / 0")
-    monkeypatch.setenv("SECATEUR_STRICT_PLUGINS", "1")
+    monkeypatch.setenv("SECATEUR_STRICT_PLUGINS", word)
     with pytest.raises(PluginError, match=r"plugin 'broken' of team-broken 1.0: ZeroDivisionError"):
         load()
 
 
-@pytest.mark.parametrize("named", ["broken", "team-broken", "Team.Broken, "])
+@pytest.mark.parametrize("word", ["", "0", "false", "No", "off", " "])
+def test_strict_mode_can_be_off(install, load, monkeypatch, word):
+    install("team-broken", "broken", "1 / 0")
+    monkeypatch.setenv("SECATEUR_STRICT_PLUGINS", word)
+    with pytest.warns(PluginWarning, match="'broken' of team-broken 1.0 was left out"):
+        load()
+
+
+@pytest.mark.parametrize("word", ["maybe", "2", "tru", "x" * 10**5])
+def test_an_unknown_word_for_strict_mode_counts_as_on_and_says_what_exists(
+    install, load, monkeypatch, word
+):
+    install("team-broken", "broken", "1 / 0")
+    monkeypatch.setenv("SECATEUR_STRICT_PLUGINS", word)
+    with (
+        pytest.warns(PluginWarning, match=r"counts as on; there are: 1, true, .*no, off") as caught,
+        pytest.raises(PluginError),
+    ):
+        load()
+    assert len(str(caught[0].message)) < 300
+
+
+@pytest.mark.parametrize(
+    "named", ["broken", "team-broken", "Team.Broken, ", "TEAM__BROKEN", "BROKEN"]
+)
 def test_a_disabled_plugin_is_not_even_imported(install, load, monkeypatch, named):
     install("team-broken", "broken", "1 / 0")
     monkeypatch.setenv("SECATEUR_DISABLE_PLUGINS", named)
@@ -122,6 +147,24 @@ def test_a_disabled_plugin_is_not_even_imported(install, load, monkeypatch, name
         warnings.simplefilter("error")
         registry = load()
     assert registry.failed[0].error == "disabled by SECATEUR_DISABLE_PLUGINS"
+
+
+def test_a_name_to_disable_that_no_plugin_has_costs_one_warning(install, load, monkeypatch, sine):
+    install("team-sine", "sine", sine())
+    monkeypatch.setenv("SECATEUR_DISABLE_PLUGINS", "team-sin, nothing, report")
+    with pytest.warns(PluginWarning) as caught:
+        registry = load()
+    (message,) = [str(warning.message) for warning in caught]
+    assert "no plugin 'team-sin': did you mean 'team-sine'?" in message
+    assert "no plugin 'nothing': there are: " in message
+    assert "sine" in registry.plugins
+    assert [plugin.name for plugin in registry.failed] == ["report"]
+
+
+def test_a_damaged_file_of_another_distribution_costs_nothing(install, load, tmp_path):
+    install("team-other", "other", "")
+    (tmp_path / "team_other-1.0.dist-info" / "entry_points.txt").write_bytes(b"[a]\n\xff\xfe = b")
+    assert "keras" in load().plugins
 
 
 def test_two_distributions_with_one_kind_are_both_named_and_neither_is_used(install, load, sine):

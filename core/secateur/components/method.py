@@ -30,6 +30,13 @@ class Method:
     distribution: Distribution
 
     @property
+    def fixed_sparsity(self) -> float | None:
+        """The sparsity that the pattern fixes, if it does."""
+        with attributed(self.pattern):
+            fixed = self.pattern.fixed_sparsity
+            return None if fixed is None else float(fixed)
+
+    @property
     def final(self) -> float:
         """The sparsity that it ends at: the pattern's, where that fixes one."""
         with attributed(self.schedule):
@@ -43,9 +50,8 @@ class Method:
             scheduled: The sparsity that the schedule asks for.
 
         """
-        with attributed(self.pattern):
-            fixed = self.pattern.fixed_sparsity
-            return scheduled if fixed is None else float(fixed)
+        fixed = self.fixed_sparsity
+        return scheduled if fixed is None else fixed
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as tables of a policy file."""

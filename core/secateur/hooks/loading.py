@@ -62,8 +62,12 @@ class Installed:
         self._loading = True
         try:
             for pair in self.pending:
-                if self._load(*pair, add):
-                    self.pending = tuple(other for other in self.pending if other is not pair)
+                done = True  # even if it raises: it would raise again, at each use of the registry
+                try:
+                    done = self._load(*pair, add)
+                finally:
+                    if done:
+                        self.pending = tuple(other for other in self.pending if other is not pair)
         finally:
             self._loading = False
 
@@ -84,9 +88,9 @@ class Installed:
 
     def _leave_out(self, plugin: Plugin, error: BaseException) -> None:
         why = str(error) if isinstance(error, PluginError) else in_words(error)
+        self.failed = (*self.failed, replace(plugin, error=why))
         if self._strict:
             raise PluginError(f"plugin {plugin}: {why}") from error
-        self.failed = (*self.failed, replace(plugin, error=why))
         warnings.warn(
             f"plugin {plugin} was left out: {why}. Update or uninstall "
             f"{plugin.distribution}, or set {DISABLE}={plugin.distribution}.",

@@ -117,18 +117,18 @@ class Policy(PolicyTable):
         schedule = rule.schedule or self.schedule
         if schedule is None:
             raise ValueError("no schedule, and there is no default one; add [schedule]")
-        pattern = rule.pattern or self.pattern
-        if pattern.fixed_sparsity is not None and not isinstance(schedule, (Constant, OneShot)):
-            raise ValueError(
-                f"pattern {pattern.kind!r} has a fixed sparsity, so it takes a constant or "
-                f"one_shot schedule, not {schedule.kind!r}; give the rule a schedule of its own"
-            )
-        return Method(
+        method = Method(
             schedule,
             rule.criterion or self.criterion,
-            pattern,
+            rule.pattern or self.pattern,
             rule.distribution or self.distribution,
         )
+        if method.fixed_sparsity is not None and not isinstance(schedule, (Constant, OneShot)):
+            raise ValueError(
+                f"pattern {method.pattern.kind!r} has a fixed sparsity, so it takes a constant or "
+                f"one_shot schedule, not {schedule.kind!r}; give the rule a schedule of its own"
+            )
+        return method
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

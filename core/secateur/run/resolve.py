@@ -147,7 +147,7 @@ def _rule_weights(
 def _targets(rule: RuleWeights) -> dict[str, float | None]:
     """Return where each weight of a rule ends; None where the scores decide."""
     method, names = rule.method, [spec.name for spec in rule.specs]
-    if method.pattern.fixed_sparsity is not None:
+    if method.fixed_sparsity is not None:
         return dict.fromkeys(names, method.final)
     with attributed(method.distribution, 0, names):
         targets = method.distribution.targets(rule.specs, method.final)

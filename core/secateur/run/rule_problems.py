@@ -51,12 +51,12 @@ def schedule_notes(
 
 
 def _other_than_fixed(method: Method) -> str | None:
-    fixed, scheduled = method.pattern.fixed_sparsity, method.schedule.final
-    if fixed is None or abs(float(fixed) - scheduled) < _NEGLIGIBLE:
+    fixed, scheduled = method.fixed_sparsity, method.schedule.final
+    if fixed is None or abs(fixed - scheduled) < _NEGLIGIBLE:
         return None
     return (
-        f"pattern {method.pattern.kind!r} always has sparsity {float(fixed):.4g}, and its schedule "
-        f"asks for {scheduled:g}: write final_sparsity = {float(fixed):.4g}, or choose another "
+        f"pattern {method.pattern.kind!r} always has sparsity {fixed:.4g}, and its schedule "
+        f"asks for {scheduled:g}: write final_sparsity = {fixed:.4g}, or choose another "
         "pattern"
     )
 

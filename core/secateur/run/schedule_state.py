@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from secateur.components.begin_when import BeginWhen
 from secateur.components.schedule import Schedule
+from secateur.selection.component_errors import attributed
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ class ScheduleState:
     def at(self, step: int) -> ScheduleState:
         """Return the clock at a step, begun if its time has come."""
         when = self.waits_for
-        if when is None or step < self.schedule.earliest:
+        if when is None:
             return self
-        if when.converged(self.observed) or self._is_latest(when, step):
-            return replace(self, began=step, observed=())
-        return self
+        with attributed(self.schedule, step):
+            early = step < self.schedule.earliest
+            begins = when.converged(self.observed) or self._is_latest(when, step)
+        return replace(self, began=step, observed=()) if begins and not early else self
 
     def _is_latest(self, when: BeginWhen, step: int) -> bool:
         latest = self.schedule.latest if when.latest is None else when.latest
