@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-import torch
 
 import secateur
 from secateur.components.criteria import Magnitude
@@ -204,13 +203,15 @@ def test_an_observer_that_fails_is_named(registered, fail):
         run({"schedule": HALF})
 
 
-class Matrix(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.values = torch.nn.Parameter(torch.ones(4, 4))
-
-
+@pytest.mark.framework
 def test_a_hook_of_layers_that_fails_is_named(registered, fail):
+    import torch
+
+    class Matrix(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.values = torch.nn.Parameter(torch.ones(4, 4))
+
     registered(plugin_with("secateur_layer_weights", fail))
     with pytest.raises(PluginError, match="plugin 'test 0', secateur_layer_weights, Sequential o"):
         secateur.plan(torch.nn.Sequential(Matrix()), {"schedule": HALF})
