@@ -5,6 +5,7 @@ Slow, element by element, over Python numbers: what the masks must be.
 
 from __future__ import annotations
 
+import hashlib
 from fractions import Fraction
 from itertools import product
 from math import prod, sqrt
@@ -114,14 +115,51 @@ def channel(weight, sparsity, axis, kind="dense"):
     return spread(weight, slices, best(scores, kept(len(scores), sparsity)))
 
 
-def split(weights, flat):
-    ends = np.cumsum([weight.size for weight in weights])[:-1]
-    return [m.reshape(w.shape) for m, w in zip(np.split(flat, ends), weights, strict=True)]
+def mix(number):
+    """SplitMix64's finalizer."""
+    number ^= number >> 30
+    number = number * 0xBF58476D1CE4E5B9 % 2**64
+    number ^= number >> 27
+    number = number * 0x94D049BB133111EB % 2**64
+    return number ^ number >> 31
+
+
+def digest(weight):
+    """A number that depends on every bit of a weight, its dtype and its shape."""
+    text = f"{weight.dtype.name} {tuple(map(int, weight.shape))}"
+    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    total = 0
+    for index, value in enumerate(weight.flat):
+        bits = int.from_bytes(value.astype(weight.dtype.newbyteorder("<")).tobytes(), "little")
+        total += mix(mix((index * 0x9E3779B97F4A7C15 + key) % 2**64) ^ bits)
+    return total % 2**64
+
+
+def best_of_all(weights, scores, keep):
+    """Keep the highest scores of all weights: by score, index, content, then number in the list."""
+    digests = [digest(weight) for weight in weights]
+    ranked = sorted(
+        (-float(score), index, digests[number], number)
+        for number, each in enumerate(scores)
+        for index, score in enumerate(each)
+    )
+    masks = [np.zeros(len(each), bool) for each in scores]
+    for _, index, _, number in ranked[:keep]:
+        masks[number][index] = True
+    return masks
+
+
+def shaped(weights, masks):
+    return [mask.reshape(weight.shape) for mask, weight in zip(masks, weights, strict=True)]
+
+
+def among_all(weights, scores, sparsity):
+    keep = kept(sum(map(len, scores)), sparsity)
+    return shaped(weights, best_of_all(weights, scores, keep))
 
 
 def global_(weights, sparsity):
-    scores = [score for weight in weights for score in magnitudes(weight)]
-    return split(weights, best(scores, kept(len(scores), sparsity)))
+    return among_all(weights, [magnitudes(weight) for weight in weights], sparsity)
 
 
 def lamp_scores(weight):
@@ -136,8 +174,7 @@ def lamp_scores(weight):
 
 
 def lamp(weights, sparsity):
-    scores = [score for weight in weights for score in lamp_scores(weight)]
-    return split(weights, best(scores, kept(len(scores), sparsity)))
+    return among_all(weights, [lamp_scores(weight) for weight in weights], sparsity)
 
 
 def erk_targets(shapes, sparsity):

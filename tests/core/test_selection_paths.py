@@ -16,8 +16,8 @@ from secateur.selection import groups as scores
 from secateur.selection import histogram as digits
 from secateur.selection import n_of_m as nm
 from secateur.selection import select as selection
-from secateur.selection import ties
 from secateur.selection import tiles as pooling
+from secateur.selection import whole_ties
 from secateur.selection.groups import Elements
 from secateur.selection.select import select
 
@@ -26,8 +26,10 @@ from secateur.selection.select import select
 def small_pieces():
     """Small chunks, spans and samples, so that small weights take every path."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (selection, digits, ties, nm, scores):
+        for module in (selection, digits, whole_ties, nm, scores):
             patch.setattr(module, "CHUNK", 16)
+        for module in (whole_ties, scores):
+            patch.setattr(module, "AT_ONCE", 5)
         patch.setattr(selection, "SPAN", 48)
         patch.setattr(selection, "SMALL", 20)
         patch.setattr(pooling, "AT_ONCE", 24)
@@ -45,10 +47,10 @@ def elements(values, previous=None):
 
 
 def expected(arrays, keep, alive=None):
-    scored = [score for array in arrays for score in reference.magnitudes(array)]
+    scored = [reference.magnitudes(array) for array in arrays]
     if alive is not None:
-        scored = [score if lives else -1.0 for score, lives in zip(scored, alive, strict=True)]
-    return reference.split(arrays, reference.best(scored, keep))
+        scored = [[s if lives else -1.0 for s, lives in zip(scored[0], alive, strict=True)]]
+    return reference.shaped(arrays, reference.best_of_all(arrays, scored, keep))
 
 
 def as_parts(groups):

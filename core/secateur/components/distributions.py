@@ -109,7 +109,12 @@ class ERK(Distribution):
 
 
 class Global(Distribution):
-    """One threshold over all weights of the rule, by score, then plan order, then index."""
+    """One threshold over all weights of the rule.
+
+    Among equal scores the lower canonical index is kept; at one index, weights follow a digest
+    of their content, so that the order in which a framework lists them does not matter, and
+    plan order only where they are equal in every bit.
+    """
 
     kind = "global"
     compares_weights = True
@@ -126,7 +131,8 @@ class LAMP(Global):
 
     ``lamp(i) = s(i)**2 / sum(s(j)**2)``, the sum over ``i`` and all groups of the same weight
     that rank above it; the best group of every weight scores 1.  Summed in float64 from the
-    highest score down, ties in canonical order.  Source: Lee et al. 2021, "Layer-adaptive
+    highest score down, ties in canonical order; equal LAMP scores rank as under `Global`.
+    Source: Lee et al. 2021, "Layer-adaptive
     sparsity for the magnitude-based pruning", arXiv 2010.07611.
     """
 

@@ -61,7 +61,11 @@ def compute(
         masks = [_choosing(checked, *pair, workers).choose() for pair in pairs]
     else:
         groupings = [_grouping(checked, *pair, workers) for pair in pairs]
-        kept = checked.select([each.ranked() for each in groupings], sparsity, workers)
+        ranked = [
+            each.ranked().made_from(source)
+            for each, source in zip(groupings, elements, strict=True)
+        ]
+        kept = checked.select(ranked, sparsity, workers)
         masks = [each.expand(part) for each, part in zip(groupings, kept, strict=True)]
     return dict(zip(names, masks, strict=True))
 

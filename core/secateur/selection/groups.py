@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, pieces
+from secateur.arrays.chunks import CHUNK, map_threads, pieces
 from secateur.arrays.positions import (
     MemoryArray,
     MemoryOrder,
@@ -22,7 +22,9 @@ from secateur.arrays.sortable_bits import score_keys
 from secateur.errors import PluginError, WeightError
 from secateur.layout import FLOATS, Array
 from secateur.selection.component_errors import attributed, component_error
+from secateur.selection.content import AT_ONCE, content_key, mixed_sum, total_mod_64
 from secateur.selection.context import Context, Scorer
+from secateur.workers import Workers
 
 if TYPE_CHECKING:
     from secateur.adapter import WeightSpec
@@ -67,6 +69,7 @@ class RankedGroups(ABC):
         self.order = MemoryOrder(shape, axes)
         self.size = self._count = self.order.size
         self._index: Index | None = None
+        self._source: RankedGroups | None = None
         self._alive = None if previous is None else MemoryArray(previous, self.order)
 
     @property
@@ -119,7 +122,22 @@ class RankedGroups(ABC):
     def same_groups_as(self, other: RankedGroups) -> Self:
         """Mark these as the groups of `other`, ranked by other scores."""
         self._count, self._index = other._count, other._index
+        return self.made_from(other)
+
+    def made_from(self, source: RankedGroups) -> Self:
+        """Mark these as made from the elements, or other groups, of the same weight."""
+        if source is not self:
+            self._source = source
         return self
+
+    def digest(self, workers: Workers) -> int:
+        """Return a digest of the weight's content, the same in every framework.
+
+        Args:
+            workers: The processes that shard the weight.
+
+        """
+        return 0 if self._source is None else self._source.digest(workers)
 
     def keys(self, positions: Positions) -> Array:
         """Return unsigned integers that order like the scores, higher = keep."""
@@ -303,6 +321,15 @@ class Elements(RankedGroups):
             raise
         self._check(finite)
         return keys
+
+    def digest(self, workers: Workers) -> int:
+        key = content_key(self._values.array.dtype.name, self.spec.shape)
+
+        def part(some: tuple[int, int]) -> int:
+            return mixed_sum(self._values[slice(*some)], self.index(np.arange(*some)), key)
+
+        own = sum(map_threads(part, list(pieces(0, self.size, AT_ONCE)))) % (1 << 64)
+        return total_mod_64(own, workers) if self.is_part else own
 
     def check(self) -> None:
         """Read everything once.

@@ -28,7 +28,7 @@ from secateur.arrays.chunks import CHUNK, map_threads, pieces
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 from secateur.selection.histogram import DIGIT, Span, kth_key
-from secateur.selection.ties import Ties, keep_first_ties
+from secateur.selection.ties import Ties, drop_last_ties, keep_first_ties
 from secateur.workers import SINGLE, Workers
 
 SPAN = 8 * CHUNK
@@ -92,7 +92,8 @@ class PassResult(NamedTuple):
 def select(groups: Sequence[RankedGroups], keep: int, workers: Workers = SINGLE) -> list[Array]:
     """Return masks that keep exactly the `keep` highest of all groups, taken together.
 
-    Equal scores are kept in the order of weights, then of canonical index.
+    Among equal scores the lower canonical index is kept; at one index, weights follow a digest
+    of their content, and the order in which they are given only where all bits are equal.
 
     Args:
         groups: One entry per weight.
@@ -262,16 +263,11 @@ def _drop(
     keys.partition(drop)
     lowest_kept = keys[drop]
     ties_dropped = drop - int(np.count_nonzero(keys[:drop] < lowest_kept))
-    tied: list[list[Array]] = [[] for _ in groups]
+    tied: dict[int, list[Array]] = {}
     for piece in found:
         mask, positions = masks[piece.span.number], piece.positions
         mask[positions[piece.keys < lowest_kept]] = False
-        tied[piece.span.number].append(positions[piece.keys == lowest_kept])
-    for number in reversed(range(len(groups))):
-        if not ties_dropped:
-            break
-        positions = np.concatenate([*tied[number], np.empty(0, np.int64)])
-        in_order = positions[np.argsort(groups[number].index(positions))]
-        last = in_order[max(len(positions) - ties_dropped, 0) :]
-        masks[number][last] = False
-        ties_dropped -= len(last)
+        tied.setdefault(piece.span.number, []).append(positions[piece.keys == lowest_kept])
+    if ties_dropped:
+        some = {number: np.concatenate(positions) for number, positions in tied.items()}
+        drop_last_ties(groups, masks, some, ties_dropped)

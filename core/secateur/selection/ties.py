@@ -1,25 +1,30 @@
 """Which of the groups with equal keys stay.
 
-The earlier weight comes first, then the lower canonical index.  The last group that stays is
-found axis by axis, from counts along one canonical axis after another, so that no index is
-ever written down for millions of ties.  Where workers hold shards of a weight, radix
-histograms count canonical indices instead, as `selection.histogram` counts keys.
+The lower canonical index comes first.  At one index, weights follow the digests of their content
+(see `content`), so that the order in which a framework lists them does not matter; then their
+kinds and roles; only weights that are equal in every bit follow the order of the plan.
+
+Whole weights are counted by rows, see `whole_ties`.  Where workers hold shards, radix histograms
+count canonical indices, as `histogram` counts keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from threading import Lock
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, map_threads, pieces
-from secateur.arrays.positions import Region
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 from secateur.selection.histogram import Span, key_pieces, kth_largest, radix_histogram
-from secateur.workers import Workers
+from secateur.selection.whole_ties import (
+    drop_after,
+    last_of_one,
+    last_of_several,
+    position_of_tie,
+)
+from secateur.workers import SINGLE, Workers
 
 
 class Ties(NamedTuple):
@@ -32,119 +37,118 @@ class Ties(NamedTuple):
 def keep_first_ties(
     groups: Sequence[RankedGroups], masks: list[Array], ties: Ties, stay: int, workers: Workers
 ) -> None:
-    """Of all ties, which the masks keep, keep the first `stay` only: by weight, then by index."""
+    """Of all ties, which the masks keep, keep the first `stay` only."""
     tied = np.zeros(len(groups), np.int64)
     for span, count in ties.spans:
         tied[span.number] += count
-    for number, count in enumerate(workers.total(tied).tolist()):
-        here = min(stay, count)
-        stay -= here
-        if here == count:
-            continue
-        spans = [span for span, found in ties.spans if span.number == number and found]
-        if here and groups[number].is_part:
-            _keep_first_of_all(groups[number], masks[number], ties.key, spans, here, workers)
-        else:
-            _keep_first(groups[number], masks[number], ties.key, spans, here)
+    tied = workers.total(tied)
+    if stay == tied.sum():
+        return
+    spans = [span for span, count in ties.spans if count]
+    numbers = np.flatnonzero(tied).tolist()
+    if stay and any(groups[number].is_part for number in numbers):
+        _keep_first_of_parts(groups, masks, ties.key, spans, stay, workers)
+        return
+    last, stay_there = -1, 0
+    if stay and len(numbers) == 1:
+        last, stay_there = last_of_one(groups[numbers[0]], ties.key, spans, stay), 1
+    elif stay:
+        last, stay_there = last_of_several(groups, ties.key, spans, stay)
+    for number in numbers:
+        own = [span for span in spans if span.number == number]
+        drop_after(groups[number], masks[number], ties.key, own, last)
+    if len(numbers) > 1 and stay:
+        found = {n: position_of_tie(groups[n], ties.key, last) for n in numbers}
+        at_last = {n: position for n, position in found.items() if position is not None}
+        keep_at_last(groups, masks, at_last, stay_there, workers)
 
 
-def _keep_first(
-    group: RankedGroups, mask: Array, key: int, spans: Sequence[Span], stay: int
+def _keep_first_of_parts(
+    groups: Sequence[RankedGroups],
+    masks: list[Array],
+    key: int,
+    spans: Sequence[Span],
+    stay: int,
+    workers: Workers,
 ) -> None:
-    """Keep the first `stay` ties of a weight that this process holds whole."""
-    drop = [_whole(group)] if stay == 0 else _regions_after(group, key, spans, stay)
-
-    def write(span: Span) -> None:
-        for start, keys in _pieces_in(group, span, drop):
-            kept = group.order.views(mask[start : start + len(keys)], start)
-            for (region, view), (_, found) in zip(
-                kept, group.order.views(keys, start), strict=True
-            ):
-                for dropped in drop:
-                    if (common := _overlap(region, dropped)) is not None:
-                        np.greater(found[common], key, out=view[common])
-
-    map_threads(write, spans)
-
-
-def _regions_after(group: RankedGroups, key: int, spans: Sequence[Span], stay: int) -> list[Region]:
-    """Return the regions of all canonical indices after that of tie number `stay`."""
-    inside, after = list(_whole(group)), []
-    for axis, length in enumerate(group.shape):
-        if length == 1:
-            continue
-        up_to = np.cumsum(_count_along(group, key, spans, tuple(inside), axis))
-        last = int(np.searchsorted(up_to, stay))
-        stay -= int(up_to[last - 1]) if last else 0
-        after.append((*inside[:axis], slice(last + 1, length), *inside[axis + 1 :]))
-        inside[axis] = slice(last, last + 1)
-    return after
-
-
-def _count_along(
-    group: RankedGroups, key: int, spans: Sequence[Span], inside: Region, axis: int
-) -> Array:
-    """Count the ties in a canonical region by their coordinate along one axis."""
-    counts = np.zeros(group.shape[axis], np.int64)
-    others = tuple(other for other in range(len(group.shape)) if other != axis)
-    one_at_a_time = Lock()
-
-    def count(span: Span) -> None:
-        for start, keys in _pieces_in(group, span, [inside]):
-            for region, found in group.order.views(keys, start):
-                if (common := _overlap(region, inside)) is None:
-                    continue
-                counted = np.count_nonzero(found[common] == key, axis=others)
-                begin = region[axis].start + common[axis].start
-                with one_at_a_time:
-                    counts[begin : begin + len(counted)] += counted
-
-    map_threads(count, spans)
-    return counts
-
-
-def _pieces_in(
-    group: RankedGroups, span: Span, wanted: Sequence[Region]
-) -> Iterator[tuple[int, Array]]:
-    """Yield the keys of the pieces of a span that touch a region, each with its position."""
-    for start, stop in pieces(span.start, span.stop, CHUNK):
-        regions = list(group.order.regions(start, stop))
-        if any(_overlap(region, other) for region in regions for other in wanted):
-            yield start, group.keys(slice(start, stop))
-
-
-def _whole(group: RankedGroups) -> Region:
-    return tuple(slice(0, length) for length in group.shape)
-
-
-def _overlap(region: Region, cover: Region) -> Region | None:
-    """Return what `cover` covers of a region, counted from the region's first corner."""
-    common = []
-    for own, other in zip(region, cover, strict=True):
-        start, stop = max(own.start, other.start), min(own.stop, other.stop)
-        if start >= stop:
-            return None
-        common.append(slice(start - own.start, stop - own.start))
-    return tuple(common)
-
-
-def _keep_first_of_all(
-    group: RankedGroups, mask: Array, key: int, spans: Sequence[Span], stay: int, workers: Workers
-) -> None:
-    """Keep the first `stay` ties of a weight that workers hold in shards."""
-    end = group.count - 1  # counted from the end, so that the first are the largest
+    """Keep the first `stay` ties of weights that workers hold in shards."""
+    highest = max(group.count for group in groups) - 1
 
     def positions(span: Span) -> Iterator[Array]:
-        for start, keys in key_pieces(group, span):
+        for start, keys in key_pieces(groups[span.number], span):
             yield np.flatnonzero(keys == key) + start
 
-    def count(prefix: int, shift: int) -> Array:
-        def from_the_end(span: Span) -> Iterator[Array]:
-            return (end - group.index(found) for found in positions(span))
+    def from_the_end(span: Span) -> Iterator[Array]:  # so that the first are the largest
+        return (highest - groups[span.number].index(found) for found in positions(span))
 
+    def count(prefix: int, shift: int) -> Array:
         return radix_histogram(from_the_end, spans, prefix, shift, workers)
 
-    last = end - kth_largest(count, max(end.bit_length(), 1), stay)[0]
+    found, stay = kth_largest(count, max(highest.bit_length(), 1), stay)
+    last = highest - found
+    at_last: dict[int, int] = {}
     for span in spans:
-        for found in positions(span):
-            mask[found[group.index(found) > last]] = False
+        group, mask = groups[span.number], masks[span.number]
+        for some in positions(span):
+            index = group.index(some)
+            mask[some[index > last]] = False
+            for position in some[index == last].tolist():
+                at_last[span.number] = position
+    keep_at_last(groups, masks, at_last, stay, workers)
+
+
+def drop_last_ties(
+    groups: Sequence[RankedGroups], masks: list[Array], ties: Mapping[int, Array], drop: int
+) -> None:
+    """Take the last `drop` of some ties of whole weights out of the masks.
+
+    Args:
+        groups: The groups of all weights.
+        masks: Their masks, which keep all of the ties.
+        ties: The positions of the ties, by number of the weight.
+        drop: How many of them go.
+
+    """
+    index = {number: groups[number].index(positions) for number, positions in ties.items()}
+    everything = np.concatenate(list(index.values()))
+    stay = len(everything) - drop
+    last = int(np.partition(everything, stay - 1)[stay - 1]) if stay else -1
+    at_last: dict[int, int] = {}
+    for number, positions in ties.items():
+        masks[number][positions[index[number] > last]] = False
+        for position in positions[index[number] == last].tolist():
+            at_last[number] = position
+    stay -= int(np.count_nonzero(everything < last))
+    keep_at_last(groups, masks, at_last, stay, SINGLE)
+
+
+def keep_at_last(
+    groups: Sequence[RankedGroups],
+    masks: list[Array],
+    positions: Mapping[int, int],
+    stay: int,
+    workers: Workers,
+) -> None:
+    """Of ties at one canonical index, keep those of the first `stay` weights by content only.
+
+    Args:
+        groups: The groups of all weights.
+        masks: Their masks, which keep all of these ties.
+        positions: The position of the tie, by number of the weight, where this process holds it.
+        stay: How many of the ties stay, over all workers.
+        workers: The processes that shard the weights.
+
+    """
+    tied = np.zeros(len(groups), np.int64)
+    tied[list(positions)] = 1
+    numbers = np.flatnonzero(workers.total(tied)).tolist()
+    if stay == len(numbers):
+        return
+
+    def content(number: int) -> tuple[int, str, str]:
+        spec = groups[number].spec
+        return groups[number].digest(workers), spec.kind, spec.role
+
+    for number in sorted(numbers, key=content)[stay:]:
+        if number in positions:
+            masks[number][positions[number]] = False
