@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
+from secateur.arrays.mixing import GOLDEN, mix
 from secateur.arrays.sortable_bits import infinity, magnitude_keys, score_keys
 from secateur.components.component import Component
 from secateur.layout import Array
@@ -102,19 +103,6 @@ class Magnitude(Criterion):
         return int(keys.max(initial=0)) < infinity(weight.dtype)
 
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def _mix(counter: Array) -> Array:
-    """Return the SplitMix64 finalizer of each counter (Steele, Lea and Flood 2014)."""
-    counter ^= counter >> np.uint64(30)
-    counter *= np.uint64(0xBF58476D1CE4E5B9)
-    counter ^= counter >> np.uint64(27)
-    counter *= np.uint64(0x94D049BB133111EB)
-    counter ^= counter >> np.uint64(31)
-    return counter
-
-
 class Random(Criterion):
     """Keep weights by chance, the same in every framework, on every rank, after a resume.
 
@@ -139,5 +127,5 @@ class Random(Criterion):
     def score(self, weight: Array, context: Context) -> Array:
         key = hashlib.sha256(f"{self.seed}\0{context.name}\0{context.step}".encode()).digest()
         start = np.frombuffer(key[:8], "<u8")[0]
-        bits = _mix(context.index.astype(np.uint64) * _GOLDEN + start)
+        bits = mix(context.index.astype(np.uint64) * GOLDEN + start)
         return (bits >> np.uint64(11)) * 2.0**-53
