@@ -129,8 +129,7 @@ def attach(
     planned = resolve(checked, binding, total_steps)
     pruner = Pruner(binding, planned)
     _warn(planned)
-    pruner.start(optimizer)
-    return pruner
+    return pruner.start(optimizer)
 
 
 def _warn(planned: Plan) -> None:

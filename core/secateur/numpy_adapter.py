@@ -27,13 +27,45 @@ class ArrayWeight(Weight):
         view.flags.writeable = False
         return view
 
+    def identity(self) -> Array:
+        return self.array
+
+    def change(self, array: Array) -> str | None:
+        """Return how an array differs from the one that was bound, or None if it does not."""
+        if array.shape != self.spec.shape:
+            return f"has shape {array.shape} now, and had {self.spec.shape}"
+        if array.dtype.name != self.spec.dtype:
+            return f"is {array.dtype.name} now, and was {self.spec.dtype}"
+        if _place(array) != _place(self.array):
+            return "is another array now"
+        return None
+
 
 class ArrayBinding(PairedBinding[ArrayWeight, Array]):
-    """A mapping of arrays, bound; it is pruned in place."""
+    """A mapping of arrays, bound; it is pruned in place.
+
+    Args:
+        model: The mapping.
+        weights: Its prunable arrays.
+        skipped: The others.
+
+    """
 
     adapter = "numpy"
 
+    def __init__(
+        self,
+        model: Mapping[str, Any],
+        weights: Sequence[ArrayWeight],
+        skipped: Sequence[Skipped],
+    ) -> None:
+        super().__init__(weights, skipped)
+        self._model = model
+        sizes = [weight.spec.size for weight in weights] + [each.size for each in skipped]
+        self.parameters = sum(sizes)
+
     def native_mask(self, weight: ArrayWeight, mask: Array) -> Array:
+        _check_as_bound(weight)
         if not weight.array.flags.writeable:
             raise ModelError(
                 f"{weight.spec.name}: the array is read-only, and a mapping is pruned in place; "
@@ -44,13 +76,46 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
     def zero(
         self, pairs: Sequence[tuple[ArrayWeight, Array]]
     ) -> Sequence[tuple[ArrayWeight, Array]]:
+        for weight, _ in pairs:
+            _check_as_bound(weight)
         for weight, mask in pairs:
             np.copyto(weight.array, 0, where=~mask)
         return pairs
 
     def nonzero_pruned(self) -> dict[str, int]:
-        counts = {w.spec.name: int(np.count_nonzero(w.array[~mask])) for w, mask in self.pairs}
+        changes = self.model_changes()
+        counts = {
+            weight.spec.name: int(np.count_nonzero(weight.array[~mask]))
+            for weight, mask in self.pairs
+            if weight.spec.name not in changes
+        }
         return {name: count for name, count in counts.items() if count}
+
+    def model_changes(self) -> dict[str, str]:
+        changes = {weight.spec.name: self._change(weight) for weight in self.weights}
+        return {name: note for name, note in changes.items() if note}
+
+    def _change(self, weight: ArrayWeight) -> str | None:
+        name = weight.spec.name
+        if name not in self._model:
+            return f"{name} is gone from the mapping; the pruner still masks the array it was"
+        array, _ = _split(self._model[name])
+        if not isinstance(array, np.ndarray):
+            return f"{name} is a {type(array).__name__} now, and was an array: it is not masked"
+        if how := weight.change(array):
+            return (
+                f"{name} {how}: it is not masked. Write values into the array that was attached, "
+                "by weights[name][...] = values, or detach and attach again"
+            )
+        return None
+
+
+def _check_as_bound(weight: ArrayWeight) -> None:
+    if how := weight.change(weight.array):
+        raise ModelError(
+            f"{weight.spec.name} {how}, so that its mask no longer fits; call pruner.detach(), "
+            "and attach again"
+        )
 
 
 class NumpyAdapter(Adapter):
@@ -69,15 +134,20 @@ class NumpyAdapter(Adapter):
         seen: dict[tuple[Any, ...], str] = {}
         for name, value in model.items():
             array, kind = _split(value)
-            place = (array.__array_interface__["data"][0], array.shape, array.strides)
+            place = _place(array)
             if reason := _refusal(name, array, kind):
-                skipped.append(Skipped(name, reason))
+                skipped.append(Skipped(name, reason, array.size))
             elif array.size and place in seen:
                 skipped.append(Skipped(name, f"the same array as {seen[place]}"))
             else:
                 seen[place] = name
                 weights.append(ArrayWeight(_spec(name, array, kind), array))
-        return ArrayBinding(weights, skipped)
+        return ArrayBinding(model, weights, skipped)
+
+
+def _place(array: Array) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Return where in memory an array lies, and how."""
+    return array.__array_interface__["data"][0], array.shape, array.strides
 
 
 def _split(value: Any) -> tuple[Any, str | None]:

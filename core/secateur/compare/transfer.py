@@ -10,11 +10,11 @@ import numpy as np
 
 from secateur.adapter import Weight, WeightSpec
 from secateur.errors import ModelError, nearest
+from secateur.hooks.apply_masks import apply_masks, sparsities
 from secateur.hooks.dispatch import bind
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.run import state
-from secateur.run.apply_masks import apply_masks, sparsities
 from secateur.run.report import Masks
 
 

@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
-from secateur.adapter import Binding
+from secateur.adapter import Binding, Weight
+from secateur.hooks.apply_masks import apply_masks, sparsities
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.masks import compute as masks
-from secateur.run import report
-from secateur.run.apply_masks import apply_masks
+from secateur.run import claims
+from secateur.run.live import LiveModel, changes_of
 from secateur.run.plan import Plan, RuleWeights
-from secateur.run.report import Report
+from secateur.run.report import Report, make_report
+from secateur.run.sparse_start import excesses, in_figures
 
 
 def prune_once(
-    binding: Binding, planned: Plan, done: Callable[[RuleWeights], object] = lambda group: None
+    binding: Binding, planned: Plan, done: Callable[[RuleWeights], object] = lambda rule: None
 ) -> Report:
     """Prune a bound model to the final sparsity of its plan, and let go of it.
 
-    done: is called after the masks of each group were computed, for a progress bar.
-    Raises WeightError or PluginError; nothing is changed then.
+    Args:
+        binding: The model.
+        planned: The plan for it.
+        done: Called after the masks of each rule were computed, for a progress bar.
+
+    Raises:
+        WeightError: A weight holds a NaN or infinity; nothing is changed then.
+        PluginError: A part of the policy or an observer failed; nothing is changed then.
+        ModelError: A pruner is attached to a weight; nothing is changed then.
+
     """
     weights = {weight.spec.name: weight for weight in binding.weights}
+    pruned = [weights[spec.name] for rule in planned.rule_weights for spec in rule.specs]
+    claims.check_free(pruned)
     found: dict[str, Array] = {}
     targets: dict[str, float] = {}
-    for group in planned.rule_weights:
-        members = [weights[spec.name] for spec in group.specs]
-        final = group.method.final
-        found |= masks.compute(group.method, members, final, workers=binding.workers)
-        targets |= {spec.name: final for spec in group.specs}
-        done(group)
-    apply_masks(binding, found, MasksUpdated(0, found, targets, planned.policy.fingerprint))
-    binding.release()
-    return report.make(planned, 0, found, (), masks.kept(found, binding.workers))
+    for rule in planned.rule_weights:
+        members = [weights[spec.name] for spec in rule.specs]
+        final = rule.method.final
+        found |= masks.compute(rule.method, members, final, 0, None, binding.workers)
+        targets |= {spec.name: final for spec in rule.specs}
+        done(rule)
+    kept = masks.kept(found, binding.workers)
+    try:
+        apply_masks(binding, found, MasksUpdated(0, found, targets, planned.policy.fingerprint))
+        live = LiveModel(changes=changes_of(binding))
+        notes = (*live.notes(), *_notes_on_zeros(pruned, found))
+    finally:
+        binding.release()
+    return make_report(planned, 0, found, kept, live, notes, binding.parameters)
+
+
+def _notes_on_zeros(pruned: list[Weight], found: Mapping[str, Array]) -> Iterator[str]:
+    """Yield a note if weights hold many more zeros than their masks prune."""
+    if sparser := excesses(pruned, sparsities(found)):
+        asked = max(each.asked for each in sparser)
+        yield (
+            f"there are more zeros than the masks prune (up to {asked:.4f} of a weight): "
+            f"{in_figures(sparser)}. They were zero before, as after an earlier pruning, and "
+            "nothing keeps them zero in training"
+        )

@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from secateur.adapter import Binding, Weight
-from secateur.errors import ScheduleWarning, StateError, StateWarning
+from secateur.adapter import Binding
+from secateur.errors import ScheduleWarning, StateError, StateWarning, shown
+from secateur.hooks.apply_masks import apply_masks, sparsities
 from secateur.hooks.events import MasksUpdated
-from secateur.layout import Array
 from secateur.masks import compute as mask_rules
-from secateur.run import report as reports
+from secateur.run import claims, sparse_start
 from secateur.run import state as states
-from secateur.run.apply_masks import apply_masks, sparsities
-from secateur.run.plan import Plan, RuleWeights
-from secateur.run.report import Masks, Report
+from secateur.run.live import LiveModel, look, schedule_notes
+from secateur.run.plan import Plan
+from secateur.run.report import Masks, Report, make_report, named_masks
+from secateur.run.resume import check_policy, fitted_masks, resumed
+from secateur.run.run_state import RunState, begin_schedules, evaluate
 from secateur.run.schedule_state import ScheduleState
 from secateur.run.sharded_state import ShardedMasks
-from secateur.run.state import State
-from secateur.selection.component_errors import attributed, component_error
+from secateur.run.state import MOST_STEPS, State
 
 
 class Pruner:
     """Keeps a model's weights masked, and moves its schedules; `secateur.attach` makes it.
 
-    `plan` says what will happen to each weight; `current_step` counts the optimizer updates
-    finished.
+    Args:
+        binding: The model, bound.
+        plan: The plan for it.
+
+    Attributes:
+        plan: What will happen to each weight.
+
+    Example:
+        >>> import secateur
+        >>> weights = {"fc": np.arange(1.0, 9.0).reshape(2, 4)}
+        >>> schedule = {"kind": "one_shot", "final_sparsity": 0.5, "begin_step": 1}
+        >>> pruner = secateur.attach(weights, {"schedule": schedule})
+        >>> pruner.step()
+        >>> pruner
+        <Pruner of 1 weights, step 1, sparsity 0.5000>
+        >>> pruner.detach()
+
     """
 
     def __init__(self, binding: Binding, plan: Plan) -> None:
         self.plan = plan
-        self.current_step = 0
         self._binding = binding
         self._weights = {weight.spec.name: weight for weight in binding.weights}
-        self._shards = (
-            ShardedMasks(binding, binding.workers)
-            if any(weight.sharded for weight in binding.weights)
-            else None
-        )
+        is_sharded = any(weight.sharded for weight in binding.weights)
+        self._shards = ShardedMasks(binding, binding.workers) if is_sharded else None
         self._unpack = self._shards.unpack if self._shards else None
-        self._schedules = {
-            group.rule: ScheduleState(group.method.schedule) for group in plan.rule_weights
-        }
-        self._masks: dict[str, Array] = {}
-        self._kept: dict[str, int] = {}
-        self._detached = False
+        self._state = RunState(
+            {rule.rule: ScheduleState(rule.method.schedule) for rule in plan.rule_weights}
+        )
 
     def __repr__(self) -> str:
+        kept = self._state.kept
+        sizes = {planned.spec.name: planned.spec.size for planned in self.plan.weights}
+        total = sum(sizes.values())
+        left = sum(kept.get(name, size) for name, size in sizes.items())
+        sparsity = 1 - left / total if total else 0.0
         return (
-            f"<Pruner of {len(self._weights)} weights, step {self.current_step}, "
-            f"sparsity {self._report().sparsity:.4f}>"
+            f"<Pruner of {len(sizes)} weights, step {self.current_step}, sparsity {sparsity:.4f}>"
         )
 
     def __reduce__(self) -> NoReturn:
@@ -63,86 +79,18 @@ class Pruner:
         )
 
     @property
+    def current_step(self) -> int:
+        """The number of optimizer updates finished."""
+        return self._state.step
+
+    @property
     def masks(self) -> Masks:
-        """The masks in force, by weight name: bool, canonical, True = kept, read-only.
+        """The current masks, by weight name: bool, canonical, True = kept, read-only.
 
-        A weight whose schedule has not begun has none yet.  Of sharded weights this is what
-        this worker holds, flat.
+        A weight whose schedule has not begun has none yet. Of sharded weights this is what
+        this process holds, flat.
         """
-        return self._report().masks
-
-    def start(self, optimizer: object | None = None) -> None:
-        """Follow the model's optimizer, and evaluate step 0; an error leaves no hook behind."""
-        try:
-            self._binding.watch_optimizer(self, optimizer)
-            self._update(before=-1)
-        except BaseException:
-            self._binding.release()
-            raise
-
-    def step(self, updates: int = 1) -> None:
-        """Take note that the optimizer has made `updates` updates.
-
-        Pruned weights are set to zero by the masks in force, the step moves on, and masks
-        that are due are computed and applied; of several steps reported at once, the latest
-        due one is carried out; ``step(0)`` masks weights that were loaded.  In PyTorch an
-        optimizer given to `attach`, and in Keras the callback, calls this for you.
-        Raises WeightError for a NaN or infinity in a weight, PluginError when a plugin
-        fails, StateError when detached; the masks and the weights are then as they were.
-        """
-        self.check_attached()
-        if updates < 0:
-            raise StateError(f"step(updates={updates}): steps only go on; load a state to go back")
-        self._binding.enforce()
-        before = self.current_step
-        self.current_step += updates
-        self._update(before)
-
-    def observe(self, **values: float) -> None:
-        """Tell what schedules with ``begin_when`` monitor, such as ``loss=0.3``.
-
-        Call it once per update, before `step`; in Keras the callback does it for you.  With
-        sharded weights all workers call it, and what they see is averaged.
-        """
-        workers, names = self._binding.workers, sorted(values)
-        sums = workers.total(np.array([values[name] for name in names], np.float64))
-        values = dict(zip(names, (sums / workers.count).tolist(), strict=True))
-        self._schedules = {rule: state.observe(values) for rule, state in self._schedules.items()}
-
-    def callback(self) -> Any:
-        """Return the Keras callback that moves the schedule, for ``model.fit(callbacks=[...])``."""
-        self.check_attached()
-        return self._binding.callback(self)
-
-    def include(self, average: Any) -> None:
-        """Keep an average of the model masked too, such as PyTorch's `AveragedModel`.
-
-        Raises ModelError when it is not an average of this model; nothing is changed then.
-        """
-        self.check_attached()
-        self._binding.include(average, self._masks)
-
-    def report(self) -> Report:
-        """Return what the run has come to: sparsity by weight, masks, notes."""
-        return self._report((*self._notes(), *self._nonzero_notes()))
-
-    def _report(self, notes: tuple[str, ...] = ()) -> Report:
-        return reports.make(self.plan, self.current_step, self._masks, notes, self._kept)
-
-    def detach(self) -> None:
-        """Take every hook off the model.  Pruned weights stay zero until they are trained on.
-
-        Masks, report and state stay as they are, to be read and saved.
-        Warns when a schedule has not reached its final sparsity (ScheduleWarning), or pruned
-        weights are not zero (StateWarning).
-        """
-        nonzero_pruned = list(self._nonzero_notes())
-        self._binding.release()
-        self._detached = True
-        for note in self._notes():
-            warnings.warn(note, ScheduleWarning, stacklevel=2)
-        for note in nonzero_pruned:
-            warnings.warn(note, StateWarning, stacklevel=2)
+        return named_masks(self.plan, self._state.masks)
 
     @property
     def pruned_weights(self) -> tuple[str, ...]:
@@ -151,167 +99,351 @@ class Pruner:
 
     @property
     def attached(self) -> bool:
-        """Whether the pruner still holds its model: until `detach`."""
-        return not self._detached
+        """Whether the pruner still drives its model: until `detach`."""
+        return self._state.attached
+
+    def start(self, optimizer: object | None = None) -> Self:
+        """Watch the model's optimizer and evaluate step 0; `secateur.attach` calls this.
+
+        Args:
+            optimizer: What `secateur.attach` was given.
+
+        Returns:
+            The pruner. After an error nothing is hooked or claimed.
+
+        Raises:
+            ModelError: Another pruner prunes one of the weights, or the optimizer cannot be
+                watched.
+            WeightError: A weight holds a NaN or infinity.
+            PluginError: A part of the policy failed.
+
+        """
+        weights = {name: self._weights[name] for name in self.pruned_weights}
+        try:
+            claims.claim(self, weights.values())
+            note, is_at_the_end = sparse_start.before_training(self.plan, weights)
+            self._binding.watch_optimizer(self, optimizer)
+            self._catch_up()
+            if note and is_at_the_end:
+                warnings.warn(note, StateWarning, stacklevel=3)
+            elif note:
+                self._state = replace(self._state, note=note)
+            return self
+        except BaseException:
+            self._let_go()
+            raise
+
+    def step(self, updates: int = 1) -> None:
+        """Advance by `updates` optimizer updates.
+
+        Pruned weights are set to zero by the current masks, the step moves on, and masks that
+        are due are computed and applied. Of several updates reported at once, the latest due
+        one is carried out; ``step(0)`` masks weights that were loaded. In PyTorch an optimizer
+        given to `attach`, and in Keras the callback, calls this for you.
+
+        After an error the step has moved on, for the optimizer did make its update; the masks
+        are as they were, and the update of the masks stays due: the next step makes it up, or
+        ``step(0)``.
+
+        Args:
+            updates: The number of optimizer updates finished since the last call.
+
+        Raises:
+            WeightError: A weight holds a NaN or infinity.
+            PluginError: A plugin failed.
+            StateError: The pruner was detached, or `updates` is no number of updates.
+
+        """
+        self.check_attached()
+        updates = self._checked(updates)
+        note = self._state.note
+        self._state = replace(self._state, step=self._state.step + updates, note="")
+        self._binding.enforce()
+        self._catch_up()
+        if note:
+            warnings.warn(note, StateWarning, stacklevel=2)
+
+    def observe(self, **values: float) -> None:
+        """Record the metric values that `begin_when` schedules monitor.
+
+        Call it once per update, before `step`; in Keras the callback does it for you. With
+        sharded weights all processes call it, and what they see is averaged.
+
+        Args:
+            **values: The values by the name that ``begin_when`` gives, such as ``loss=0.3``. With
+                a NaN or infinity among those that it compares, a schedule goes on waiting.
+
+        Raises:
+            StateError: A value is not a number.
+
+        """
+        numbers = {name: _number(name, value) for name, value in sorted(values.items())}
+        workers = self._binding.workers
+        sums = workers.total(np.array(list(numbers.values()), np.float64))
+        means = dict(zip(numbers, (sums / workers.count).tolist(), strict=True))
+        self._state = self._state.observe(means)
+
+    def callback(self) -> Any:
+        """Return the Keras callback that moves the schedule, for ``model.fit(callbacks=[...])``.
+
+        Raises:
+            ModelError: The framework has no callbacks.
+            StateError: The pruner was detached.
+
+        """
+        self.check_attached()
+        return self._binding.callback(self)
+
+    def include(self, average: Any) -> None:
+        """Keep an average of the model masked too, such as PyTorch's `AveragedModel`.
+
+        Args:
+            average: The average of the model's weights.
+
+        Raises:
+            ModelError: It is not an average of this model; nothing is changed then.
+            StateError: The pruner was detached.
+
+        """
+        self.check_attached()
+        self._binding.include(average, self._state.masks)
+
+    def report(self) -> Report:
+        """Return what the run has come to, counted from the live model: figures, masks, notes.
+
+        A weight counts as pruned where its mask prunes it and it is zero. A weight that the model
+        no longer has as it was attached counts as not pruned, and a note says so. Of sharded
+        weights, this process looks at what it holds itself.
+
+        Returns:
+            The report.
+
+        """
+        state = self._state
+        live = look(self._binding, state.masks, state.attached)
+        return make_report(
+            self.plan,
+            state.step,
+            state.masks,
+            state.kept,
+            live,
+            (*self._schedule_notes(), *live.notes(state.attached)),
+            self._binding.parameters,
+        )
+
+    def detach(self) -> None:
+        """Remove every hook from the model. Pruned weights stay zero until they are trained.
+
+        Masks, report and state remain, to be read and saved. Nothing keeps the pruner from
+        letting go: what cannot be read any more is said in a warning.
+
+        Warns:
+            ScheduleWarning: A schedule has not reached its final sparsity.
+            StateWarning: Pruned weights are not zero, or the model has changed.
+
+        """
+        if not self.attached:
+            self._let_go()  # an interrupt may have kept an earlier call from all of it
+            return
+        live = LiveModel()
+        failure = ""
+        try:
+            live = look(self._binding, self._state.masks)
+        finally:
+            failure = self._let_go()
+        for note in self._schedule_notes():
+            warnings.warn(note, ScheduleWarning, stacklevel=2)
+        for note in (*live.notes(), *filter(None, [failure])):
+            warnings.warn(note, StateWarning, stacklevel=2)
 
     def check_attached(self) -> None:
-        """Raise StateError when the pruner was detached."""
+        """Check that the pruner still drives its model.
+
+        Raises:
+            StateError: It was detached.
+
+        """
         if not self.attached:
             raise StateError(
-                "this pruner was detached from its model, and holds nothing any more; make "
+                "this pruner was detached from its model, and no longer masks it; make "
                 "another one by secateur.attach(model, policy)"
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as a flat mapping of name to array, for any checkpoint."""
-        self._warn_if_forgotten()
+        """Return the state as a flat mapping of name to array, for any checkpoint.
+
+        Returns:
+            The step, the masks packed to bits, and what schedules wait for; the arrays are the
+            framework's own where its checkpoints want that.
+
+        Warns:
+            StateWarning: Pruned weights are not zero, or the model has changed.
+
+        """
+        self._warn_before_saving()
         if self._shards is not None:
-            return self._shards.native(self._state())
-        return {k: self._binding.to_native(v) for k, v in self._state().to_arrays().items()}
+            return self._shards.native(self._saved_state())
+        arrays = self._saved_state().to_arrays()
+        return {key: self._binding.to_native(array) for key, array in arrays.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of `state_dict`, from either framework.
+        """Resume from a `state_dict`, whichever framework saved it.
 
-        Raises StateError when it belongs to another policy or model; nothing is changed then.
+        Args:
+            state: What `state_dict` returned.
+
+        Raises:
+            StateError: It is no state, or belongs to another policy or model; nothing is changed
+                then.
+
         """
+        if not isinstance(state, Mapping):
+            raise StateError(
+                f"not a pruning state: {shown(state)}. Load what pruner.state_dict() returned."
+            )
         arrays = {key: self._binding.from_native(value) for key, value in state.items()}
         self._resume(State.from_arrays(arrays, self._unpack))
 
     def save(self, path: str | Path) -> None:
-        """Write the state to one .npz file that either framework can load.
+        """Write the state to one .npz file that every framework can load.
 
-        With sharded weights all workers call it, and the first one writes.
+        With sharded weights all processes call it, and the first one writes.
+
+        Args:
+            path: The file; one that is there is replaced once the new one is complete.
+
+        Raises:
+            OSError: The file cannot be written.
+
+        Warns:
+            StateWarning: Pruned weights are not zero, or the model has changed.
+
         """
-        self._warn_if_forgotten()
-        state, shards, workers = self._state(), self._shards, self._binding.workers
+        self._warn_before_saving()
+        state, shards, workers = self._saved_state(), self._shards, self._binding.workers
         arrays = state.to_arrays() if shards is None else shards.whole(state)
         if workers.rank == 0:
             states.save(arrays, Path(path))
 
     def load(self, path: str | Path) -> None:
-        """Go on from a file of `save`.  Raises StateError as `load_state_dict` does."""
+        """Resume from a file of `save`.
+
+        Args:
+            path: The file.
+
+        Raises:
+            StateError: The file is missing, damaged or no state, or the state belongs to another
+                policy or model; nothing is changed then.
+
+        """
         self._resume(states.load(Path(path), self._unpack))
 
-    def _notes(self) -> Iterator[str]:
-        made = self._binding.updates()
-        if made and not self.current_step:
-            yield (
-                f"the optimizer made {made} updates and the schedule never moved: pass "
-                "callbacks=[pruner.callback()] to model.fit(), or call pruner.step() after "
-                "each update of your own training loop"
+    def _checked(self, updates: Any) -> int:
+        """Return a number of updates, if it is one."""
+        if isinstance(updates, bool) or not hasattr(updates, "__index__"):
+            raise StateError(f"step(updates={shown(updates)}): wanted an integer from 0")
+        count = operator.index(updates)
+        if count < 0:
+            raise StateError(
+                f"step(updates={shown(updates)}): steps only go on; load a state to go back"
             )
-        for group in self.plan.rule_weights:
-            with attributed(
-                group.method.schedule, self.current_step, [s.name for s in group.specs]
-            ):
-                left = self._schedules[group.rule].shortfall(self.current_step)
-            if left:
-                yield f"rule {group.rule}: {left}"
-
-    def _nonzero_notes(self) -> Iterator[str]:
-        if names := self._binding.nonzero_pruned():
-            yield (
-                f"pruned values of {', '.join(list(names)[:3])} are not zero: after the last step "
-                "weights were put in place, as load_state_dict, set_weights or "
-                "EarlyStopping(restore_best_weights=True) does, or updated by an optimizer that "
-                "attach() was not given; pruner.step(0) masks them"
+        if self.current_step + count >= MOST_STEPS:
+            raise StateError(
+                f"step(updates={shown(updates)}) after step {self.current_step}: steps are below "
+                "2**62"
             )
+        return count
 
-    def _warn_if_forgotten(self) -> None:
-        if not self.current_step and (notes := list(self._notes())) and self._binding.updates():
-            warnings.warn(notes[0], ScheduleWarning, stacklevel=3)
+    def _catch_up(self) -> None:
+        """Make the update of the masks that is due, if one is."""
+        # that a schedule has begun stays true when its first masks cannot be computed
+        self._state = begin_schedules(self._state, self.plan)
+        after, event = evaluate(self._state, self.plan, self._weights, self._binding.workers)
+        if event is None:
+            self._state = after
+        else:
+            self._apply(after, event)
 
-    def _update(self, before: int) -> None:
-        self._schedules = {
-            rule: state.at(self.current_step) for rule, state in self._schedules.items()
-        }
-        fresh: dict[str, Array] = {}
-        targets: dict[str, float] = {}
-        for group in self.plan.rule_weights:
-            scheduled = self._due(group, before)
-            if scheduled is not None:
-                target = group.method.target(scheduled)
-                masks = self._compute(group, target)
-                fresh |= masks
-                targets |= dict.fromkeys(masks, target)
-        if fresh:
-            self._apply(self._masks | fresh, fresh, targets, self.current_step)
+    def _apply(self, after: RunState, event: MasksUpdated) -> None:
+        """Apply the masks of a new state and take it on: both or, after an error, neither."""
+        try:
+            apply_masks(self._binding, after.masks, event)
+            applied = dict(self._binding.applied_masks(after.masks))
+            self._state = replace(after, masks=applied)
+        except BaseException:
+            with suppress(Exception):  # the first error counts
+                self._binding.apply(self._state.masks)
+            raise
 
-    def _due(self, group: RuleWeights, before: int) -> float | None:
-        schedule, names = group.method.schedule, [spec.name for spec in group.specs]
-        with attributed(schedule, self.current_step, names):
-            scheduled = self._schedules[group.rule].due(before, self.current_step)
-        if scheduled is not None and not 0 <= scheduled <= 1:
-            gave = f"gave sparsity {scheduled}; wanted 0 to 1"
-            raise component_error(schedule, self.current_step, names, gave)
-        return scheduled
+    def _let_go(self) -> str:
+        """Remove every hook and claim; return what could not be removed, "" for nothing."""
+        try:
+            return self._release()
+        except BaseException:  # an interrupt: all the more
+            self._release()
+            raise
 
-    def _compute(self, group: RuleWeights, target: float) -> dict[str, Array]:
-        weights: list[Weight] = [self._weights[spec.name] for spec in group.specs]
-        return mask_rules.compute(
-            group.method, weights, target, self.current_step, self._masks, self._binding.workers
-        )
+    def _release(self) -> str:
+        failure = ""
+        try:
+            self._binding.release()
+        except Exception as error:  # whatever a framework raises for a model that was taken apart
+            failure = f"the pruner let go of its model, which raised {shown(error)}"
+        self._state = replace(self._state, attached=False, note="")
+        claims.drop(self)
+        return failure
 
-    def _apply(
-        self,
-        masks: dict[str, Array],
-        fresh: Mapping[str, Array],
-        targets: Mapping[str, float],
-        step: int,
-    ) -> None:
-        kept = mask_rules.kept(masks, self._binding.workers)
-        event = MasksUpdated(step, fresh, targets, self.plan.policy.fingerprint)
-        apply_masks(self._binding, masks, event)
-        self._masks, self._kept = dict(self._binding.applied_masks(masks)), kept
+    def _schedule_notes(self) -> Iterator[str]:
+        try:
+            updates = self._binding.updates() if self.attached else None
+        except Exception:  # as in `_release`
+            updates = None
+        return schedule_notes(self.plan, self._state, updates)
 
-    def _state(self) -> State:
+    def _warn_before_saving(self) -> None:
+        """Warn of a state that is not what the model holds."""
+        if not self.attached:
+            return
+        if not self.current_step and self._binding.updates():
+            for note in [*self._schedule_notes()][:1]:
+                warnings.warn(note, ScheduleWarning, stacklevel=3)
+        for note in look(self._binding, self._state.masks).notes():
+            warnings.warn(note, StateWarning, stacklevel=3)
+
+    def _saved_state(self) -> State:
+        state, schedules = self._state, self._state.schedules
+        whens = [schedule.schedule.begin_when for schedule in schedules.values()]
         return State(
-            self.current_step,
+            state.step,
             self.plan.policy.fingerprint,
-            self._masks,
-            {r: state.began for r, state in self._schedules.items() if state.began is not None},
-            {r: state.observed for r, state in self._schedules.items() if state.observed},
+            state.masks,
+            {rule: each.began for rule, each in schedules.items() if each.began is not None},
+            {rule: each.observed for rule, each in schedules.items() if each.observed},
             {
                 spec.name: spec.shape
-                for group in self.plan.rule_weights
-                for spec in group.specs
-                if spec.name not in self._masks
+                for rule in self.plan.rule_weights
+                for spec in rule.specs
+                if spec.name not in state.masks
             },
-            [2 * when.window for c in self._schedules.values() if (when := c.schedule.begin_when)],
+            [2 * when.window for when in whens if when],
+            state.evaluated if state.evaluated < state.step else None,
         )
 
     def _resume(self, state: State) -> None:
         self.check_attached()
-        if state.fingerprint != self.plan.policy.fingerprint:
-            raise StateError(
-                f"the state was saved under policy {state.fingerprint[:12]}, and this pruner "
-                f"runs {self.plan.policy.fingerprint[:12]}; attach with the policy of that run"
-            )
-        masks = self._fitted(state.masks)
-        self._apply(masks, masks, sparsities(masks), state.step)
-        self.current_step = state.step
-        self._schedules = {
-            group.rule: ScheduleState(
-                group.method.schedule,
-                state.observed.get(group.rule, ()),
-                state.began.get(group.rule),
-            )
-            for group in self.plan.rule_weights
-        }
+        check_policy(state, self.plan)
+        sharded = self._shards is not None
+        masks = fitted_masks(state, self.plan, sharded)
+        kept = mask_rules.kept(masks, self._binding.workers)
+        after = resumed(state, self.plan, masks, kept, sharded)
+        fingerprint = self.plan.policy.fingerprint
+        self._apply(after, MasksUpdated(state.step, masks, sparsities(masks), fingerprint))
 
-    def _fitted(self, masks: Mapping[str, Array]) -> dict[str, Array]:
-        """Return saved masks under this model's names.  Raises StateError for misfits."""
-        specs = {spec.name: spec for group in self.plan.rule_weights for spec in group.specs}
-        names = {alias: spec.name for spec in specs.values() for alias in spec.aliases}
-        fitted: dict[str, Array] = {}
-        for saved, mask in masks.items():
-            name = saved if saved in specs else names.get(saved, saved)
-            if name not in specs or (not self._shards and mask.shape != specs[name].shape):
-                have = ", ".join(f"{spec.name} {spec.shape}" for spec in specs.values())
-                raise StateError(
-                    f"the state has a mask of shape {mask.shape} for {saved!r}, which does not "
-                    f"fit this plan; it prunes: {have}. Names that a framework makes up may differ "
-                    "from model to model: give the layers names of their own"
-                )
-            fitted[name] = mask
-        return fitted
+
+def _number(name: str, value: Any) -> float:
+    """Return an observed value as a float, if it is one number."""
+    is_number = not isinstance(value, (str, bytes, bool)) and not getattr(value, "ndim", None)
+    try:
+        return float(value if is_number else None)  # type: ignore[arg-type]
+    except Exception:  # whatever the class of the value raises
+        raise StateError(f"observe({name}={shown(value)}): wanted one number") from None

@@ -1,31 +1,64 @@
-"""What a run has come to: sparsity by weight, and what was forgotten."""
+"""What a run has come to: sparsity by weight, and what the user should know."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secateur.errors import nearest
+from secateur.adapter.native_names import named_natively
+from secateur.errors import nearest, shown
 from secateur.layout import Array
+from secateur.run.live import LiveModel
 from secateur.run.plan import Plan
 from secateur.tables import format_sparsity, render
 
 
 class Masks(Mapping[str, Array]):
-    """Masks by weight name; a tied weight answers to all its names.
+    """Masks by weight name; a tied weight answers to all its names, a mask to native ones too.
 
     Arrays are bool, canonical, True = kept, read-only.
+
+    Args:
+        masks: The masks, by weight name.
+        aliases: The other names of tied weights, each with the name of the weight.
+
+    Example:
+        >>> import numpy as np
+        >>> masks = Masks({"fc:kernel": np.array([True, False])}, {"head:kernel": "fc:kernel"})
+        >>> masks["head:kernel"] is masks["fc:kernel"] is masks["fc.weight"]
+        True
+
     """
 
     def __init__(self, masks: Mapping[str, Array], aliases: Mapping[str, str]) -> None:
         self._masks, self._aliases = masks, aliases
 
     def __getitem__(self, name: str) -> Array:
-        try:
-            return self._masks[self._aliases.get(name, name)]
-        except KeyError:
-            raise KeyError(f"no mask for {name!r}: {nearest(name, self._masks)}") from None
+        """Return the mask of a weight.
+
+        Args:
+            name: A name of the weight: as in the plan, or the framework's own, such as
+                ``0.weight`` or ``hidden/kernel``.
+
+        Raises:
+            KeyError: There is no such mask.
+
+        """
+        found = self._find(name)
+        if found is None:
+            raise KeyError(f"no mask for {shown(name)}: {nearest(str(name), self._masks)}")
+        return self._masks[found]
+
+    def _find(self, name: str) -> str | None:
+        known = self._aliases.get(name, name)
+        if known in self._masks:
+            return known
+        if not isinstance(name, str):
+            return None
+        natively = named_natively(name, [*self._masks, *self._aliases])
+        known = self._aliases.get(natively or "", natively or "")
+        return known if known in self._masks else None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._masks)
@@ -36,7 +69,20 @@ class Masks(Mapping[str, Array]):
 
 @dataclass(frozen=True)
 class WeightReport:
-    """One weight: its size, how many elements the mask keeps, and the final target."""
+    """One weight of a report.
+
+    Attributes:
+        name: Its name in the plan.
+        size: The number of its elements.
+        kept: How many of them are not pruned: those that the mask keeps, and those that it
+            prunes and that are not zero in the live model.
+        target: The final sparsity; None where the scores decide it.
+
+    Example:
+        >>> WeightReport("fc", size=4, kept=1, target=0.75).sparsity
+        0.75
+
+    """
 
     name: str
     size: int
@@ -51,10 +97,25 @@ class WeightReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The state of pruning; prints as a table.
+    """What a run has come to, counted from the live model; prints as a table.
 
-    `masks` holds the masks in force, `notes` what the user should know, such as a schedule
-    that never moved, `fingerprint` is the policy's.
+    Attributes:
+        step: The number of optimizer updates finished.
+        weights: Each prunable weight, in the order of the model.
+        masks: The current masks.
+        notes: What the user should know, such as a schedule that never moved.
+        fingerprint: The policy's.
+        parameters: The number of all parameters of the model, biases and dense layers included;
+            None where the adapter cannot count them.
+        left_dense: How many of them lie in layers that the adapter leaves dense.
+
+    Example:
+        >>> import numpy as np, secateur
+        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+        >>> report = secateur.prune({"fc": np.ones((2, 2)), "bias": np.ones(2)}, half)
+        >>> report.sparsity, report.zeros, report.parameters, report.left_dense
+        (0.5, 2, 6, 2)
+
     """
 
     step: int
@@ -62,6 +123,8 @@ class Report:
     masks: Masks
     notes: tuple[str, ...]
     fingerprint: str
+    parameters: int | None = None
+    left_dense: int = 0
 
     @property
     def size(self) -> int:
@@ -70,8 +133,13 @@ class Report:
 
     @property
     def kept(self) -> int:
-        """How many of them the masks keep."""
+        """How many of them are not pruned."""
         return sum(weight.kept for weight in self.weights)
+
+    @property
+    def zeros(self) -> int:
+        """How many of them are pruned."""
+        return self.size - self.kept
 
     @property
     def sparsity(self) -> float:
@@ -83,6 +151,9 @@ class Report:
         return {
             "step": self.step,
             "sparsity": self.sparsity,
+            "zeros": self.zeros,
+            "parameters": self.parameters,
+            "left_dense": self.left_dense,
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
             "weights": [
@@ -105,29 +176,71 @@ class Report:
         rows.append(("all", f"{self.size:,}", f"{self.kept:,}", format_sparsity(self.sparsity), ""))
         text = render(("weight", "size", "kept", "sparsity", "target"), rows, right=(1, 2, 3, 4))
         notes = "".join(f"\nnote: {note}" for note in self.notes)
-        return f"{text}\n\nstep {self.step}, policy {self.fingerprint[:12]}{notes}"
+        return f"{text}\n\n{self._of_all()}step {self.step}, policy {self.fingerprint[:12]}{notes}"
+
+    def _of_all(self) -> str:
+        """Return the figures for the whole model, as a line."""
+        parts = []
+        if self.parameters is not None:
+            parts.append(f"{self.zeros:,} of {self.parameters:,} parameters are zero")
+        if self.left_dense:
+            which = "are" if parts else "parameters are"
+            parts.append(f"{self.left_dense:,} {which} in layers left dense")
+        return "; ".join(parts) + "\n" if parts else ""
 
 
 def _target(target: float | None) -> str:
     return "by score" if target is None else format_sparsity(target)
 
 
-def make(
+def make_report(
     plan: Plan,
     step: int,
     masks: Mapping[str, Array],
-    notes: tuple[str, ...],
     kept: Mapping[str, int],
+    live: LiveModel,
+    notes: Sequence[str],
+    parameters: int | None,
 ) -> Report:
-    """Report on the masks in force under a plan; `kept` counts what each of them keeps."""
+    """Return the report on a live model.
+
+    Args:
+        plan: The plan that it is pruned by.
+        step: The number of optimizer updates finished.
+        masks: The current masks.
+        kept: What each mask keeps.
+        live: How the model differs from them.
+        notes: What the user should know.
+        parameters: The number of all parameters of the model, if known.
+
+    """
     weights = tuple(
         WeightReport(
             planned.spec.name,
             planned.spec.size,
-            kept.get(planned.spec.name, planned.spec.size),
+            _kept(planned.spec.name, planned.spec.size, kept, live),
             planned.target,
         )
         for planned in plan.weights
     )
+    return Report(
+        step,
+        weights,
+        named_masks(plan, masks),
+        tuple(notes),
+        plan.policy.fingerprint,
+        parameters,
+        sum(skipped.size for skipped in plan.skipped),
+    )
+
+
+def named_masks(plan: Plan, masks: Mapping[str, Array]) -> Masks:
+    """Return masks that answer to all names of the weights of a plan."""
     aliases = {alias: p.spec.name for p in plan.weights for alias in p.spec.aliases}
-    return Report(step, weights, Masks(masks, aliases), notes, plan.policy.fingerprint)
+    return Masks(masks, aliases)
+
+
+def _kept(name: str, size: int, kept: Mapping[str, int], live: LiveModel) -> int:
+    if name in live.changes:
+        return size
+    return min(size, kept.get(name, size) + live.nonzero.get(name, 0))

@@ -1,4 +1,4 @@
-"""When a rule's masks are due: its schedule, and whether that has begun."""
+"""Where one rule's schedule stands: whether it has begun, and which update of masks is due."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from secateur.selection.component_errors import attributed
 class ScheduleState:
     """A schedule, and where one with ``begin_when`` stands.
 
-    `observed` holds the last values of what it monitors; `began` is the step at which it
-    began, None while it waits.
+    Attributes:
+        schedule: The schedule, its steps known.
+        observed: The last values of what it monitors, while it waits to begin.
+        began: The step at which it began; None while it waits, and without ``begin_when``.
+
     """
 
     schedule: Schedule
@@ -33,7 +36,7 @@ class ScheduleState:
         return self.schedule if self.began is None else self.schedule.starting_at(self.began)
 
     def observe(self, values: Mapping[str, float]) -> ScheduleState:
-        """Take note of a monitored value."""
+        """Return the state after metric values were observed."""
         when = self.waits_for
         if when is None or when.monitor not in values:
             return self
@@ -41,7 +44,7 @@ class ScheduleState:
         return replace(self, observed=observed)
 
     def at(self, step: int) -> ScheduleState:
-        """Return the clock at a step, begun if its time has come."""
+        """Return the state at a step, begun if its time has come."""
         when = self.waits_for
         if when is None:
             return self
@@ -54,22 +57,14 @@ class ScheduleState:
         latest = self.schedule.latest if when.latest is None else when.latest
         return isinstance(latest, int) and step >= latest
 
+    def last_update(self, step: int) -> int | None:
+        """Return the last step up to `step` at which masks are recomputed, if any."""
+        return None if self.waits_for else self.running.last_update(step)
+
     def due(self, before: int, step: int) -> float | None:
-        """Return the target of the latest update after `before` and up to `step`, if any."""
+        """Return the scheduled sparsity of the latest update after `before` and up to `step`."""
         if self.waits_for is not None:
             return None
         schedule = self.running
         due = schedule.last_update_between(before, step)
         return None if due is None else schedule.sparsity(due)
-
-    def shortfall(self, step: int) -> str | None:
-        """Say what is missing to the final sparsity after `step` updates; None when there."""
-        final = self.schedule.final
-        if when := self.waits_for:
-            return f"waits for {when.monitor} to converge; its final sparsity is {final:g}"
-        last = self.running.last_update(step)
-        reached = None if last is None else self.running.sparsity(last)
-        if reached == final:
-            return None
-        now = "has not begun" if reached is None else f"has come to sparsity {reached:.4g}"
-        return f"the schedule {now} at step {step}; its final sparsity is {final:g}"

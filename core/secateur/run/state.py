@@ -6,7 +6,9 @@ packed to bits, canonical.  One file, NumPy's .npz, loads in either framework.
 
 from __future__ import annotations
 
+import io
 import json
+import stat
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,26 +18,37 @@ from typing import Any
 
 import numpy as np
 
-from secateur.errors import StateError
+from secateur.errors import StateError, in_words, shown
 from secateur.files import atomically
 from secateur.layout import Array
 
 FORMAT = 1
+MOST_STEPS = 2**62
+"""Steps are below this, so that no sum of two of them overflows an int64."""
+MOST_AXES = 64
 Unpack = Callable[[str, Any, tuple[int, ...]], Array]
 LONGEST = len("-2.2250738585072014e-308, ")
 """What a float takes at most, in JSON."""
-_META, _STEP, _MASK = "secateur", "step", "mask/"
+_META, _STEP, _MASK, _SUFFIX = "secateur", "step", "mask/", ".npy"
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything that a pruner must know to go on where it stopped.
+    """Everything that a pruner must know to resume a run.
 
-    `masks` are bool, canonical; `began` is, by rule, the step at which a schedule with
-    ``begin_when`` began, and `observed` the monitored values that it has yet to judge.
-    `waiting` holds the shapes of weights that will be pruned and have no mask yet: all
-    arrays have the same keys and lengths throughout a run, as distributed checkpoints want.
-    `windows` are the most values that `observed` will hold, by rule.
+    All arrays have the same names and lengths throughout a run, as distributed checkpoints want.
+
+    Attributes:
+        step: The number of optimizer updates finished.
+        fingerprint: The policy's.
+        masks: The masks by weight name: bool, canonical.
+        began: By rule, the step at which a schedule with ``begin_when`` began.
+        observed: By rule, the monitored values that such a schedule has yet to judge.
+        waiting: The shapes of weights that will be pruned and have no mask yet.
+        windows: The most values that `observed` will hold, by rule.
+        evaluated: The step up to which every due update of the masks was made; None when that is
+            `step`.
+
     """
 
     step: int
@@ -45,6 +58,7 @@ class State:
     observed: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     waiting: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     windows: Sequence[int] = ()
+    evaluated: int | None = None
 
     def to_arrays(self) -> dict[str, Array]:
         """Return the state as arrays of integers."""
@@ -64,10 +78,12 @@ class State:
             "began": {str(rule): step for rule, step in self.began.items()},
             "observed": {str(rule): values for rule, values in self.observed.items()},
         }
-        room = 2 * len(json.dumps(fixed))
-        # not below 4096: distributed checkpoints that exist must keep their lengths
-        room += max(4096, 256 + sum(64 + LONGEST * most for most in self.windows))
-        text = json.dumps(meta, sort_keys=True).encode().ljust(room)
+        if self.evaluated is not None:
+            meta["evaluated"] = self.evaluated
+        # as long as it can become during the run
+        length = 2 * len(json.dumps(fixed)) + 256
+        length += sum(64 + LONGEST * most for most in self.windows)
+        text = json.dumps(meta, sort_keys=True).encode().ljust(length)
         arrays: dict[str, Array] = {
             _STEP: np.array(self.step, np.int64),
             _META: np.frombuffer(text, np.uint8).copy(),
@@ -76,35 +92,23 @@ class State:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any], unpack: Unpack | None = None) -> State:
-        """Return the state that `to_arrays` wrote.  Raises StateError for anything else.
+        """Return the state that `to_arrays` wrote.
 
-        unpack: makes a mask of a weight's name, what the state holds of it, and its shape.
+        Args:
+            arrays: The arrays, as a checkpoint gives them back.
+            unpack: Makes a mask of a weight's name, what the state holds of it, and its shape.
+
+        Raises:
+            StateError: The arrays are no state.
+
         """
-        unpack = unpack or _unpack
         try:
-            meta = json.loads(np.asarray(arrays[_META], np.uint8).tobytes())
-            if meta["format"] != FORMAT:
-                raise StateError(
-                    f"a pruning state of format {meta['format']}; this secateur reads "
-                    f"format {FORMAT}. Update the older side."
-                )
-            masks = {
-                str(name): unpack(str(name), arrays[mask_key(str(name))], tuple(shape))
-                for name, shape in meta["shapes"].items()
-                if name not in meta["waiting"]
-            }
-            return cls(
-                _count(arrays[_STEP]),
-                str(meta["fingerprint"]),
-                masks,
-                {int(rule): int(step) for rule, step in meta["began"].items()},
-                {int(k): tuple(map(float, values)) for k, values in meta["observed"].items()},
-            )
+            return _parsed(arrays, unpack or _unpack)
+        except StateError:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            if isinstance(error, StateError):
-                raise
             raise StateError(
-                f"not a pruning state: {type(error).__name__}: {error}. Load what "
+                f"not a pruning state: {in_words(error, 200)}. Load what "
                 "pruner.state_dict() or pruner.save() wrote."
             ) from error
 
@@ -114,21 +118,87 @@ def mask_key(name: str) -> str:
     return _MASK + name
 
 
-def _count(stored: Any) -> int:
-    step = np.asarray(stored)
-    if step.shape != () or step.dtype.kind not in "iu" or step < 0:
-        raise ValueError(f"{step!r} is no number of steps")
-    return int(step)
+def _parsed(arrays: Mapping[str, Any], unpack: Unpack) -> State:
+    stored = np.asarray(arrays[_META])
+    if stored.dtype != np.uint8 or stored.ndim != 1:
+        raise ValueError(f"its JSON is {stored.dtype} of shape {stored.shape}")
+    meta = _typed(json.loads(stored.tobytes()), dict)
+    if type(meta["format"]) is not int or meta["format"] != FORMAT:
+        raise StateError(
+            f"a pruning state of format {shown(meta['format'])}; this secateur reads "
+            f"format {FORMAT}. Update the older side."
+        )
+    step = _step_of(arrays[_STEP])
+    shapes = {name: tuple(_typed(shape, list)) for name, shape in meta["shapes"].items()}
+    waiting = {_typed(name, str): shapes[name] for name in _typed(meta["waiting"], list)}
+    began, observed = _typed(meta["began"], dict), _typed(meta["observed"], dict)
+    for name, shape in shapes.items():
+        if len(shape) > MOST_AXES or not all(map(_is_length, shape)):
+            raise StateError(
+                f"{shown(name)}: the saved mask has shape {shown(shape)}; the file is damaged"
+            )
+    masks = {
+        name: unpack(name, arrays[mask_key(name)], shape)
+        for name, shape in shapes.items()
+        if name not in waiting
+    }
+    return State(
+        step,
+        _typed(meta["fingerprint"], str),
+        masks,
+        {_rule(rule): _step(at) for rule, at in began.items()},
+        {_rule(rule): tuple(map(_number, _typed(v, list))) for rule, v in observed.items()},
+        waiting,
+        evaluated=None if meta.get("evaluated") is None else _step(meta["evaluated"]),
+    )
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{shown(value)} is no {kind.__name__}")
+    return value
+
+
+def _is_length(length: Any) -> bool:
+    return type(length) is int and 0 <= length < 2**62
+
+
+def _rule(key: str) -> int:
+    if not (key.isascii() and key.isdecimal() and len(key) < 10):
+        raise ValueError(f"{shown(key)} is no number of a rule")
+    return int(key)
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"{shown(value)} is no monitored value")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{shown(value)} is no monitored value") from None
+
+
+def _step_of(stored: Any) -> int:
+    array = np.asarray(stored)
+    if array.shape != () or array.dtype.kind not in "iu":
+        raise ValueError(f"{shown(stored)} is no number of steps")
+    return _step(int(array))
+
+
+def _step(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < MOST_STEPS:
+        raise StateError(
+            f"the state has step {shown(value)}; a step is an integer from 0 to below 2**62"
+        )
+    return value
 
 
 def _unpack(name: str, stored: Any, shape: tuple[int, ...]) -> Array:
     packed = np.asarray(stored)
-    if not all(type(length) is int and length >= 0 for length in shape):
-        raise StateError(f"{name}: the saved mask has shape {shape}; the file is damaged")
     size = prod(shape)
     if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
         raise StateError(
-            f"{name}: the saved mask has {packed.size} bytes, and shape {shape} takes "
+            f"{shown(name)}: the saved mask has {packed.size} bytes, and shape {shape} takes "
             f"{-(-size // 8)}; the file is damaged"
         )
     return np.unpackbits(packed, count=size).astype(bool).reshape(shape)
@@ -141,21 +211,55 @@ def save(arrays: Mapping[str, Array], path: Path) -> None:
 
 
 def load(path: Path, unpack: Unpack | None = None) -> State:
-    """Read a state from a .npz file.  Raises StateError when it is missing or damaged."""
+    """Read a state from a .npz file, in no more memory than the file takes.
+
+    Args:
+        path: The file.
+        unpack: As in `State.from_arrays`.
+
+    Raises:
+        StateError: The file is missing, damaged, or no file of a state.
+
+    """
     try:
         return State.from_arrays(_read(path), unpack)
     except FileNotFoundError:
         raise StateError(f"{path}: no such file") from None
     except StateError as error:
         raise StateError(f"{path}: {error}") from error
-    except Exception as error:  # whatever NumPy's parser raises for a damaged file
-        raise StateError(f"{path}: not a pruning state file: {error}") from error
+    except Exception as error:  # whatever zipfile raises for a damaged file
+        raise StateError(f"{path}: not a pruning state file: {in_words(error, 200)}") from error
 
 
 def _read(path: Path) -> dict[str, Array]:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise StateError("not a pruning state file: no regular file")
     with zipfile.ZipFile(path) as archive:
-        # What is stored as it is cannot swell to more than the file.
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        members = archive.infolist()
+        # What is stored as it is, and once, cannot swell to more than the file.
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise StateError("its arrays are compressed, and pruner.save() does not compress")
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+        names = [member.filename for member in members]
+        if len(set(names)) < len(names):
+            raise StateError("not a pruning state file: two arrays have one name")
+        if sum(member.file_size for member in members) > status.st_size:
+            raise StateError("not a pruning state file: its arrays are larger than the file")
+        return {
+            member.filename.removesuffix(_SUFFIX): _read_array(archive, member)
+            for member in members
+        }
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    with archive.open(member) as stored:
+        content = stored.read()
+    file = io.BytesIO(content)
+    np.lib.format.read_magic(file)
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject:
+        raise ValueError("an array of objects, which is never loaded")
+    values = np.frombuffer(content, dtype, offset=file.tell())
+    if values.size != prod(shape):
+        raise ValueError(f"an array of shape {shape} that holds {values.size} values")
+    return values.reshape(shape, order="F" if is_fortran else "C")

@@ -1,0 +1,200 @@
+"""From a saved state to the state of a run: every part of it must fit the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from secateur.adapter import WeightSpec
+from secateur.arrays.counts import keep_count
+from secateur.components.patterns import Unstructured
+from secateur.errors import StateError, listed, shown
+from secateur.layout import Array
+from secateur.run.plan import Plan, RuleWeights
+from secateur.run.run_state import RunState
+from secateur.run.schedule_state import ScheduleState
+from secateur.run.state import State
+from secateur.selection.component_errors import attributed
+
+
+def check_policy(state: State, plan: Plan) -> None:
+    """Check that a state was saved under the policy of a plan.
+
+    Raises:
+        StateError: It was not.
+
+    """
+    if state.fingerprint != plan.policy.fingerprint:
+        raise StateError(
+            f"the state was saved under policy {shown(state.fingerprint[:12])}, and this pruner "
+            f"runs {plan.policy.fingerprint[:12]}; attach with the policy of that run"
+        )
+
+
+def fitted_masks(state: State, plan: Plan, sharded: bool) -> dict[str, Array]:
+    """Return the masks of a state under this model's names.
+
+    Args:
+        state: The state.
+        plan: The plan that it is to fit.
+        sharded: Whether masks hold only what is on this process, flat.
+
+    Raises:
+        StateError: The weights of the state are not those that the plan prunes.
+
+    """
+    specs = {spec.name: spec for rule in plan.rule_weights for spec in rule.specs}
+    aliases = {alias: spec.name for spec in specs.values() for alias in spec.aliases}
+    fitted: dict[str, Array] = {}
+    found: dict[str, str] = {}
+    shapes = {name: mask.shape for name, mask in state.masks.items()} | dict(state.waiting)
+    for saved, shape in shapes.items():
+        name = saved if saved in specs else aliases.get(saved, saved)
+        is_flat = sharded and saved in state.masks
+        if name not in specs or not (is_flat or shape == specs[name].shape):
+            raise StateError(_misfit(saved, shape, specs))
+        if name in found:
+            raise StateError(
+                f"the state has two masks for {name}: {shown(found[name])} and {shown(saved)}"
+            )
+        found[name] = saved
+        if saved in state.masks:
+            fitted[name] = state.masks[saved]
+    if missing := [name for name in specs if name not in found]:
+        raise StateError(
+            f"the state knows nothing of {listed(missing, 3)}, which this plan prunes; it was "
+            "saved from another model, or it is damaged"
+        )
+    return {name: fitted[name] for name in specs if name in fitted}
+
+
+def _misfit(saved: str, shape: tuple[int, ...], specs: Mapping[str, WeightSpec]) -> str:
+    have = listed(f"{spec.name} {spec.shape}" for spec in specs.values())
+    return (
+        f"the state has a mask of shape {shape} for {shown(saved)}, which does not fit this plan; "
+        f"it prunes: {have}. Names that a framework makes up may differ from model to model: give "
+        "the layers names of their own"
+    )
+
+
+def resumed(
+    state: State, plan: Plan, masks: Mapping[str, Array], kept: Mapping[str, int], sharded: bool
+) -> RunState:
+    """Return the state of the run that goes on from a saved one.
+
+    Args:
+        state: The saved state.
+        plan: The plan.
+        masks: Its masks, from `fitted_masks`.
+        kept: What each of them keeps.
+        sharded: Whether they hold only what is on this process, flat.
+
+    Raises:
+        StateError: No run under this plan can have come to that state.
+
+    """
+    schedules = _schedules(state, plan)
+    evaluated = state.step if state.evaluated is None else state.evaluated
+    if evaluated > state.step:
+        raise StateError(
+            f"the state is at step {state.step} with masks of step {evaluated}, which is later"
+        )
+    after = RunState(schedules, state.step, evaluated, masks, kept)
+    reached: dict[int, float] = {}
+    for rule in plan.rule_weights:
+        scheduled = _scheduled(rule, after)
+        names = [spec.name for spec in rule.specs]
+        missing = [name for name in names if name not in masks]
+        if missing and (scheduled is not None or len(missing) < len(names)):
+            raise StateError(
+                f"the state has no mask for {listed(missing, 3)} at step {state.step}, where rule "
+                f"{rule.rule} has pruned"
+            )
+        if not missing:
+            reached[rule.rule] = _reached(rule, after, scheduled, sharded)
+    return replace(after, reached=reached)
+
+
+def _schedules(state: State, plan: Plan) -> dict[int, ScheduleState]:
+    schedules = {
+        rule.rule: ScheduleState(
+            rule.method.schedule, state.observed.get(rule.rule, ()), state.began.get(rule.rule)
+        )
+        for rule in plan.rule_weights
+    }
+    for number in (*state.began, *state.observed):
+        schedule = schedules.get(number)
+        when = None if schedule is None else schedule.schedule.begin_when
+        if schedule is None or when is None:
+            raise StateError(
+                f"the state says that rule {number} waits or has waited to begin, and it has no "
+                "begin_when in this plan"
+            )
+        began = schedule.began
+        if began is not None and not schedule.schedule.earliest <= began <= state.step:
+            raise StateError(
+                f"the state says that rule {number} began at step {began}; it is at step "
+                f"{state.step}, and the rule begins at {schedule.schedule.earliest} at the earliest"
+            )
+        if len(schedule.observed) > (0 if began is not None else 2 * when.window):
+            raise StateError(
+                f"the state has {len(schedule.observed)} observed values of rule {number}, more "
+                "than it has yet to judge"
+            )
+    return schedules
+
+
+def _scheduled(rule: RuleWeights, state: RunState) -> float | None:
+    """Return the sparsity that a schedule has asked for last, if any."""
+    schedule = state.schedules[rule.rule]
+    with attributed(rule.method.schedule, state.step, [spec.name for spec in rule.specs]):
+        return schedule.due(-1, state.evaluated)
+
+
+def _reached(rule: RuleWeights, state: RunState, scheduled: float | None, sharded: bool) -> float:
+    """Return the sparsity that masks hold, as the schedule counts it, where it can be told."""
+    for asked in (scheduled, rule.method.schedule.final):
+        if asked is not None and _hold(rule, state, asked, sharded):
+            return asked
+    sizes = sum(spec.size for spec in rule.specs)
+    kept = sum(state.kept[spec.name] for spec in rule.specs)
+    return 1 - kept / sizes if sizes else rule.method.schedule.final
+
+
+def _hold(rule: RuleWeights, state: RunState, scheduled: float, sharded: bool) -> bool:
+    """Return whether masks keep as many groups as they must at a scheduled sparsity."""
+    method, specs = rule.method, rule.specs
+    if method.pattern.fixed_sparsity is not None:
+        return any(state.kept[spec.name] < spec.size for spec in specs)
+    counts = [_group_counts(rule, spec, state, sharded) for spec in specs]
+    if None in counts:
+        return True
+    totals, kept = zip(*(count for count in counts if count), strict=True)
+    with attributed(method.distribution, state.step, [spec.name for spec in specs]):
+        targets = method.distribution.targets(specs, scheduled)
+    if targets is None:
+        return bool(sum(kept) == keep_count(sum(totals), scheduled))
+    return list(kept) == [keep_count(n, t) for n, t in zip(totals, targets, strict=True)]
+
+
+def _group_counts(
+    rule: RuleWeights, spec: WeightSpec, state: RunState, sharded: bool
+) -> tuple[int, int] | None:
+    """Return how many groups a weight has and how many its mask keeps; None if unknown."""
+    pattern = rule.method.pattern
+    if isinstance(pattern, Unstructured):
+        return spec.size, state.kept[spec.name]
+    extent = None if sharded else pattern.extent(spec)
+    if extent is None:
+        return None
+    alive = state.masks[spec.name]
+    lengths = [reach or length for reach, length in zip(extent, spec.shape, strict=True)]
+    for axis, length in enumerate(lengths):
+        if alive.size:
+            starts = np.arange(0, alive.shape[axis], length)
+            alive = np.logical_or.reduceat(alive, starts, axis=axis)
+    total = prod(-(-size // max(n, 1)) for size, n in zip(spec.shape, lengths, strict=True))
+    return total, int(np.count_nonzero(alive))

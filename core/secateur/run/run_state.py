@@ -1,0 +1,122 @@
+"""All that changes while a pruner runs, as one value, and what the next one is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from secateur.adapter import Weight
+from secateur.hooks.events import MasksUpdated
+from secateur.layout import Array
+from secateur.masks import compute as mask_rules
+from secateur.run.plan import Plan, RuleWeights
+from secateur.run.schedule_state import ScheduleState
+from secateur.selection.component_errors import attributed, component_error
+from secateur.workers import Workers
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that changes while a pruner runs.
+
+    The pruner replaces it by one assignment, so that no interrupt can leave the masks of one
+    step with the number of another.
+
+    Attributes:
+        schedules: Where the schedule of each rule stands, by the rule's number.
+        step: The number of optimizer updates finished.
+        evaluated: The step up to which every due update of the masks was made.  It is less than
+            `step` only when an update failed or was interrupted, which is then still due.
+        masks: The current masks, by weight name.
+        kept: What each mask keeps, over all workers.
+        reached: The sparsity that the current masks hold, as their schedule counts it, by rule.
+        attached: Whether the pruner drives its model.
+        note: What to warn of at the first step, unless a state is loaded before.
+
+    """
+
+    schedules: Mapping[int, ScheduleState]
+    step: int = 0
+    evaluated: int = -1
+    masks: Mapping[str, Array] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
+    reached: Mapping[int, float] = field(default_factory=dict)
+    attached: bool = True
+    note: str = ""
+
+    def observe(self, values: Mapping[str, float]) -> RunState:
+        """Return the state after metric values were observed."""
+        schedules = {rule: schedule.observe(values) for rule, schedule in self.schedules.items()}
+        return replace(self, schedules=schedules)
+
+
+def begin_schedules(state: RunState, plan: Plan) -> RunState:
+    """Return the state in which each schedule has begun whose time has come.
+
+    Raises:
+        PluginError: A schedule failed.
+
+    """
+    schedules = dict(state.schedules)
+    for rule in plan.rule_weights:
+        with attributed(rule.method.schedule, state.step, _names(rule)):
+            schedules[rule.rule] = schedules[rule.rule].at(state.step)
+    return replace(state, schedules=schedules)
+
+
+def evaluate(
+    state: RunState, plan: Plan, weights: Mapping[str, Weight], workers: Workers
+) -> tuple[RunState, MasksUpdated | None]:
+    """Return the state in which no update of the masks is due, and what observers are told.
+
+    Nothing is changed: the new masks are computed, and not applied.
+
+    Raises:
+        WeightError: A weight holds a NaN or infinity.
+        PluginError: A part of the policy failed.
+
+    """
+    new: dict[str, Array] = {}
+    targets: dict[str, float] = {}
+    reached: dict[int, float] = {}
+    for rule in plan.rule_weights:
+        scheduled = due(state, rule)
+        if scheduled is None:
+            continue
+        target = rule.method.target(scheduled)
+        members = [weights[name] for name in _names(rule)]
+        masks = mask_rules.compute(rule.method, members, target, state.step, state.masks, workers)
+        new |= masks
+        targets |= dict.fromkeys(masks, target)
+        reached[rule.rule] = scheduled
+    after = replace(state, evaluated=state.step)
+    if not new:
+        return after, None
+    after = replace(
+        after,
+        masks={**state.masks, **new},
+        kept={**state.kept, **mask_rules.kept(new, workers)},
+        reached={**state.reached, **reached},
+    )
+    return after, MasksUpdated(state.step, new, targets, plan.policy.fingerprint)
+
+
+def due(state: RunState, rule: RuleWeights) -> float | None:
+    """Return the scheduled sparsity of the update of a rule's masks that is due, if one is.
+
+    Raises:
+        PluginError: The schedule failed, or gave a sparsity that is none.
+
+    """
+    schedule, names = rule.method.schedule, _names(rule)
+    with attributed(schedule, state.step, names):
+        scheduled = state.schedules[rule.rule].due(state.evaluated, state.step)
+        is_sparsity = scheduled is None or 0 <= scheduled <= 1
+    if not is_sparsity:
+        gave = f"gave sparsity {scheduled}; wanted 0 to 1"
+        raise component_error(schedule, state.step, names, gave)
+    return scheduled
+
+
+def _names(rule: RuleWeights) -> list[str]:
+    return [spec.name for spec in rule.specs]

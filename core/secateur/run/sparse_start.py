@@ -1,0 +1,110 @@
+"""Weights that hold more zeros than is asked of them: what an earlier pruning left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from secateur.adapter import Weight
+from secateur.errors import listed
+from secateur.layout import Array
+from secateur.run.plan import Plan, RuleWeights
+from secateur.selection.component_errors import attributed
+from secateur.tables import share
+
+_MARGIN = 0.1
+"""By how much the sparsity found must exceed the one asked for: a few zeros are usual."""
+_SAMPLE = 4096
+
+
+@dataclass(frozen=True)
+class Excess:
+    """A weight that is sparser than is asked of it.
+
+    Attributes:
+        name: The weight.
+        found: The sparsity that it has.
+        asked: The sparsity that is asked of it.
+
+    """
+
+    name: str
+    found: float
+    asked: float
+
+
+def sparsity_of(values: Array) -> float:
+    """Return the fraction of values that are zero.
+
+    Where a sample shows next to none, that of the sample.
+    """
+    flat = np.ravel(values, order="K")
+    sample = flat[:: max(1, flat.size // _SAMPLE) | 1]
+    if not flat.size:
+        return 0.0
+    found = 1 - np.count_nonzero(sample) / sample.size
+    return found if found < _MARGIN / 2 else 1 - np.count_nonzero(flat) / flat.size
+
+
+def excesses(weights: Iterable[Weight], asked: Mapping[str, float]) -> list[Excess]:
+    """Return the weights that are sparser than asked, the sparsest first.
+
+    A weight that is zero throughout was made so, and not pruned.
+    """
+    found = [
+        Excess(weight.spec.name, sparsity_of(weight.read()), asked[weight.spec.name])
+        for weight in weights
+    ]
+    chosen = [each for each in found if each.asked + _MARGIN <= each.found < 1]
+    return sorted(chosen, key=lambda each: -each.found)
+
+
+def in_figures(found: Sequence[Excess]) -> str:
+    """Return the weights and their sparsities, for a message."""
+    return listed([f"{each.name} ({share(each.found)})" for each in found], 3)
+
+
+def before_training(plan: Plan, weights: Mapping[str, Weight]) -> tuple[str, bool]:
+    """Return a note on weights that are sparser than their schedules start, "" without any.
+
+    Returns:
+        The note; and whether a weight is as sparse as its schedule will ever make it, so that
+        this is no run that is resumed half-way.
+
+    """
+    asked: dict[str, float] = {}
+    finals: dict[str, float] = {}
+    for rule in plan.rule_weights:
+        asked |= _at_the_start(rule)
+        finals |= dict.fromkeys((spec.name for spec in rule.specs), rule.method.final)
+    found = excesses((weights[name] for name in asked), asked)
+    if not found:
+        return "", False
+    finals |= {each.spec.name: each.target for each in plan.weights if each.target is not None}
+    is_at_the_end = any(each.found >= finals[each.name] for each in found)
+    first = found[0]
+    note = (
+        f"sparser already than their schedule starts (at {first.asked:g}): {in_figures(found)}. "
+        "The masks follow the schedule, so zeros are trained again until it has passed that "
+        f"sparsity. To keep them, start it there (initial_sparsity = {first.found:.2g}); to go "
+        "on with an earlier run, load its state"
+    )
+    return note, is_at_the_end
+
+
+def _at_the_start(rule: RuleWeights) -> dict[str, float]:
+    """Return the sparsity that each weight of a rule has after step 0."""
+    method, specs = rule.method, rule.specs
+    schedule, names = method.schedule, [spec.name for spec in specs]
+    with attributed(schedule, 0, names):
+        begins = schedule.begin_when is None and schedule.updates_at(0)
+        target = method.target(schedule.sparsity(0)) if begins else 0.0
+    if method.pattern.fixed_sparsity is not None:
+        return dict.fromkeys(names, target)
+    with attributed(method.distribution, 0, names):
+        targets = method.distribution.targets(specs, target)
+    if targets is None:
+        targets = [target] * len(specs)
+    return dict(zip(names, map(float, targets), strict=True))
