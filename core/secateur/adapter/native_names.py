@@ -46,6 +46,8 @@ def named_natively(name: str, known: Iterable[str]) -> str | None:
 
     """
     text = _WRAPPERS.sub("", name[:1000].replace("/", ".").removesuffix(":0"))
+    if "." not in text:
+        return None
     names = set(known)
     fits = [each for each in _candidates(text) if each in names]
     return fits[0] if fits else _only_weight(text, names)

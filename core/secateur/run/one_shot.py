@@ -9,11 +9,11 @@ from secateur.hooks.apply_masks import apply_masks, sparsities
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.masks import compute as masks
-from secateur.run import claims
-from secateur.run.live import LiveModel, changes_of
+from secateur.run.checks import claims
+from secateur.run.checks.live import LiveModel, changes_of
+from secateur.run.checks.sparse_start import excesses, in_figures
 from secateur.run.plan import Plan, RuleWeights
 from secateur.run.report import Report, make_report
-from secateur.run.sparse_start import excesses, in_figures
 
 
 def prune_once(
@@ -50,7 +50,7 @@ def prune_once(
         notes = (*live.notes(), *_notes_on_zeros(pruned, found))
     finally:
         binding.release()
-    return make_report(planned, 0, found, kept, live, notes, binding.parameters)
+    return make_report(planned, 0, found, kept, live, notes)
 
 
 def _notes_on_zeros(pruned: list[Weight], found: Mapping[str, Array]) -> Iterator[str]:

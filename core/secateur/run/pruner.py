@@ -17,9 +17,9 @@ from secateur.errors import ScheduleWarning, StateError, StateWarning, shown
 from secateur.hooks.apply_masks import apply_masks, sparsities
 from secateur.hooks.events import MasksUpdated
 from secateur.masks import compute as mask_rules
-from secateur.run import claims, sparse_start
 from secateur.run import state as states
-from secateur.run.live import LiveModel, look, schedule_notes
+from secateur.run.checks import claims, sparse_start
+from secateur.run.checks.live import LiveModel, look, schedule_notes
 from secateur.run.plan import Plan
 from secateur.run.report import Masks, Report, make_report, named_masks
 from secateur.run.resume import check_policy, fitted_masks, resumed
@@ -228,7 +228,6 @@ class Pruner:
             state.kept,
             live,
             (*self._schedule_notes(), *live.notes(state.attached)),
-            self._binding.parameters,
         )
 
     def detach(self) -> None:

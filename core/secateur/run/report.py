@@ -9,7 +9,7 @@ from typing import Any
 from secateur.adapter.native_names import named_natively
 from secateur.errors import nearest, shown
 from secateur.layout import Array
-from secateur.run.live import LiveModel
+from secateur.run.checks.live import LiveModel
 from secateur.run.plan import Plan
 from secateur.tables import format_sparsity, render
 
@@ -200,7 +200,6 @@ def make_report(
     kept: Mapping[str, int],
     live: LiveModel,
     notes: Sequence[str],
-    parameters: int | None,
 ) -> Report:
     """Return the report on a live model.
 
@@ -211,7 +210,6 @@ def make_report(
         kept: What each mask keeps.
         live: How the model differs from them.
         notes: What the user should know.
-        parameters: The number of all parameters of the model, if known.
 
     """
     weights = tuple(
@@ -229,8 +227,8 @@ def make_report(
         named_masks(plan, masks),
         tuple(notes),
         plan.policy.fingerprint,
-        parameters,
-        sum(skipped.size for skipped in plan.skipped),
+        plan.parameters,
+        plan.left_dense,
     )
 
 

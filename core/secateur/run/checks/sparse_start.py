@@ -12,7 +12,7 @@ from secateur.errors import listed
 from secateur.layout import Array
 from secateur.run.plan import Plan, RuleWeights
 from secateur.selection.component_errors import attributed
-from secateur.tables import share
+from secateur.tables import format_sparsity
 
 _MARGIN = 0.1
 """By how much the sparsity found must exceed the one asked for: a few zeros are usual."""
@@ -63,7 +63,7 @@ def excesses(weights: Iterable[Weight], asked: Mapping[str, float]) -> list[Exce
 
 def in_figures(found: Sequence[Excess]) -> str:
     """Return the weights and their sparsities, for a message."""
-    return listed([f"{each.name} ({share(each.found)})" for each in found], 3)
+    return listed([f"{each.name} ({format_sparsity(each.found)})" for each in found], 3)
 
 
 def before_training(plan: Plan, weights: Mapping[str, Weight]) -> tuple[str, bool]:
