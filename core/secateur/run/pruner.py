@@ -339,9 +339,10 @@ class Pruner:
 
     def _checked(self, updates: Any) -> int:
         """Return a number of updates, if it is one."""
-        if isinstance(updates, bool) or not hasattr(updates, "__index__"):
-            raise StateError(f"step(updates={shown(updates)}): wanted an integer from 0")
-        count = operator.index(updates)
+        try:
+            count = operator.index(None if isinstance(updates, bool) else updates)  # type: ignore[arg-type]
+        except TypeError:
+            raise StateError(f"step(updates={shown(updates)}): wanted an integer from 0") from None
         if count < 0:
             raise StateError(
                 f"step(updates={shown(updates)}): steps only go on; load a state to go back"

@@ -1,0 +1,1 @@
+"""Whether the live model is what its masks say: whose it is, and what it holds."""

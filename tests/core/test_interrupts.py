@@ -1,0 +1,184 @@
+"""Ctrl-C at any line of attach, step, load, detach or prune leaves one state, not half of two."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import secateur
+from secateur.policy.policy import Policy
+
+CORE = str(Path(secateur.__file__).parent)
+SEEN = 2
+"""How often a line is interrupted: when it runs for the first times."""
+POLICY = Policy.parse(
+    {
+        "schedule": {"kind": "linear", "final_sparsity": 0.8, "end_step": 4, "frequency": 1},
+        "rules": [
+            {"match": {"name": "a"}},
+            {"match": {}, "schedule": {"kind": "constant", "final_sparsity": 0.5, "begin_step": 2}},
+        ],
+    }
+)
+
+
+class Interrupts:
+    """Raises KeyboardInterrupt at one line that runs in the package: the n-th one that counts."""
+
+    def __init__(self, wanted=None):
+        self.wanted, self.count, self.lines = wanted, 0, Counter()
+
+    def __call__(self, frame, event, arg):
+        if not frame.f_code.co_filename.startswith(CORE):
+            return None
+        if event == "line":
+            line = (frame.f_code.co_filename, frame.f_lineno)
+            self.lines[line] += 1
+            if self.lines[line] <= SEEN:
+                self.count += 1
+                if self.count == self.wanted:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt(f"{line[0]}:{line[1]}")
+        return self
+
+    def during(self, act):
+        before = sys.gettrace()
+        sys.settrace(self)
+        try:
+            return act()
+        finally:
+            sys.settrace(before)
+
+
+def lines_of(prepare, act):
+    """How many lines an action runs, each counted as often as it is interrupted."""
+    act(*prepare())  # what is loaded and compiled on first use does not count
+    things, counter = prepare(), Interrupts()
+    counter.during(lambda: act(*things))
+    return counter.count
+
+
+def each_interrupted(prepare, act):
+    """Yield what was prepared, after the action was interrupted at each of its lines in turn."""
+    for wanted in range(1, lines_of(prepare, act) + 1):
+        things = prepare()
+        with pytest.raises(KeyboardInterrupt):
+            Interrupts(wanted).during(lambda things=things: act(*things))
+        yield things
+
+
+def arrays(seed=0):
+    generator = np.random.default_rng(seed)
+    return {"a": generator.standard_normal((6, 5)), "b": generator.standard_normal((4, 7))}
+
+
+def bits(weights):
+    return {name: array.tobytes() for name, array in weights.items()}
+
+
+def assert_consistent(pruner, weights):
+    """The masks are those of the state, the weights obey them, and the sums agree."""
+    held = {weight.spec.name: mask for weight, mask in pruner._binding.pairs}
+    assert held.keys() == pruner.masks.keys()
+    for name, mask in pruner.masks.items():
+        assert (held[name] == mask).all()
+        assert not weights[name][~mask].any()
+    step = min(pruner.current_step, 4)
+    wanted = {round(30 * (1 - 0.2 * s)) for s in (step, max(step - 1, 0))}
+    if "a" in pruner.masks:
+        assert np.count_nonzero(pruner.masks["a"]) in wanted
+
+
+def uninterrupted(steps):
+    weights = arrays()
+    pruner = secateur.attach(weights, POLICY)
+    for _ in range(steps):
+        pruner.step()
+    return weights, pruner
+
+
+def test_after_an_interrupted_attach_nothing_is_claimed_and_it_can_be_tried_again():
+    for (weights,) in each_interrupted(lambda: (arrays(),), lambda w: secateur.attach(w, POLICY)):
+        pruner = secateur.attach(weights, POLICY)
+        pruner.step(4)
+        assert_consistent(pruner, weights)
+        assert [w.sparsity for w in pruner.report().weights] == [0.8, 0.5]
+        pruner.detach()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_after_an_interrupted_step_there_is_one_state_and_the_run_ends_as_it_should(steps):
+    wanted, _ = uninterrupted(4)
+    for weights, pruner in each_interrupted(lambda: uninterrupted(steps), lambda _, p: p.step()):
+        assert pruner.current_step in (steps, steps + 1)
+        pruner.report()
+        pruner.step(0)
+        assert_consistent(pruner, weights)
+        while pruner.current_step < 4:
+            pruner.step()
+        assert_consistent(pruner, weights)
+        assert bits(weights) == bits(wanted)
+        assert pruner.report().notes == ()
+        pruner.detach()
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_after_an_interrupted_load_there_is_the_old_state_or_the_new_one(as_file, tmp_path):
+    _, other = uninterrupted(3)
+    other.save(tmp_path / "state.npz")
+    state = other.state_dict()
+
+    def load(_, pruner):
+        pruner.load(tmp_path / "state.npz") if as_file else pruner.load_state_dict(state)
+
+    for weights, pruner in each_interrupted(lambda: uninterrupted(1), load):
+        assert pruner.current_step in (1, 3)
+        wanted = {1: 24, 3: 12}[pruner.current_step]
+        assert np.count_nonzero(pruner.masks["a"]) == wanted
+        assert ("b" in pruner.masks) == (pruner.current_step == 3)
+        assert_consistent(pruner, weights)
+        load(weights, pruner)
+        assert pruner.current_step == 3
+        assert_consistent(pruner, weights)
+        pruner.step()
+        pruner.detach()
+
+
+def test_after_an_interrupted_detach_the_pruner_is_attached_or_not_and_it_can_be_tried_again():
+    for weights, pruner in each_interrupted(lambda: uninterrupted(4), lambda _, p: p.detach()):
+        if pruner.attached:
+            assert_consistent(pruner, weights)
+        state = pruner.state_dict()
+        pruner.detach()
+        assert not pruner.attached
+        assert not pruner._binding.pairs
+        assert pruner.state_dict().keys() == state.keys()
+        assert secateur.prune(weights, POLICY).sparsity > 0.5  # no claim is left
+
+
+def test_after_an_interrupted_prune_the_model_can_be_pruned_or_attached():
+    wanted = arrays()
+    secateur.prune(wanted, POLICY)
+    for (weights,) in each_interrupted(lambda: (arrays(),), lambda w: secateur.prune(w, POLICY)):
+        secateur.prune(weights, POLICY)
+        assert bits(weights) == bits(wanted)
+
+
+# between the lines of a with statement, a file is closed by the collector of garbage
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupted_save_leaves_the_old_file(tmp_path):
+    _, pruner = uninterrupted(2)
+    path = tmp_path / "state.npz"
+    pruner.save(path)
+    before = path.read_bytes()
+    pruner.step()
+    for _ in each_interrupted(lambda: (), lambda: pruner.save(path)):
+        assert list(tmp_path.iterdir()) == [path]
+        secateur.attach(arrays(seed=1), POLICY).load(path)
+    pruner.save(path)
+    assert path.read_bytes() != before
