@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from secateur.files import write_atomically as write_atomically
     from secateur.hooks.at_work import layer_weights as layer_weights
     from secateur.hooks.events import MasksUpdated as MasksUpdated
-    from secateur.hooks.export import export as export
     from secateur.hooks.exporter import Exporter as Exporter
     from secateur.hooks.hookspecs import hookimpl as hookimpl
     from secateur.hooks.registry import register as register
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     from secateur.numpy_adapter import NumpyAdapter as NumpyAdapter
     from secateur.policy.policy import Policy as Policy
     from secateur.policy.rule import Rule as Rule
+    from secateur.run.export import export as export
     from secateur.run.plan import Plan as Plan
     from secateur.run.pruner import Pruner as Pruner
     from secateur.run.report import Report as Report
@@ -125,7 +125,6 @@ _NAMES_OF = {
     ),
     "hooks.at_work": ("layer_weights",),
     "hooks.events": ("MasksUpdated",),
-    "hooks.export": ("export",),
     "hooks.exporter": ("Exporter",),
     "hooks.hookspecs": ("hookimpl",),
     "hooks.registry": (
@@ -140,6 +139,7 @@ _NAMES_OF = {
     "numpy_adapter": ("NumpyAdapter",),
     "policy.policy": ("Policy",),
     "policy.rule": ("Rule",),
+    "run.export": ("export",),
     "run.plan": ("Plan",),
     "run.pruner": ("Pruner",),
     "run.report": ("Report",),

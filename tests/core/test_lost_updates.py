@@ -21,7 +21,7 @@ def random(shape=(10, 10), seed=0):
 
 
 def rules(schedule):
-    """Two rules, each with a schedule of its own, so that one can fail while the other would not."""
+    """Two rules, so that the masks of one can be computed and those of the other not."""
     return {
         "schedule": schedule,
         "rules": [{"match": {"name": "a*"}}, {"match": {}, "criterion": "magnitude"}],

@@ -360,6 +360,6 @@ class TestBeginWhen:
         first = secateur.attach({"w": weight}, policy)
         before = run(first, range(1, stop + 1))
         first.save(tmp_path / "state.npz")
-        second = secateur.attach({"w": weight}, policy)
+        second = secateur.attach({"w": weight.copy()}, policy)
         second.load(tmp_path / "state.npz")
         assert before + run(second, range(stop + 1, 31)) == whole

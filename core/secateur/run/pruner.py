@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from secateur.adapter import Binding
-from secateur.errors import ScheduleWarning, StateError, StateWarning, shown
+from secateur.errors import ModelError, ScheduleWarning, StateError, StateWarning, shown
 from secateur.hooks.apply_masks import apply_masks, sparsities
 from secateur.hooks.events import MasksUpdated
 from secateur.masks import compute as mask_rules
@@ -151,17 +151,22 @@ class Pruner:
         Raises:
             WeightError: A weight holds a NaN or infinity.
             PluginError: A plugin failed.
+            ModelError: The weights cannot be masked here; the step has not moved on.
             StateError: The pruner was detached, or `updates` is no number of updates.
 
         """
         self.check_attached()
         updates = self._checked(updates)
-        note = self._state.note
-        self._state = replace(self._state, step=self._state.step + updates, note="")
-        self._binding.enforce()
+        before = self._state
+        self._state = replace(before, step=before.step + updates, note="")
+        try:
+            self._binding.enforce()
+        except ModelError:  # the call itself is refused, as inside a step that is being compiled
+            self._state = before
+            raise
         self._catch_up()
-        if note:
-            warnings.warn(note, StateWarning, stacklevel=2)
+        if before.note:
+            warnings.warn(before.note, StateWarning, stacklevel=2)
 
     def observe(self, **values: float) -> None:
         """Record the metric values that `begin_when` schedules monitor.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from secateur.hooks.dispatch import bind
 from secateur.hooks.at_work import write_export
+from secateur.hooks.dispatch import bind
 from secateur.layout import Array
 
 
