@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import realpath
 from pathlib import Path
 from typing import Annotated
 
@@ -72,10 +73,9 @@ def _output(checkpoint: Path, output: Path | None, in_place: bool) -> Path:
         if not in_place:
             raise typer.BadParameter("wanted --output, or --in-place")
         return checkpoint
-    same = is_same_file(checkpoint, output)
-    if in_place and not same:
+    if in_place and realpath(checkpoint) != realpath(output):
         raise typer.BadParameter("--in-place is for an --output that is the checkpoint itself")
-    if same and not in_place:
+    if is_same_file(checkpoint, output) and not in_place:
         raise ModelError(
             f"{output}: the checkpoint itself; give another --output, or --in-place to replace it"
         )
