@@ -35,6 +35,10 @@ def contents(folder: Path) -> dict[str, object]:
     }
 
 
+def listed(folder: str = ".") -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
 @pytest.fixture
 def names(npz, half, tmp_path) -> Path:
     """Give the model and the policy other names, and the folder another path."""
@@ -221,13 +225,13 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced():
         write_atomically(Path(name), name.encode())
         assert Path(name).is_symlink()
         assert Path(name).read_bytes() == name.encode()
-    assert sorted(os.listdir("folder")) == ["file", "new"]
+    assert listed("folder") == ["file", "new"]
 
 
 def test_the_longest_name_that_a_folder_takes_can_be_written():
     name = "x" * 255
     write_atomically(Path(name), b"x")
-    assert os.listdir() == [name]
+    assert listed() == [name]
 
 
 @pytest.mark.parametrize("error", [
@@ -236,10 +240,15 @@ def test_the_longest_name_that_a_folder_takes_can_be_written():
 ])  # fmt: skip
 def test_what_fails_leaves_the_old_file_and_no_other(error):
     Path("old").write_bytes(b"old")
-    with pytest.raises(type(error)) as raised, atomically(Path("old")) as file:
-        file.write(b"new")
-        raise error
-    assert os.listdir() == ["old"]
+
+    def write() -> None:
+        with atomically(Path("old")) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        write()
+    assert listed() == ["old"]
     assert Path("old").read_bytes() == b"old"
     if isinstance(error, OSError):
         assert raised.value.filename == "old"
@@ -255,7 +264,7 @@ def test_a_full_disk_names_the_file_that_was_to_be_written(run, monkeypatch, cal
                           "replace": (Path, "replace")}[call], full)  # fmt: skip
     refused(run("prune", "model.npz", "half.toml", "-o", "new.npz"),
             "new.npz: No space left on device")  # fmt: skip
-    assert sorted(os.listdir()) == ["half.toml", "model.npz"]
+    assert listed() == ["half.toml", "model.npz"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -274,7 +283,7 @@ def test_many_threads_may_write_one_file():
         thread.start()
     for thread in threads:
         thread.join()
-    assert os.listdir() == ["shared"]
+    assert listed() == ["shared"]
     content = Path("shared").read_bytes()
     assert content in {b"%d" % number * 1000 for number in range(4)}
 
