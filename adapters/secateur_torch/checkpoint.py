@@ -39,20 +39,23 @@ class TorchCheckpoint(Checkpoint):
         if not self._state:
             raise ModelError(f"{path}: holds no state dict; save model.state_dict()")
         self.tensors = {
-            name: Tensor(name, _dtype(tensor), tuple(tensor.shape))
+            name: Tensor(name, _dtype(tensor), _shape(tensor))
             for name, tensor in self._state.items()
         }
 
     def read(self, name: str) -> Array:
         tensor = self._state[name]
         if special := _special(tensor):
-            raise ModelError(f"{self.path}: {name:.80} is {special}, which cannot be read")
+            raise ModelError(f"{self.path}: {name:.80} is {special}; its values cannot be read")
         stored = tensor.untyped_storage().nbytes()
         if tensor.numel() * tensor.element_size() > stored:
             raise ModelError(
                 f"{self.path}: {name:.80} has more values than are stored; save a contiguous copy"
             )
-        return to_numpy(tensor.detach())
+        try:
+            return to_numpy(tensor.detach())
+        except TypeError as error:  # a dtype that NumPy does not have
+            raise ModelError(f"{self.path}: {name:.80} cannot be read: {error}") from error
 
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
         raise ModelError(f"{path}: only .safetensors and .npz are written; save as one of these")
@@ -62,6 +65,11 @@ def _dtype(tensor: TorchTensor) -> str:
     """Return the name of a tensor's dtype; with what it is, where it is not a plain tensor."""
     dtype = str(tensor.dtype).removeprefix("torch.")
     return " ".join(filter(None, (_special(tensor), dtype)))
+
+
+def _shape(tensor: TorchTensor) -> tuple[int, ...]:
+    """Return the shape of a tensor; a nested one has none."""
+    return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
 
 
 def _special(tensor: TorchTensor) -> str:

@@ -61,6 +61,15 @@ def test_no_bit_differs_between_the_files_of_pruned_twins(name: str, tmp_path: P
     assert {row["differing"] for row in forward} == {0}
 
 
+@pytest.mark.parametrize("name", ["transformer", "gru"])
+def test_packed_weights_need_no_map(name: str, tmp_path: Path) -> None:
+    pruned_pair(name, tmp_path)
+    for files in (["model.keras", "model.pt"], ["model.pt", "model.keras"]):
+        rows = diff(tmp_path, *(str(tmp_path / file) for file in files))
+        assert rows
+        assert {row["differing"] for row in rows} == {0}
+
+
 def test_a_bit_that_differs_is_counted_in_both_directions(tmp_path: Path) -> None:
     _, torch_model = pruned_pair("mnist-cnn", tmp_path)
     state = torch_model.state_dict()

@@ -78,7 +78,8 @@ def declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
         shape, _, dtype = np.lib.format.read_array_header_2_0(start)
     name = member.filename.removesuffix(SUFFIX)
     nonzero = prod(length for length in shape if length) * max(dtype.itemsize, 1)
-    if len(shape) > _DEEPEST or min(shape, default=0) < 0 or nonzero >= 1 << 63:
+    counts = all(type(length) is int and length >= 0 for length in shape)
+    if not counts or len(shape) > _DEEPEST or nonzero >= 1 << 63:
         raise ValueError(f"{name:.80}: no array can have the shape {shape!s:.80}")
     size = prod(shape) * dtype.itemsize
     if not dtype.hasobject and size != member.file_size - start.tell():
