@@ -123,6 +123,7 @@ def test_a_damaged_file_gives_one_line_and_writes_nothing(
         copy.unlink(missing_ok=True)
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("suffix", [".pt", ".pth"])
 def test_a_damaged_state_dict_gives_one_line(capsys, monkeypatch, tmp_path, suffix):
     pytest.importorskip("torch")
@@ -435,6 +436,7 @@ def odd_tensors() -> dict[str, Callable[[], object]]:
     }
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("case", ["sparse_coo", "sparse_csr", "meta", "quantized", "expanded",
                                   "nested", "float8", "complex", "bits", "negated"])  # fmt: skip
 def test_a_tensor_without_plain_values_is_left_dense_or_refused(run, half, case):
@@ -459,6 +461,7 @@ NAMES = ["\ud800.weight", "a\x1b[31m.weight", "a\nb.weight", "\u202eabc.weight",
          "[bold]a[/bold].weight", "%s{0}.weight"]  # fmt: skip
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:20])
 @pytest.mark.parametrize("words", [["inspect"], ["inspect", "--json"], ["plan"], ["diff"]])
 def test_every_name_can_be_shown(run, half, name, words):

@@ -16,6 +16,8 @@ import secateur  # noqa: E402
 from secateur.checkpoints import open_checkpoint  # noqa: E402
 from secateur.checkpoints.bind import CheckpointBinding  # noqa: E402
 
+pytestmark = pytest.mark.framework
+
 HALF = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
 
 
