@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from secateur.adapter import (
     unknown_layer,
 )
 from secateur.errors import ModelError
+from secateur_torch.experts import expert_entries
 from secateur_torch.forward import other_values_reason
 from secateur_torch.layers import (
     DIRECTIONS,
@@ -96,14 +97,14 @@ class _Walk:
         if ".quantized." in cls.__module__:
             yield Skipped(name, f"{cls.__name__}: quantized; {QUANTIZED}")
             return
+        if advice := _graph_advice(cls):
+            if not path:
+                raise ModelError(f"a {cls.__name__} {advice}")
+            yield Skipped(name, f"{cls.__name__} {advice}", self._size(module.parameters()))
+            return
         _refuse_fsdp1(cls, name)
         _refuse_lazy(module, name)
-        entries = self.custom(module)
-        other_values = None
-        if entries is None:
-            entries = table_entries(module, cls)
-            attributes = [entry.attribute for entry in entries or ()]
-            other_values = other_values_reason(module, cls, attributes) if attributes else None
+        entries, other_values = self._entries(module, cls)
         yield from self._weights(module, cls, name, entries or (), other_values)
         claimed = {entry.attribute.split(".")[0] for entry in entries or ()}
         yield from self._rest(module, cls, name, claimed, known=entries is not None)
@@ -112,6 +113,19 @@ class _Walk:
         for child_name, child in module._modules.items():  # named_children() leaves repeats out
             if child is not None and child_name not in claimed and id(child) not in above:
                 yield from self.module(child, (*path, child_name), above | {id(module)})
+
+    def _entries(
+        self, module: nn.Module, cls: type[nn.Module]
+    ) -> tuple[Sequence[LayerWeight] | None, str | None]:
+        """Return the weights of a layer, None if it is not known, and why they stay dense."""
+        taught = self.custom(module)
+        if taught is not None:
+            return taught, None
+        entries = table_entries(module, cls)
+        if entries is None:
+            return expert_entries(module, cls), None
+        attributes = [entry.attribute for entry in entries]
+        return entries, other_values_reason(module, cls, attributes) if attributes else None
 
     def _weights(
         self,
@@ -144,17 +158,25 @@ class _Walk:
                     reason = f"{cls.__name__}: {NOT_PRUNABLE}"
                     yield Skipped(f"{name}.{key}", reason, self._size([parameter]))
         elif own:
-            normalizes = isinstance(module, NORMALIZATION_LAYERS)
-            reason = f"{cls.__name__}: {NORMALIZATION}"
-            if not normalizes:
-                reason = unknown_layer("torch", cls.__name__, list(own))
-            yield Skipped(name, reason, self._size(own.values()))
+            yield Skipped(name, _unknown_reason(module, cls, own), self._size(own.values()))
 
     def _size(self, parameters: Iterable[Tensor]) -> int:
         """Return how many values the parameters have that were not counted before."""
         new = {id(each): each for each in parameters if id(each) not in self.counted}
         self.counted |= new.keys()
         return sum(each.numel() for each in new.values())
+
+
+def _unknown_reason(module: nn.Module, cls: type[nn.Module], own: Mapping[str, Tensor]) -> str:
+    """Return why a layer of an unknown class is left dense."""
+    only_vectors = all(parameter.ndim < 2 for parameter in own.values())
+    if isinstance(module, NORMALIZATION_LAYERS) or (
+        only_vectors and "norm" in cls.__name__.lower()
+    ):
+        return f"{cls.__name__}: {NORMALIZATION}"
+    if only_vectors:
+        return f"{cls.__name__}: {NOT_PRUNABLE}"
+    return unknown_layer("torch", cls.__name__, list(own))
 
 
 def _names(layer: str, entry: LayerWeight) -> tuple[str, str]:
@@ -193,6 +215,22 @@ def _stored_tensors(module: nn.Module, attribute: str) -> list[Tensor]:
     stored = (name, f"{name}_orig", f"{name}_v", f"{name}_g")
     found = (owner._parameters.get(key) for key in stored)
     return [parameter for parameter in found if parameter is not None]
+
+
+def _graph_advice(cls: type[nn.Module]) -> str | None:
+    """Return what is said of a module whose layers became a graph; None for others."""
+    made_by = {base.__module__ for base in cls.__mro__}
+    if any(name.startswith("torch.jit.") for name in made_by):
+        return (
+            "is a scripted or traced module, whose layers are not those of torch.nn any more; "
+            "prune the model before torch.jit.script or torch.jit.trace"
+        )
+    if any(name.startswith("torch.export.") for name in made_by):
+        return (
+            "is an exported graph, whose layers are not those of torch.nn any more; prune the "
+            "model before torch.export.export"
+        )
+    return None
 
 
 def _refuse_fsdp1(cls: type[nn.Module], name: str) -> None:

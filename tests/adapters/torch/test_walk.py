@@ -330,3 +330,92 @@ def test_an_activation_with_a_slope_is_not_offered_to_plugins():
     assert reasons(nn.Sequential(nn.Linear(2, 2), nn.PReLU())) == {
         "1.weight": "PReLU: not a prunable weight of its layer"
     }
+
+
+class OwnNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+
+class Gain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(3))
+        self.beta = nn.Parameter(torch.ones(()))
+
+
+def test_vectors_of_unknown_layers_are_not_offered_to_plugins():
+    assert reasons(nn.ModuleDict({"norm": OwnNorm(), "gain": Gain(), "fc": nn.Linear(2, 2)})) == {
+        "norm": "OwnNorm: parameters of normalization are never pruned",
+        "gain": "Gain: not a prunable weight of its layer",
+    }
+
+
+def exported(model):
+    return torch.export.export(model, (torch.ones(1, 4),))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("make", "advice"),
+    [
+        (torch.jit.script, r"before torch\.jit\.script"),
+        (lambda m: torch.jit.trace(m, torch.ones(1, 4)), r"before .* torch\.jit\.trace"),
+        (lambda m: exported(m).module(), r"before torch\.export\.export"),
+        (lambda m: torch.export.unflatten(exported(m)), r"before torch\.export\.export"),
+        (exported, r"prune the module before torch\.export\.export"),
+    ],
+    ids=["scripted", "traced", "exported", "unflattened", "program"],
+)
+def test_a_model_that_became_a_graph_is_told_what_to_prune(make, advice):
+    made = make(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
+    with pytest.raises(ModelError, match=advice) as error:
+        secateur.plan(made, CONSTANT)
+    assert "plugin" not in str(error.value).replace("DISABLE_PLUGINS", "")
+    if isinstance(made, nn.Module):
+        inside = nn.ModuleDict({"graph": made, "fc": nn.Linear(2, 2)})
+        assert names(inside) == ["fc:kernel"]
+        assert "prune the model before" in reasons(inside)["graph"]
+        assert {skipped.size for skipped in bind(inside).skipped} == {20}
+
+
+def test_a_symbolic_trace_that_keeps_its_layers_is_pruned():
+    assert names(torch.fx.symbolic_trace(network())) == ["0:kernel", "2.0:kernel"]
+
+
+class Average:
+    """An average that is no module, as older libraries have it."""
+
+    def __init__(self, module):
+        self.decay = 0.99
+        self.module = module
+
+
+class Slotted:
+    __slots__ = ("_private", "network")
+
+    def __init__(self, network):
+        self.network = network
+
+
+class Shadow:
+    def __init__(self):
+        self.shadow_params = [torch.ones(2)]
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [
+        (Average(network()), r"pass its \.module"),
+        (Slotted(network()), r"pass its \.network"),
+        (Shadow(), "copy them into a module"),
+        (nn.Linear, r"pass a module, as Linear\(\.\.\.\)"),
+        ([network(), network()], r"torch\.nn\.ModuleList"),
+        (network().state_dict(), "state dict: pass the module itself"),
+    ],
+    ids=["average", "slots", "shadow", "class", "list", "state dict"],
+)
+def test_what_is_no_module_is_told_what_to_pass(model, advice):
+    with pytest.raises(ModelError, match=advice):
+        secateur.plan(model, CONSTANT)
