@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from secateur.errors import PolicyError
-from secateur.policy.limits import MAX_BYTES, MAX_DEPTH, MAX_VALUES, too_deep, too_many_values
+from secateur.policy.limits import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+    MAX_YAML_NODES,
+    too_deep,
+    too_many_values,
+)
 from secateur.policy.sources import FORMATS
 
 
@@ -40,10 +48,12 @@ def parse(content: bytes, suffix: str, name: str) -> dict[str, Any]:
         raise PolicyError(f"{name}: {error}") from error
     except (RecursionError, _TooDeepError):
         raise too_deep(name) from None
-    except _TooManyError:
-        raise too_many_values(name) from None
+    except _TooManyError as error:
+        raise too_many_values(name, *error.args) from None
     except Exception as error:  # each parser has an error class of its own
         why = " ".join(str(error).split())[:300]
+        if "integer string conversion" in why:
+            why = "it holds an integer of thousands of digits"
         raise PolicyError(f"{name}: not well formed: {why}") from error
     if not isinstance(table, dict):
         raise PolicyError(f"{name}: wanted a table of settings, got {type(table).__name__}")
@@ -60,6 +70,7 @@ class _TooManyError(Exception):
 
 def _parse(text: str, suffix: str) -> Any:
     if suffix == ".toml":
+        _check_dotted_keys(text)
         return tomllib.loads(text)
     if suffix == ".json":
         table = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
@@ -67,6 +78,41 @@ def _parse(text: str, suffix: str) -> Any:
             table.pop("$schema", None)  # where editors look for the schema of a JSON file
         return table
     return _yaml_parse(text)
+
+
+_TOML_TOKEN = re.compile(
+    r'''
+    """ (?: [^"\\] | \\. | "(?!"") )* (?: """ | \Z )
+    | \'{3} (?: [^'] | '(?!\'{2}) )* (?: \'{3} | \Z )
+    | " (?: [^"\\\n] | \\. )* "?
+    | ' [^'\n]* '?
+    | \# [^\n]*
+    | [\w-]+
+    | [ \t]+
+    | .
+    ''',
+    re.DOTALL | re.VERBOSE,
+)
+_PART_OF_KEY = re.compile(r"""["'\w-]""")
+
+
+def _check_dotted_keys(text: str) -> None:
+    """Refuse ``a.a.a...`` of a great many parts, for which tomllib takes quadratic time."""
+    dots, last = 0, ""
+    for found in _TOML_TOKEN.finditer(text):
+        token = found[0][0]
+        if token in " \t":
+            continue
+        if token == ".":
+            dots = dots + 1 if last == "part" else 0
+            last = "dot"
+        elif _PART_OF_KEY.match(token):
+            dots = dots if last == "dot" else 0
+            last = "part"
+        else:
+            dots, last = 0, ""
+        if dots >= MAX_DEPTH:
+            raise _TooDeepError
 
 
 def _distinct(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -82,6 +128,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise PolicyError(f"{name} is not a number of JSON")
 
 
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_LONGEST_NUMBER = 100
+
+
 def _yaml_parse(text: str) -> Any:
     yaml = _yaml()
 
@@ -94,10 +144,12 @@ def _yaml_parse(text: str) -> Any:
             self.depth, self.composed = self.depth + 1, self.composed + 1
             if self.depth > MAX_DEPTH:
                 raise _TooDeepError
-            if self.composed > MAX_VALUES:
-                raise _TooManyError
+            if self.composed > MAX_YAML_NODES:
+                raise _TooManyError(MAX_YAML_NODES)
             node = super().compose_node(parent, index)
             self.depth -= 1
+            if node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+                raise PolicyError(f"a number of {len(node.value):,} characters")
             return node
 
         def construct_document(self, node: Any) -> Any:

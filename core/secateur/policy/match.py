@@ -100,7 +100,9 @@ class Candidates:
 
 
 def _names_of(spec: WeightSpec) -> set[str]:
-    return {name for full in (spec.name, *spec.aliases) for name in (full, full.rpartition(":")[0])}
+    """Return the names by which a glob finds a weight: its own, and those without the role."""
+    names = {spec.name, *spec.aliases}
+    return names | {layer for name in names if (layer := name.rpartition(":")[0])}
 
 
 class Match(PolicyTable):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from secateur.components.component import Table
+from secateur.errors import PolicyError
+from secateur.policy.limits import check_table
 from secateur.policy.messages import explain
 from secateur.policy.origins import Origins
 
@@ -16,11 +18,17 @@ class PolicyTable(Table):
 
     if not TYPE_CHECKING:  # a type checker sees the fields as arguments
 
-        def __init__(self, /, **data: Any) -> None:
+        def __init__(self, /, *values: Any, **data: Any) -> None:
+            name = type(self).__name__
+            if values:
+                raise PolicyError(
+                    f"{name}(...) takes its settings by name; Policy.parse takes a mapping"
+                )
+            check_table(data, name)
             try:
                 super().__init__(**data)
             except ValidationError as error:
-                raise explain(error, Origins(type(self).__name__)) from None
+                raise explain(error, Origins(name)) from None
 
         # pydantic then makes nested tables without this method, so that an error in one keeps
         # its location within the whole
