@@ -100,13 +100,13 @@ def _check_dotted_keys(text: str) -> None:
     """Refuse ``a.a.a...`` of a great many parts, for which tomllib takes quadratic time."""
     dots, last = 0, ""
     for found in _TOML_TOKEN.finditer(text):
-        token = found[0][0]
-        if token in " \t":
+        mark = found[0][0]
+        if mark in " \t":
             continue
-        if token == ".":
+        if mark == ".":
             dots = dots + 1 if last == "part" else 0
             last = "dot"
-        elif _PART_OF_KEY.match(token):
+        elif _PART_OF_KEY.match(mark):
             dots = dots if last == "dot" else 0
             last = "part"
         else:

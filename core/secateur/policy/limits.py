@@ -42,13 +42,16 @@ def check_table(table: Mapping[str, Any], name: str) -> None:
             is too long or not valid Unicode.
 
     """
-    count, path, levels = 0, [], [_items(table)]
+    count = 0
+    path: list[Any] = []
+    levels = [_items(table)]
     while levels:
-        key, value = next(levels[-1], (None, levels))
-        if value is levels:
+        item = next(levels[-1], None)
+        if item is None:
             levels.pop()
             del path[-1:]
             continue
+        key, value = item
         count += 1
         if count > MAX_VALUES:
             raise too_many_values(name)
