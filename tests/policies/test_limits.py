@@ -71,7 +71,8 @@ def test_a_file_of_a_hostile_shape_is_refused_at_once_and_in_few_words(tmp_path,
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("alias.yaml", "schedule: &s {kind: one_shot, final_sparsity: 0.5}\nrules: [{schedule: *s}]"),
+        ("alias.yaml", ("schedule: &s {kind: one_shot, final_sparsity: 0.5}\n"
+         "rules: [{schedule: *s}]")),
         ("dots.toml", 'name = "' + "a.b " * 500 + '"\nschedule = { kind = "one_shot", '
          "final_sparsity = 0.5 }  # " + "." * 2000),
         ("points.toml", "[schedule]\nkind = 'piecewise'\npoints = ["
