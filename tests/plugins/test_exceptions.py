@@ -7,8 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import secateur
+from secateur.cli import app
 from secateur.components.criteria import Magnitude
 from secateur.components.distributions import Uniform
 from secateur.components.patterns import FixedPattern, Unstructured
@@ -253,6 +255,21 @@ def test_an_adapter_that_fails_is_named(registered, fail, method):
     name = rf"plugin 'test 0', secateur_adapters \(adapter 'odd'\), {method}\(\): "
     with pytest.raises(PluginError, match=name):
         secateur.plan(model, {"schedule": HALF})
+
+
+@pytest.mark.parametrize("method", ["suffixes", "read_file"])
+def test_an_adapter_that_fails_to_read_a_file_is_named(registered, fail, tmp_path, method):
+    members = {"suffixes": (".odd",), "read_file": fail}
+    if method == "suffixes":
+        members["suffixes"] = property(fail)
+    failing = type("Failing", (Odd,), members)
+    registered(plugin_with("secateur_adapters", lambda: [failing()]))
+    (tmp_path / "m.odd").write_bytes(b"odd")
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "m.odd")])
+    assert isinstance(result.exception, PluginError)
+    assert str(result.exception).startswith(
+        f"plugin 'test 0', secateur_adapters (adapter 'odd'), {method}"
+    )
 
 
 def test_an_exporter_that_fails_is_named(registered, fail, tmp_path):

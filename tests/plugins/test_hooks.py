@@ -69,10 +69,10 @@ def test_every_hook_has_a_test_of_its_own(hook):
 
 
 def test_the_built_ins_come_through_the_same_hooks():
-    brought = registry().plugins["builtin"].provides
+    provided = registry().plugins["builtin"].provides
     for family in ("schedule", "criterion", "pattern", "distribution"):
         built_in = set(registry().components(family))
-        assert built_in <= {part.partition(" ")[2] for part in brought}
+        assert built_in <= {part.partition(" ")[2] for part in provided}
 
 
 def prune(array: np.ndarray, **settings: object) -> list[list[float]]:

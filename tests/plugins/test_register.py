@@ -247,13 +247,13 @@ class Layer:
 
 
 @pytest.mark.parametrize("answer", [["kernel"], 1])
-def test_a_binding_of_the_wrong_type_names_the_plugin(registered, answer):
-    class Bindings:
+def test_weights_of_a_layer_of_the_wrong_type_name_the_plugin(registered, answer):
+    class Layers:
         @secateur.hookimpl
         def secateur_layer_weights(self, layer):
             return answer if isinstance(layer, Layer) else None
 
-    registered(Bindings())
+    registered(Layers())
     assert secateur.layer_weights("any", object()) is None
     with pytest.raises(
         PluginError, match=r"'test 0', secateur_layer_weights, Layer .* wanted a list"
@@ -261,14 +261,14 @@ def test_a_binding_of_the_wrong_type_names_the_plugin(registered, answer):
         secateur.layer_weights("any", Layer())
 
 
-def test_two_plugins_that_bind_one_layer_are_both_named(registered):
-    class Bindings:
+def test_two_plugins_that_give_the_weights_of_one_layer_are_both_named(registered):
+    class Layers:
         @secateur.hookimpl
         def secateur_layer_weights(self, adapter, layer):
             return [secateur.LayerWeight("w", "dense")] if isinstance(layer, Layer) else None
 
-    registered(Bindings())
-    registered(Bindings())
+    registered(Layers())
+    registered(Layers())
     with pytest.raises(
         PluginError, match="two plugins give the weights of the layer Layer: 'test 0' and 'test 1'"
     ):
@@ -280,7 +280,7 @@ class Layered:
         self.left = np.zeros((6, 4))
 
 
-MISTAUGHT = {
+UNFIT = {
     "no_attribute": (secateur.LayerWeight("nope", "dense"), "nope: the layer has no such attr"),
     "no_kind": (secateur.LayerWeight("left", "dens"), "no kind or role 'dens': did you mean 'den"),
     "no_role": (secateur.LayerWeight("left", "dense", "kernl"), "did you mean 'kernel'"),
@@ -292,16 +292,16 @@ MISTAUGHT = {
 }
 
 
-@pytest.mark.parametrize("case", MISTAUGHT)
-def test_a_binding_that_does_not_fit_its_layer_is_refused_with_the_plugins_name(registered, case):
-    row, why = MISTAUGHT[case]
+@pytest.mark.parametrize("case", UNFIT)
+def test_weights_that_do_not_fit_their_layer_are_refused_with_the_plugins_name(registered, case):
+    weight, why = UNFIT[case]
 
-    class Bindings:
+    class Layers:
         @secateur.hookimpl
         def secateur_layer_weights(self, layer):
-            return [row] if isinstance(layer, Layered) else None
+            return [weight] if isinstance(layer, Layered) else None
 
-    registered(Bindings())
+    registered(Layers())
     with pytest.raises(PluginError) as caught:
         secateur.layer_weights("any", Layered())
     assert "plugin 'test 0', secateur_layer_weights, Layered of the any adapter: " in str(

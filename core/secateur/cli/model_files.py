@@ -18,7 +18,7 @@ from secateur.checkpoints.infer_kinds import ASSUMED, parse_kinds
 from secateur.cli.output import progress
 from secateur.compare.masks import ModelWeights
 from secateur.errors import ModelError
-from secateur.hooks.dispatch import bind
+from secateur.hooks.dispatch import bind, read_file, reading_adapter, suffixes_of
 from secateur.hooks.registry import registry
 
 
@@ -83,16 +83,15 @@ def is_model_file(path: Path) -> bool:
 
 
 def _suffixes() -> list[str]:
-    return [*SUFFIXES, *(suffix for each in registry().adapters() for suffix in each.suffixes)]
+    return [*SUFFIXES, *(suffix for each in registry().adapters() for suffix in suffixes_of(each))]
 
 
 def _read(path: Path) -> object:
     if path.suffix in SUFFIXES:
         return open_checkpoint(path)
-    for adapter in registry().adapters():
-        if path.suffix in adapter.suffixes:
-            check_model_file(path)
-            return adapter.read_file(path)
+    if adapter := reading_adapter(path.suffix):
+        check_model_file(path)
+        return read_file(adapter, path)
     raise ModelError(
         f"{path}: no model of a known kind; there are: {', '.join(_suffixes())}. A model that a "
         "program builds is planned there, by secateur.plan(model, policy)."

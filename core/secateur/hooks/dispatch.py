@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from secateur.adapter import Adapter, Binding
@@ -20,7 +21,7 @@ def bind(model: Any) -> Binding:
 
     """
     adapter = adapter_of(model)
-    with _adapter_blamed(adapter, "bind"):
+    with _adapter_blamed(adapter, "bind()"):
         return adapter.bind(model)
 
 
@@ -51,22 +52,56 @@ def adapter_of(model: Any) -> Adapter:
     )
 
 
+def reading_adapter(suffix: str) -> Adapter | None:
+    """Return the adapter that reads files of a suffix, if there is one.
+
+    Raises:
+        PluginError: An adapter failed.
+
+    """
+    return next((each for each in registry().adapters() if suffix in suffixes_of(each)), None)
+
+
+def suffixes_of(adapter: Adapter) -> tuple[str, ...]:
+    """Return the suffixes of the files that an adapter reads.
+
+    Raises:
+        PluginError: The adapter failed.
+
+    """
+    with _adapter_blamed(adapter, "suffixes"):
+        return tuple(adapter.suffixes)
+
+
+def read_file(adapter: Adapter, path: Path) -> Any:
+    """Return the model, or the `Checkpoint`, that an adapter finds in a file.
+
+    Raises:
+        ModelError: The file is damaged, or its framework is missing.
+        OSError: The file cannot be read.
+        PluginError: The adapter failed.
+
+    """
+    with _adapter_blamed(adapter, f"read_file({path})", OSError):
+        return adapter.read_file(path)
+
+
 def _matches(adapter: Adapter, model: object) -> bool:
-    with _adapter_blamed(adapter, "matches"):
+    with _adapter_blamed(adapter, "matches()"):
         return bool(adapter.matches(model))
 
 
 def _hint(adapter: Adapter, model: object) -> str:
-    with _adapter_blamed(adapter, "hint"):
+    with _adapter_blamed(adapter, "hint()"):
         return str(adapter.hint(model) or "")
 
 
-def _adapter_blamed(adapter: Adapter, method: str) -> PluginCode:
+def _adapter_blamed(adapter: Adapter, call: str, *passing: type[Exception]) -> PluginCode:
     def worded(why: str) -> str:
         plugin = registry().part(ADAPTER, adapter.name)[1]
         return (
-            f"plugin {plugin}, secateur_adapters (adapter {adapter.name!r}), {method}(): {why}; "
+            f"plugin {plugin}, secateur_adapters (adapter {adapter.name!r}), {call}: {why}; "
             f"update or uninstall it, or leave it out by {DISABLE}"
         )
 
-    return PluginCode(worded)
+    return PluginCode(worded, *passing)
