@@ -1,4 +1,4 @@
-"""The history of a run: one row for each weight, each time that its mask changes."""
+"""The history of a run: one row for each weight, each time that it has a new mask."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = ("step", "weight", "size", "kept", "sparsity", "target", "policy")
 
 
 def append(event: MasksUpdated, path: Path) -> None:
-    """Add the rows of one event to a CSV file, which gets its head line when it is new."""
+    """Add one row for each weight of an event to a CSV file; a new file begins with the head."""
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if not file.tell():
@@ -32,11 +32,16 @@ def append(event: MasksUpdated, path: Path) -> None:
 
 
 class History:
-    """An observer that writes the history of every run in this process to one file.
+    """An observer that writes the history of every run in this process to one CSV file.
 
-    >>> import secateur
-    >>> secateur.register(History("run.csv"), "history")
-    >>> secateur.unregister("history")
+    Args:
+        path: The file; rows are added at its end.
+
+    Example:
+        >>> import secateur
+        >>> secateur.register(History("run.csv"), "history")
+        >>> secateur.unregister("history")
+
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Registers the exporters, and a history where the environment asks for one."""
+"""The hooks: the exporters, and a history where the environment names a file for it."""
 
 from __future__ import annotations
 

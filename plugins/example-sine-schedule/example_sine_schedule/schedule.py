@@ -15,9 +15,14 @@ class Sine(secateur.Gradual):
 
     ``s(t) = initial + (final - initial) * sin(pi/2 * (t - begin) / (end - begin)) ** power``
 
-    >>> schedule = Sine(final_sparsity=0.8, end_step=100)
-    >>> [round(schedule.sparsity(t), 4) for t in (0, 50, 100)]
-    [0.0, 0.5657, 0.8]
+    Attributes:
+        power: Above 1 it rises more slowly at first.
+
+    Example:
+        >>> schedule = Sine(final_sparsity=0.8, end_step=100)
+        >>> [round(schedule.sparsity(t), 4) for t in (0, 50, 100)]
+        [0.0, 0.5657, 0.8]
+
     """
 
     kind = "sine"
