@@ -15,6 +15,7 @@ from secateur.hooks.dispatch import bind
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.run import state
+from secateur.run.checks.claims import check_free
 from secateur.run.report import Masks
 
 
@@ -60,6 +61,7 @@ def transfer(masks: Any, to_model: Any, *, names: Mapping[str, str] | None = Non
         fitted[spec.name] = _checked(name, mask, spec)
     weights = {weight.spec.name: weight for weight in binding.weights}
     fitted = {name: _local(mask, weights[name]) for name, mask in fitted.items()}
+    check_free([weights[name] for name in fitted])
     event = MasksUpdated(0, fitted, sparsities(fitted), getattr(masks, "fingerprint", ""))
     apply_masks(binding, fitted, event)
     binding.release()
