@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -318,16 +319,18 @@ class Pruner:
 
         Raises:
             OSError: The file cannot be written.
+            StateError: `path` is no path.
 
         Warns:
             StateWarning: Pruned weights are not zero, or the model has changed.
 
         """
+        target = _path(path)
         self._warn_before_saving()
         state, shards, workers = self._saved_state(), self._shards, self._binding.workers
         arrays = state.to_arrays() if shards is None else shards.whole(state)
         if workers.rank == 0:
-            states.save(arrays, Path(path))
+            states.save(arrays, target)
 
     def load(self, path: str | Path) -> None:
         """Resume from a file of `save`.
@@ -340,7 +343,7 @@ class Pruner:
                 policy or model; nothing is changed then.
 
         """
-        self._resume(states.load(Path(path), self._unpack))
+        self._resume(states.load(_path(path), self._unpack))
 
     def _checked(self, updates: Any) -> int:
         """Return a number of updates, if it is one."""
@@ -443,6 +446,12 @@ class Pruner:
         after = resumed(state, self.plan, masks, kept, sharded)
         fingerprint = self.plan.policy.fingerprint
         self._apply(after, MasksUpdated(state.step, masks, sparsities(masks), fingerprint))
+
+
+def _path(path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise StateError(f"{shown(path)} is no path of a file")
+    return Path(path)
 
 
 def _number(name: str, value: Any) -> float:
