@@ -45,12 +45,27 @@ def named_natively(name: str, known: Iterable[str]) -> str | None:
         'hidden:kernel'
 
     """
-    text = _WRAPPERS.sub("", name[:1000].replace("/", ".").removesuffix(":0"))
+    text = _plain(name)
     if "." not in text:
         return None
     names = set(known)
     fits = [each for each in _candidates(text) if each in names]
     return fits[0] if fits else _only_weight(text, names)
+
+
+def in_our_words(name: str) -> str:
+    """Return the name that a weight probably has here, for a framework's own; else the name.
+
+    Example:
+        >>> in_our_words("hiden/kernel"), in_our_words("hiden")
+        ('hiden:kernel', 'hiden')
+
+    """
+    return next(_candidates(_plain(name)), name)
+
+
+def _plain(name: str) -> str:
+    return _WRAPPERS.sub("", name[:1000].replace("/", ".").removesuffix(":0"))
 
 
 def _candidates(text: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secateur.adapter.native_names import named_natively
+from secateur.adapter.native_names import in_our_words, named_natively
 from secateur.errors import nearest, shown
 from secateur.layout import Array
 from secateur.run.checks.live import LiveModel
@@ -47,7 +47,8 @@ class Masks(Mapping[str, Array]):
         """
         found = self._find(name)
         if found is None:
-            raise KeyError(f"no mask for {shown(name)}: {nearest(str(name), self._masks)}")
+            asked = in_our_words(name) if isinstance(name, str) else ""
+            raise KeyError(f"no mask for {shown(name)}: {nearest(asked, self._masks)}")
         return self._masks[found]
 
     def _find(self, name: str) -> str | None:
