@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from secateur.adapter import Adapter, PairedBinding, Skipped, Weight, WeightSpec
-from secateur.errors import ModelError, nearest
+from secateur.errors import ModelError, nearest, shown
 from secateur.kinds import kind_named, kind_names, role_names
 from secateur.layout import FLOATS, Array
 
@@ -126,6 +126,20 @@ class NumpyAdapter(Adapter):
     def matches(self, model: object) -> bool:
         return isinstance(model, Mapping) and all(
             isinstance(_split(value)[0], np.ndarray) for value in model.values()
+        )
+
+    def hint(self, model: object) -> str | None:
+        if not isinstance(model, Mapping):
+            return None
+        name, value = next(
+            (name, each)
+            for name, each in model.items()
+            if not isinstance(_split(each)[0], np.ndarray)
+        )
+        kind = type(_split(value)[0])
+        return (
+            f"{shown(name)} is a {kind.__module__}.{kind.__qualname__} and no NumPy array: pass "
+            "the model itself, or a mapping of arrays alone."
         )
 
     def bind(self, model: Mapping[str, Any]) -> ArrayBinding:

@@ -6,11 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections import OrderedDict
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from secateur.errors import PolicyError
+import secateur
+from secateur.errors import ModelError, PolicyError
+from secateur.policy.match import Match
 from secateur.policy.policy import Policy, as_policy
+from secateur.policy.rule import Rule
 
 SCHEDULE = '[schedule]\nkind = "one_shot"\nfinal_sparsity = 0.5\n'
 
@@ -178,3 +184,98 @@ def test_an_adapter_that_is_disabled_may_stand_in_a_table_of_names():
     code = f"import secateur; secateur.Policy.parse({policy!r})"
     env = {**os.environ, "SECATEUR_DISABLE_PLUGINS": "torch"}
     subprocess.run([sys.executable, "-c", code], env=env, check=True)
+
+
+ARRAY = {"fc": np.ones((2, 2))}
+ONE_SHOT = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, 5, 0.5, True, [], [ONE_SHOT], (), b"p.toml", object(), Policy, 10**400, {"a"}],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("verb", [secateur.plan, secateur.prune, secateur.attach])
+def test_what_is_no_policy_is_refused_by_every_verb(verb, wrong):
+    with pytest.raises(PolicyError, match=r"^policy = .*wanted a Policy, a path") as caught:
+        verb(ARRAY, wrong)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "schedule = 3", [], b"x", Path("p.toml"), [("a", 1)]],
+                         ids=str)  # fmt: skip
+def test_parse_takes_a_mapping_alone(wrong):
+    with pytest.raises(PolicyError, match=r"Policy.parse\(.*wanted a mapping"):
+        Policy.parse(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"p.toml", {}, []], ids=str)
+def test_load_takes_a_path_alone(wrong):
+    with pytest.raises(PolicyError, match=r"Policy.load\(.*wanted the path"):
+        Policy.load(wrong)
+
+
+@pytest.mark.parametrize("take", [Policy.load, as_policy, lambda text: secateur.plan(ARRAY, text)])
+@pytest.mark.parametrize("text", [SCHEDULE, "a: 1\nb: 2", '{\n "version": 1\n}'])
+def test_the_text_of_a_policy_is_no_path(take, text):
+    with pytest.raises(PolicyError, match="not the text of one"):
+        take(text)
+
+
+@pytest.mark.parametrize("path", ["x" * 10_000, "x" * 10_000 + ".toml", "x/" * 5000 + "a.toml",
+                                  "package:" + "x" * 10_000, "a\ud800.toml", "\ud800"])  # fmt: skip
+def test_a_path_of_any_shape_gets_a_short_error(path):
+    with pytest.raises(PolicyError) as caught:
+        Policy.load(path)
+    assert len(str(caught.value)) < 500
+    str(caught.value).encode()
+
+
+CONSTRUCTED = {
+    "no schedule": (lambda: Policy(), "^Policy: no schedule"),
+    "unknown key": (lambda: Policy(shedule=1), "^Policy: unknown key 'shedule'.*'schedule'"),
+    "rule in a policy": (
+        lambda: Policy(**ONE_SHOT, rules=[{}, {"match": {"kind": "dens"}}]),
+        r"^Policy: rule 2, match.kind\[0\]: 'dens'.*did you mean 'dense'",
+    ),
+    "rule": (lambda: Rule(match={"kind": "dens"}), r"^Rule: match.kind\[0\]: 'dens'"),
+    "key of a rule": (lambda: Rule(prun=False), "^Rule: unknown key 'prun'"),
+    "component": (lambda: Rule(pattern="blok"), "^Rule: pattern: no pattern 'blok'.*'block'"),
+    "match": (lambda: Match(depth=[1, 0]), "^Match: depth = .* is empty"),
+    "match of no table": (lambda: Rule(match=3), "^Rule: match: 3: input should be a table"),
+    "positional": (lambda: Policy(ONE_SHOT), "by name; Policy.parse takes a mapping"),
+    "positional rule": (lambda: Rule({}), "by name"),
+}
+
+
+@pytest.mark.parametrize("case", CONSTRUCTED)
+def test_a_mistake_in_a_constructor_is_a_policy_error(case):
+    make, message = CONSTRUCTED[case]
+    with pytest.raises(PolicyError, match=message):
+        make()
+
+
+def test_constructors_take_what_the_file_takes():
+    made = Policy(**ONE_SHOT, rules=[Rule(match=Match(kind="dense")), {"prune": False}])
+    table = {**ONE_SHOT, "rules": [{"match": {"kind": "dense"}}, {"prune": False}]}
+    assert made == Policy.parse(table)
+    assert made.fingerprint == Policy.parse(table).fingerprint
+
+
+class Tensor:
+    """Stands for the tensor of a framework."""
+
+
+Tensor.__module__ = "torch"
+
+
+@pytest.mark.parametrize("verb", [secateur.plan, secateur.prune, secateur.attach])
+@pytest.mark.parametrize("model", [
+    {"0.weight": Tensor(), "0.bias": Tensor()}, OrderedDict(a=Tensor()), {"a": [[1.0]]},
+    {"a": np.ones((2, 2)), "step": 3}, {"a": (Tensor(), "dense")},
+], ids=["state dict", "ordered", "lists", "mixed", "with kinds"])  # fmt: skip
+def test_a_mapping_of_something_else_than_arrays_says_what_to_pass(verb, model):
+    with pytest.raises(ModelError, match="pass the model itself, or a mapping of arrays") as caught:
+        verb(model, ONE_SHOT)
+    wrong = next(name for name, value in model.items() if not isinstance(value, np.ndarray))
+    assert repr(wrong) in str(caught.value)

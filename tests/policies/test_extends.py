@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 
-from secateur.errors import PolicyError
+import secateur
+from secateur.errors import PolicyError, PolicyWarning
 from secateur.policy import ready as policies
 from secateur.policy.policy import Policy, as_policy
 
@@ -157,3 +159,63 @@ def test_plugins_of_a_chain_add_up(folder):
     folder(base='plugins = ["missing-a"]' + BASE, edge='extends = "base.toml"\nplugins = ["keras"]')
     with pytest.raises(PolicyError, match="'missing-a', which is missing"):
         Policy.load("edge.toml")
+
+
+IDS = {
+    "a letter less": ("stm", "stem"),
+    "a letter more": ("restt", "rest"),
+    "another case": ("Stem", "stem"),
+    "letters swapped": ("setm", "stem"),
+}
+
+
+@pytest.mark.parametrize("how", IDS)
+def test_an_id_that_nearly_names_a_rule_of_the_base_is_told_by_a_warning(folder, how):
+    misspelt, meant = IDS[how]
+    folder(base=BASE, edge=f'extends = "base.toml"\n[[rules]]\nid = "{misspelt}"')
+    with pytest.warns(PolicyWarning) as caught:
+        policy = Policy.load("edge.toml")
+    assert [rule.id for rule in policy.rules] == [misspelt, "stem", "rest"]
+    (text,) = [str(each.message) for each in caught]
+    assert text.startswith("edge.toml: rule 1 is new")
+    assert f"one with the id {meant!r}" in text
+    assert "base.toml" in text
+
+
+@pytest.mark.parametrize("new", ["attention", "norms", "blocks"])
+def test_an_id_of_its_own_is_not(folder, new):
+    folder(base=BASE, edge=f'extends = "base.toml"\n[[rules]]\nid = "{new}"')
+    assert Policy.load("edge.toml").rules[0].id == new
+
+
+def test_nor_are_numbered_ids_or_one_next_to_the_rule_that_it_resembles(folder):
+    folder(
+        base=BASE.replace("stem", "block1"),
+        edge='extends = "base.toml"\n[[rules]]\nid = "block2"',
+        both='extends = "base.toml"\n[[rules]]\nid = "rest"\n[[rules]]\nid = "rests"',
+    )
+    assert len(Policy.load("edge.toml").rules) == 3
+    assert len(Policy.load("both.toml").rules) == 3
+
+
+def test_errors_of_a_plan_name_the_file_and_the_number_of_the_rule_there(folder):
+    folder(
+        base=BASE + 'match = { name = "nothing" }',
+        edge='extends = "base.toml"\n[[rules]]\nrequired = false\nmatch = { name = "no" }',
+    )
+    with pytest.raises(PolicyError, match=r"^base.toml: rule 2 \('rest', rule 3 of the plan\)"):
+        secateur.plan({"fc": np.ones((2, 2))}, "edge.toml")
+
+
+def test_where_a_policy_is_written_makes_no_other_policy(folder):
+    folder(base=BASE, same=BASE)
+    one, two = Policy.load("base.toml"), Policy.load("same.toml")
+    assert one == two == Policy.parse(one.to_dict())
+    assert hash(one.rules) == hash(two.rules)
+
+
+def test_rules_made_in_code_extend_and_are_extended(folder):
+    folder(base=BASE)
+    rules = (secateur.Rule(id="stem", prune=False), secateur.Rule(id="new", prune=False))
+    policy = Policy.parse({"extends": "base.toml", "rules": rules})
+    assert [rule.id for rule in policy.rules] == ["new", "stem", "rest"]

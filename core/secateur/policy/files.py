@@ -149,8 +149,8 @@ def _warn_of_misspelt_ids(
 
 
 def _differ_in_digits(one: str, two: str) -> bool:
-    """Return whether two words are equal but for numbers in them, as ``conv1`` and ``conv2``."""
-    return re.sub(r"\d+", "0", one) == re.sub(r"\d+", "0", two)
+    """Return whether two words differ in numbers alone, as ``conv1`` and ``conv2``."""
+    return one != two and re.sub(r"\d+", "0", one) == re.sub(r"\d+", "0", two)
 
 
 def write(table: Mapping[str, Any], path: Path) -> None:
