@@ -28,7 +28,7 @@ def other_values_reason(layer: nnx.Module, entries: Sequence[LayerWeight]) -> st
         ...         return x @ (self.kernel * 0.5)
         >>> layer = Scaled(2, 2, rngs=nnx.Rngs(0))
         >>> other_values_reason(layer, [LayerWeight("kernel", "dense")])
-        'overrides __call__() and touches kernel, so the layer may compute with other ...'
+        "overrides __call__() and touches kernel, so the layer may compute with other ..."
 
     """
     weights = {key.rpartition(".")[2] for entry in entries for key in attributes_of(entry)}

@@ -36,7 +36,7 @@ def other_values_reason(
         ...     def forward(self, x):
         ...         return nn.functional.linear(x, self.weight * 0.5, self.bias)
         >>> other_values_reason(Scaled(2, 2), Scaled, ["weight"])
-        'overrides forward() and touches weight...'
+        "overrides forward() and touches weight..."
 
     """
     weights = frozenset(attributes)

@@ -149,6 +149,10 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
     A word of the opposite meaning is never returned, however alike it is spelt.
 
+    Args:
+        word: What was written.
+        known: What could have been meant.
+
     Example:
         >>> closest("unstructurd", ["unstructured"]), closest("structured", ["unstructured"])
         ('unstructured', None)

@@ -42,7 +42,7 @@ class Workers(ABC):
 
     @abstractmethod
     def exchange(self, send_buffers: Sequence[Array]) -> list[Array]:
-        """Send one flat array to each worker, and return what each worker sent to this one.
+        """Return what each worker sends to this one, and send each of them one flat array.
 
         Args:
             send_buffers: One array per worker, of one dtype; their lengths may differ.

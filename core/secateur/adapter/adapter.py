@@ -62,7 +62,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def bind(self, model: Any) -> Binding:
-        """Find the weights of a model, and change nothing in it.
+        """Return a model, bound: its weights are found, and nothing in it is changed.
 
         Args:
             model: A model for which `matches` is true.

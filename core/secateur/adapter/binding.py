@@ -42,11 +42,19 @@ class AttachedPruner(Protocol):
         ...
 
     def step(self, updates: int = 1) -> None:
-        """Advance by `updates` optimizer updates."""
+        """Advance by `updates` optimizer updates.
+
+        Args:
+            updates: How many were made since the last call.
+        """
         ...
 
     def observe(self, **values: float) -> None:
-        """Record the metric values that `begin_when` schedules monitor."""
+        """Record the metric values that `begin_when` schedules monitor.
+
+        Args:
+            **values: The values by name, such as ``loss=0.3``.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -54,7 +62,11 @@ class AttachedPruner(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from a `state_dict`."""
+        """Resume from a `state_dict`.
+
+        Args:
+            state: What `state_dict` returned.
+        """
         ...
 
 
@@ -270,10 +282,13 @@ class PairedBinding(Binding, Generic[W, M]):
 
     @abstractmethod
     def zero(self, pairs: Sequence[tuple[W, M]]) -> Sequence[tuple[W, M]]:
-        """Set to +0.0 what the masks prune, and return the pairs as they are now.
+        """Set to +0.0 what the masks prune.
 
         Args:
             pairs: The weights and their native masks.
+
+        Returns:
+            The pairs as they are now, such as masks on another device.
 
         """
 

@@ -62,6 +62,8 @@ class Criterion(Component):
             weight: The values, as in `score`.
             context: What is known besides the values.
 
+        Raises:
+            ValueError: The scores are of another shape, or one is NaN.
         """
         scores = np.asarray(self.score(weight, context))
         if scores.shape != weight.shape or np.isnan(scores).any():

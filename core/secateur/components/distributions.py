@@ -27,6 +27,14 @@ class Distribution(Component):
         compares_weights: Whether scores of different weights are compared; weights of several
             dtypes are then scored in one dtype.
 
+    Example:
+        >>> class Halved(Distribution):
+        ...     kind = "halved"
+        ...
+        ...     def targets(self, specs, sparsity):
+        ...         return [sparsity / (1 + number) for number, _ in enumerate(specs)]
+        >>> Halved().targets([None, None], 0.8)
+        [0.8, 0.4]
     """
 
     family: ClassVar[str] = "distribution"
@@ -56,6 +64,8 @@ class Distribution(Component):
             sparsity: The target for all weights together.
             workers: The processes that shard the weights.
 
+        Raises:
+            PluginError: The class has neither `targets` nor `select`.
         """
         targets = self.targets([group.spec for group in groups], sparsity)
         if targets is None:

@@ -101,6 +101,8 @@ class Pattern(Component):
         Args:
             elements: The elements, ranked by theirs.
 
+        Raises:
+            ValueError: What `pool` returned has another shape, or `extent` does not fit.
         """
         spec = elements.spec
         extent = self.checked_extent(spec)

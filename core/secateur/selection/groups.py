@@ -94,6 +94,8 @@ class RankedGroups(ABC):
             count: How many groups the weight has.
             index: Turns canonical indices among these groups into those among all.
 
+        Returns:
+            The same object.
         """
         self._count, self._index = count, index
         return self
@@ -120,12 +122,26 @@ class RankedGroups(ABC):
         return Pooled(self.spec, scores, self.previous).same_groups_as(self)
 
     def same_groups_as(self, other: RankedGroups) -> Self:
-        """Mark these as the groups of `other`, ranked by other scores."""
+        """Mark these as the groups of `other`, ranked by other scores.
+
+        Args:
+            other: Groups of the same weight.
+
+        Returns:
+            The same object.
+        """
         self._count, self._index = other._count, other._index
         return self.made_from(other)
 
     def made_from(self, source: RankedGroups) -> Self:
-        """Mark these as made from the elements, or other groups, of the same weight."""
+        """Mark these as made from the elements, or other groups, of the same weight.
+
+        Args:
+            source: What has the weight's content, for its digest.
+
+        Returns:
+            The same object.
+        """
         if source is not self:
             self._source = source
         return self
@@ -140,7 +156,11 @@ class RankedGroups(ABC):
         return 0 if self._source is None else self._source.digest(workers)
 
     def keys(self, positions: Positions) -> Array:
-        """Return unsigned integers that order like the scores, higher = keep."""
+        """Return unsigned integers that order like the scores, higher = keep.
+
+        Args:
+            positions: Positions of groups in memory order: a range, or an array of them.
+        """
         keys = self._score_keys(positions)
         alive = self._alive_at(positions)
         return keys if alive is None else _below_all(keys, alive)
@@ -150,18 +170,30 @@ class RankedGroups(ABC):
 
     @abstractmethod
     def scores(self, positions: Positions) -> Array:
-        """Return the scores at some positions."""
+        """Return the scores at some positions.
+
+        Args:
+            positions: Positions of groups in memory order: a range, or an array of them.
+        """
 
     @abstractmethod
     def _score_keys(self, positions: Positions) -> Array: ...
 
     def scores_in(self, region: Region) -> Array:
-        """Return the scores in a canonical region."""
+        """Return the scores in a canonical region.
+
+        Args:
+            region: A range along each canonical axis.
+        """
         positions = self.order.positions_in(region)
         return self.scores(positions.reshape(-1)).reshape(positions.shape)
 
     def keys_in(self, region: Region) -> Array:
-        """Return the keys in a canonical region."""
+        """Return the keys in a canonical region.
+
+        Args:
+            region: A range along each canonical axis.
+        """
         keys = self._score_keys_in(region)
         return keys if self.previous is None else _below_all(keys, self.previous[region])
 
@@ -169,17 +201,29 @@ class RankedGroups(ABC):
         return score_keys(self.scores_in(region))
 
     def is_alive(self, positions: Array) -> Array:
-        """Return which of the groups at some positions were kept so far."""
+        """Return which of the groups at some positions were kept so far.
+
+        Args:
+            positions: Positions of groups in memory order: a range, or an array of them.
+        """
         alive = self._alive_at(positions)
         return np.ones(len(positions), bool) if alive is None else alive
 
     def index(self, positions: Array) -> Array:
-        """Return the canonical index, among all groups of the weight, of each position."""
+        """Return the canonical index, among all groups of the weight, of each position.
+
+        Args:
+            positions: Positions of groups in memory order: a range, or an array of them.
+        """
         index = self.order.index(positions)
         return index if self._index is None else self._index(index)
 
     def canonical(self, flat: Array) -> Array:
-        """Return one value per position as a view in canonical shape."""
+        """Return one value per position as a view in canonical shape.
+
+        Args:
+            flat: One value for each group that this process holds, in memory order.
+        """
         return self.order.canonical(flat)
 
     def array(self) -> Array:

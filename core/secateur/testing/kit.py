@@ -21,10 +21,18 @@ class AdapterConformance(LayoutChecks, MaskChecks, TrainingChecks, StateChecks):
             adapter = MyAdapter()
             layers = ("dense", "conv2d", "gru")
             ...
+
+    Example:
+        >>> sorted(AdapterConformance.__abstractmethods__)
+        ['make_model', 'run', 'save_and_load', 'train_step']
     """
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run the checks of a layer over `layers`, those of a dtype over `dtypes`."""
+        """Run the checks of a layer over `layers`, those of a dtype over `dtypes`.
+
+        Args:
+            metafunc: What pytest gives: the check that is being collected.
+        """
         for argument, values in (("layer", self.layers), ("dtype", self.dtypes)):
             if argument in metafunc.fixturenames:
                 metafunc.parametrize(argument, values)

@@ -69,10 +69,19 @@ LAYERS = tuple(_EXAMPLES)
 class Layer:
     """One layer of a model that the kit asks for.
 
-    `type` is one of `LAYERS`, or ``"other"``; `weights` are the canonical arrays, by role.
     The layer has no bias and no activation (recurrent layers have their usual ones, with
     ``reset_after`` in a GRU), stride 1 and no padding, and a recurrent one returns every
-    state.  `groups` and `heads` are those of a convolution and of attention.
+    state.
+
+    Attributes:
+        name: Its name in the model.
+        type: One of `LAYERS`, or ``"other"``.
+        weights: The canonical arrays, by role.
+
+    Example:
+        >>> layer = Layer("first", "dense", {"kernel": np.eye(2)})
+        >>> layer.kind, layer.outputs(np.array([[1.0, 2.0]])).tolist()
+        ('dense', [[1.0, 2.0]])
     """
 
     name: str
@@ -107,12 +116,20 @@ class Layer:
         return np.random.default_rng(1).normal(size=shape).astype(self.dtype)
 
     def outputs(self, inputs: Array) -> Array:
-        """Return what the layer computes, in float64."""
+        """Return what the layer computes, in float64.
+
+        Args:
+            inputs: A batch, laid out as that of `inputs`.
+        """
         wide = {role: array.astype(np.float64) for role, array in self.weights.items()}
         return _EXAMPLES[self.type].compute(inputs, wide)
 
     def holding(self, weights: Mapping[str, Array]) -> Layer:
-        """Return the layer with other weights."""
+        """Return the layer with other weights.
+
+        Args:
+            weights: Canonical arrays, by role.
+        """
         return replace(self, weights=weights)
 
 
