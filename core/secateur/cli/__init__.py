@@ -13,7 +13,7 @@ try:
     from secateur.cli.program import app as app
     from secateur.cli.program import main as main
 except ModuleNotFoundError as error:
-    if error.name not in _NEEDED:
+    if (error.name or "").partition(".")[0] not in _NEEDED:
         raise
 
     def main() -> None:
