@@ -130,6 +130,23 @@ def test_without_a_policy_it_shows_what_one_model_lacks(run, tmp_path):
     assert "no such weight" in outcome.out
 
 
+def test_twins_in_another_order_are_paired_by_their_names(run, tmp_path):
+    arrays = {f"{name}.weight": np.ones((2, 3)) for name in "abc"} | {"d.weight": np.ones((3, 3))}
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.savez(tmp_path / "b.npz", **dict(reversed(arrays.items())))
+    policy = '[[rules]]\nmatch = { name = ["a", "d"] }\nprune = false\n[[rules]]'
+    (tmp_path / "p.toml").write_text(SCHEDULE + policy)
+    outcome = run("diff", "p.toml", "--model", "a.npz", "--model", "b.npz")
+    assert "every weight has its twin, and the policy treats both alike" in outcome.out
+
+
+def test_a_policy_that_fits_one_of_two_models_only_names_the_other(run, npz, safetensors, tmp_path):
+    (tmp_path / "p.toml").write_text(SCHEDULE + '[[rules]]\nmatch = { position = "first" }')
+    outcome = run("diff", "p.toml", "--model", npz, "--model", safetensors)
+    assert outcome.code == 1
+    assert outcome.err.startswith(f"secateur: {safetensors}: p.toml: rule 1, match.position")
+
+
 def test_two_checkpoints_show_zeros_and_changed_values(run, half, npz):
     run("prune", npz, half, "-o", "p.npz")
     rows = {row["name"]: row for row in run("diff", npz, "p.npz", "--json").json}

@@ -74,13 +74,19 @@ def compare(
         _policies(before, after, plans, json)
     elif len(given) <= 1 and len(models) == 2:
         policy = _optional(as_policy(given[0] if given else EVERYTHING))
-        _twins(
-            [resolve(policy, open_model(path, kind).binding, total_steps) for path in models], json
-        )
+        plans = [_plan_of(path, policy, kind, total_steps) for path in models]
+        _twins(plans, json)
     else:
         raise typer.BadParameter(
             "wanted two policies (and a --model), one policy and two --model, or two model files"
         )
+
+
+def _plan_of(path: Path, policy: Policy, kind: Kind, total_steps: int | None) -> Plan:
+    try:
+        return resolve(policy, open_model(path, kind).binding, total_steps)
+    except PolicyError as error:
+        raise PolicyError(f"{path}: {error}") from error
 
 
 def _optional(policy: Policy) -> Policy:

@@ -57,23 +57,48 @@ def _target(planned: PlannedWeight | None, plan: Plan) -> Any:
 def twin_changes(first: Plan, second: Plan) -> list[Pair]:
     """Return the weights of two models that a policy treats differently.
 
-    Names may differ: weights are paired in model order by kind, role and shape.
+    Weights of one name are twins where kind, role and shape are the same, too.  The names of the
+    others may differ: they are paired by kind, role and shape, in the order of the models.
 
     Args:
         first: The policy's plan of a model.
         second: Its plan of the other model.
 
     """
-    keys = [[(w.spec.kind, w.spec.role, w.spec.shape) for w in plan.weights]
-            for plan in (first, second)]  # fmt: skip
-    pairs: list[Pair] = []
-    for tag, a, b, c, d in SequenceMatcher(a=keys[0], b=keys[1], autojunk=False).get_opcodes():
-        if tag == "equal":
-            pairs += zip(first.weights[a:b], second.weights[c:d], strict=True)
-        else:
-            pairs += [(planned, None) for planned in first.weights[a:b]]
-            pairs += [(None, planned) for planned in second.weights[c:d]]
+    twins = _by_name(first, second)
+    twins |= _in_order(
+        [weight for weight in first.weights if weight.spec.name not in twins],
+        [weight for weight in second.weights if weight.spec.name not in twins],
+    )
+    paired = {twin.spec.name for twin in twins.values()}
+    pairs: list[Pair] = [(weight, twins.get(weight.spec.name)) for weight in first.weights]
+    pairs += [(None, weight) for weight in second.weights if weight.spec.name not in paired]
     return [pair for pair in pairs if None in pair or _outcome(pair[0]) != _outcome(pair[1])]
+
+
+def _by_name(first: Plan, second: Plan) -> dict[str, PlannedWeight]:
+    named = {weight.spec.name: weight for weight in second.weights}
+    return {
+        weight.spec.name: named[weight.spec.name]
+        for weight in first.weights
+        if weight.spec.name in named and _form(weight) == _form(named[weight.spec.name])
+    }
+
+
+def _in_order(
+    first: Sequence[PlannedWeight], second: Sequence[PlannedWeight]
+) -> dict[str, PlannedWeight]:
+    forms = [list(map(_form, weights)) for weights in (first, second)]
+    matcher = SequenceMatcher(a=forms[0], b=forms[1], autojunk=False)
+    return {
+        first[block.a + number].spec.name: second[block.b + number]
+        for block in matcher.get_matching_blocks()
+        for number in range(block.size)
+    }
+
+
+def _form(planned: PlannedWeight) -> tuple[str, str, tuple[int, ...]]:
+    return planned.spec.kind, planned.spec.role, planned.spec.shape
 
 
 def _outcome(planned: PlannedWeight | None) -> Any:
