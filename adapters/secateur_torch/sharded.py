@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -101,9 +102,10 @@ class ShardedWeight(TorchWeight):
         first, last = self._rows or (0, parameter.shape[0])
         self._native_shape = (last - first, *parameter.shape[1:])
         rows, *others = _positions(spec.name, parameter)
-        begin, end = np.searchsorted(rows, (first, last)).tolist()
+        begin, end = (bisect_left(rows, row) for row in (first, last))
         self._here = slice(begin, end)
-        self._positions = (rows[self._here] - first, *others)
+        self._first = first
+        self._positions = (rows[self._here], *others)
         self._shape = tuple(map(len, self._positions))
         self._replicas = _replicas(parameter, workers)
         size, number = prod(self._shape), self._replicas.index(workers.rank)
@@ -113,7 +115,8 @@ class ShardedWeight(TorchWeight):
     def index(self, positions: Array) -> Array:
         """Return the canonical index of some of the values that `read` returns."""
         local = np.unravel_index(positions + self._own.start, self._shape)
-        whole = [axis[here] for axis, here in zip(self._positions, local, strict=True)]
+        whole = [_taken(axis, here) for axis, here in zip(self._positions, local, strict=True)]
+        whole[0] -= self._first
         native = np.ravel_multi_index(whole, self._native_shape)
         return self._layout.canonical_index(native, self._native_shape)
 
@@ -194,10 +197,22 @@ def workers_of(parameters: Sequence[Any]) -> ProcessWorkers:
     return ProcessWorkers(torch.device(meshes[0].device_type))
 
 
-def _positions(name: str, parameter: Any) -> list[Array]:
+Positions = range | Array
+"""Positions along one axis: a range where they are neighbours, which takes no memory."""
+
+
+def _taken(positions: Positions, index: Array) -> Array:
+    """Return some of the positions."""
+    if isinstance(positions, range):
+        return index + positions.start
+    taken: Array = positions[index]
+    return taken
+
+
+def _positions(name: str, parameter: Any) -> list[Positions]:
     """Return, for each axis, where in the whole parameter the local part lies."""
     if not isinstance(parameter, DTensor):
-        return [np.arange(length) for length in parameter.shape]
+        return [range(length) for length in parameter.shape]
     if any(placement.is_partial() for placement in parameter.placements):
         raise ModelError(f"{name} is a partial sum ({parameter.placements}); reduce it first")
     mesh = parameter.device_mesh
@@ -217,7 +232,7 @@ def local_positions(
     mesh_shape: Sequence[int],
     coordinate: Sequence[int],
     placements: Sequence[Any],
-) -> list[Array]:
+) -> list[Positions]:
     """Return, for each axis of a DTensor, which of its positions one process holds.
 
     Several axes of the mesh may split one axis of the tensor, one after the other.  Each split
@@ -231,24 +246,24 @@ def local_positions(
 
     Example:
         >>> local_positions((5, 2), (2,), (1,), [Shard(0)])
-        [array([3, 4]), array([0, 1])]
+        [range(3, 5), range(0, 2)]
 
     """
-    positions = [np.arange(length) for length in shape]
+    positions: list[Positions] = [range(length) for length in shape]
     for count, number, placement in zip(mesh_shape, coordinate, placements, strict=True):
         if isinstance(placement, Replicate):
             continue
         # tensor parallelism below FSDP: each of so many parts is split by itself
         parts = _chunks(positions[placement.dim], getattr(placement, "split_factor", 1))
         own = [_chunks(part, count)[number] for part in parts]
-        positions[placement.dim] = np.concatenate(own)
+        positions[placement.dim] = own[0] if len(own) == 1 else np.concatenate(own)
     return positions
 
 
-def _chunks(array: Array, count: int) -> list[Array]:
-    """Split an array as `torch.chunk` does, into `count` chunks of which some may be empty."""
-    size = -(-len(array) // count)
-    return [array[number * size : (number + 1) * size] for number in range(count)]
+def _chunks(positions: Positions, count: int) -> list[Positions]:
+    """Split positions as `torch.chunk` does, into `count` chunks of which some may be empty."""
+    size = -(-len(positions) // count)
+    return [positions[number * size : (number + 1) * size] for number in range(count)]
 
 
 def _replicas(parameter: Any, workers: Workers) -> list[int]:

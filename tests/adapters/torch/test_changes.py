@@ -217,6 +217,12 @@ def update_and_step(model, optimizer, pruner):
     pruner.step()
 
 
+def detach(pruner):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the schedule is not at its end; the model has changed
+        pruner.detach()
+
+
 def changes(pruner):
     return pruner._binding.model_changes()
 
@@ -233,10 +239,10 @@ def test_a_change_is_told_by_name_and_the_pruner_lets_go(act, policy):
     assert all(name in note and len(note) < 400 for name, note in notes.items())
     assert any("attach again" in note or "pruner.detach()" in note for note in notes.values())
     assert name not in pruner._binding.nonzero_pruned()
-    pruner.report()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the schedule is not at its end; the model has changed
-        pruner.detach()
+    report = pruner.report()
+    assert set(notes.values()) <= set(report.notes)
+    assert all(each.kept == each.size for each in report.weights if each.name in notes)
+    detach(pruner)
     assert not optimizer._optimizer_step_post_hooks
 
 
@@ -337,8 +343,8 @@ def test_a_model_that_cannot_be_read_is_told():
     pruner = secateur.attach(model, HALF)
     model["c"] = nn.LazyLinear(3)
     assert "cannot be read" in changes(pruner)[""]
-    pruner.report()
-    pruner.detach()
+    assert any("cannot be read" in note for note in pruner.report().notes)
+    detach(pruner)
 
 
 def test_a_sharded_parameter_is_told(tmp_path):
@@ -352,8 +358,8 @@ def test_a_sharded_parameter_is_told(tmp_path):
 
         fully_shard(model)
         assert "sharded after" in changes(pruner)["0:kernel"]
-        pruner.report()
-        pruner.detach()
+        assert pruner.report().kept == 16
+        detach(pruner)
     finally:
         dist.destroy_process_group()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def through_safetensors(state, path):
 def test_the_state_goes_through(through, trained, small, polynomial, tmp_path):
     state = through(trained.state_dict(), tmp_path / "state")
     assert all(isinstance(value, torch.Tensor) for value in state.values())
-    again = secateur.attach(small, polynomial(0.8, 6, frequency=2))
+    again = secateur.attach(copy.deepcopy(small), polynomial(0.8, 6, frequency=2))
     again.load_state_dict(state)
     assert again.current_step == 4
     for name, mask in trained.masks.items():
@@ -135,8 +136,8 @@ def test_the_state_has_the_same_keys_and_lengths_before_pruning_begins(small, po
             pruner.step()
         state = pruner.state_dict()
         begun[step] = {key: (value.shape, value.dtype) for key, value in state.items()}
-        again = secateur.attach(small, policy)
+        again = secateur.attach(copy.deepcopy(small), policy)
         again.load_state_dict(state)
         assert set(again.masks) == set(pruner.masks)
     assert begun[1] == begun[5]
-    assert not dict(secateur.attach(small, policy).masks)
+    assert not dict(secateur.attach(copy.deepcopy(small), policy).masks)

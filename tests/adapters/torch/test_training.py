@@ -158,7 +158,7 @@ def test_an_optimizer_that_is_wrapped_is_followed(small, batches, train, polynom
     train(small, optimizer, batches(2))
     assert pruner.current_step == 2
     with pytest.raises(ModelError, match=r"is not a torch\.optim\.Optimizer"):
-        secateur.attach(small, polynomial(0.8, 4), optimizer=Broken())
+        secateur.attach(copy.deepcopy(small), polynomial(0.8, 4), optimizer=Broken())
 
 
 def test_a_closure_that_runs_many_times_is_one_step(small, batches, polynomial, assert_masked):
@@ -326,6 +326,6 @@ def test_a_state_on_another_device_or_with_a_gradient_is_loaded(small, polynomia
         state = pruner.state_dict()
     assert {value.device.type for value in state.values()} == {"cpu"}
     state["step"] = state["step"].double().requires_grad_().long()
-    again = secateur.attach(small, polynomial(0.8, 4))
+    again = secateur.attach(copy.deepcopy(small), polynomial(0.8, 4))
     again.load_state_dict(state)
     assert again.current_step == 2
