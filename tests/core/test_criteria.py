@@ -13,7 +13,7 @@ from secateur.components.distributions import Uniform
 from secateur.components.method import Method
 from secateur.components.patterns import Block, Unstructured
 from secateur.components.schedules import OneShot
-from secateur.errors import ModelError
+from secateur.errors import ModelError, PluginError
 from secateur.masks import compute as masks
 from secateur.numpy_adapter import NumpyAdapter
 from secateur.selection.context import Context
@@ -73,6 +73,32 @@ def best(scores):
 @pytest.mark.parametrize("weight", [WEIGHT, np.asfortranarray(WEIGHT)])
 def test_scores_may_be_negative(weight):
     np.testing.assert_array_equal(mask_of(Signed(), weight), best(WEIGHT))
+
+
+WRONG = {
+    "integers": lambda weight: np.round(weight).astype(int),
+    "bools": lambda weight: weight > 0,
+    "complex": lambda weight: weight + 1j,
+    "objects": lambda weight: weight.astype(object),
+    "none": lambda weight: None,
+    "shape": lambda weight: weight.reshape(-1)[:1],
+    "nan": lambda weight: weight * np.nan,
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("by_element", [True, False])
+@pytest.mark.parametrize("pattern", [Unstructured(), Block(out=2)], ids=["single", "block"])
+def test_scores_that_cannot_rank_weights_are_refused(case, by_element, pattern):
+    class Wrong(Criterion):
+        kind = "wrong"
+        elementwise = by_element
+
+        def score(self, weight, context):
+            return WRONG[case](weight)
+
+    with pytest.raises(PluginError, match=r"secateur_criteria \(criterion 'wrong'\), step 0, .*w"):
+        mask_of(Wrong(), pattern=pattern)
 
 
 @pytest.mark.parametrize("weight", [WEIGHT, np.asfortranarray(WEIGHT)])

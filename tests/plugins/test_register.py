@@ -49,6 +49,70 @@ def test_a_plugin_that_is_changed_in_a_notebook_says_how_to_register_it_again():
     assert "largest" not in registry().components("criterion")
 
 
+@pytest.mark.parametrize("name", [3, None, [1], "", "a" * 10**6, "\udc80"], ids=type)
+def test_what_is_no_name_of_a_plugin_is_refused(name):
+    with pytest.raises(PluginError, match="is registered: there are: builtin, flax") as caught:
+        secateur.unregister(name)
+    str(caught.value).encode()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", [3, "", " ", [1], b"x"])
+def test_a_plugin_is_registered_by_a_text(name):
+    with pytest.raises(PluginError, match="the name of a plugin is a text"):
+        secateur.register(Plugin(), name)
+
+
+def test_a_class_in_place_of_its_object_says_so():
+    with pytest.raises(PluginError, match=r"it is a class; register an object of it: Plugin\(\)"):
+        secateur.register(Plugin)
+
+
+def test_a_class_of_static_hooks_is_a_plugin(registered):
+    class Static:
+        @staticmethod
+        @secateur.hookimpl
+        def secateur_criteria():
+            return [Largest]
+
+    registered(Static)
+    assert "largest" in registry().components("criterion")
+
+
+def test_the_built_ins_stay():
+    with pytest.raises(PluginError, match="the built-ins cannot be unregistered"):
+        secateur.unregister("builtin")
+
+
+def hook_that_is(kind):
+    """Return an observer whose body would not run."""
+    namespace = {"secateur": secateur}
+    body = {"async": "pass", "generator": "yield", "async_generator": "yield"}[kind]
+    word = "async " if kind.startswith("async") else ""
+    exec(  # noqa: S102
+        "class Observer:\n    @secateur.hookimpl\n"
+        f"    {word}def secateur_masks_updated(self, event): {body}",
+        namespace,
+    )
+    return namespace["Observer"]()
+
+
+@pytest.mark.parametrize("kind", ["async", "generator", "async_generator"])
+def test_a_hook_whose_body_would_not_run_is_refused(kind):
+    with pytest.raises(PluginError, match=r"secateur_masks_updated (is an async|has a yield)"):
+        secateur.register(hook_that_is(kind))
+
+
+def test_a_hook_that_gives_its_parts_one_by_one_is_taken(registered):
+    class OneByOne:
+        @secateur.hookimpl
+        def secateur_criteria(self):
+            yield Largest
+
+    registered(OneByOne())
+    assert "largest" in registry().components("criterion")
+
+
 def test_unregistering_an_unknown_name_lists_the_registered():
     with pytest.raises(PluginError, match=r"no plugin 'buildin' .* did you mean 'builtin'"):
         secateur.unregister("buildin")
@@ -330,6 +394,12 @@ def test_an_adapter_that_cannot_tell_whose_a_model_is_is_named(registered):
         PluginError, match=r"plugin 'test 0', secateur_adapters .*'confused'\), mat"
     ):
         secateur.plan(weights(), {"schedule": STEP})
+
+
+@pytest.mark.parametrize("kind", ["csw", 3, None, "\udc80", "a" * 10**5], ids=type)
+def test_an_unknown_exporter_is_refused(kind, tmp_path):
+    with pytest.raises(PluginError, match=r"no exporter .*here are: csv, markdown"):
+        secateur.export(weights(), tmp_path / "x", kind)
 
 
 def test_checks_of_a_plugin_that_raise_are_errors_of_the_policy(registered):

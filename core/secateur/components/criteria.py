@@ -19,6 +19,7 @@ from secateur.arrays.sortable_bits import infinity, magnitude_keys, score_keys
 from secateur.components.component import Component
 from secateur.layout import Array
 from secateur.selection.context import Context
+from secateur.selection.groups import scores_problem
 
 
 class Criterion(Component):
@@ -66,8 +67,8 @@ class Criterion(Component):
             ValueError: The scores are of another shape, or one is NaN.
         """
         scores = np.asarray(self.score(weight, context))
-        if scores.shape != weight.shape or np.isnan(scores).any():
-            raise ValueError(f"gave scores of shape {scores.shape}, or a score that is NaN")
+        if problem := scores_problem(scores, [weight.shape]):
+            raise ValueError(problem)
         return score_keys(scores)
 
     def finite(self, weight: Array, keys: Array) -> bool:

@@ -138,15 +138,17 @@ def _marked(plugin: object, trial: pluggy.PluginManager) -> set[str]:
             raise PluginError(f"no hook {name!r}: {nearest(name, known)}")
         if options["wrapper"] or options["hookwrapper"]:
             raise PluginError(f"{name} is a hook wrapper, and these are not taken")
-        _check_it_runs(name, getattr(plugin, name))
+        _check_it_runs(plugin, name, getattr(plugin, name))
         found.add(name)
     if not found:
         raise PluginError(f"it has no hook: {nearest('', known)}")
     return found
 
 
-def _check_it_runs(hook: str, function: Callable[..., Any]) -> None:
+def _check_it_runs(plugin: object, hook: str, function: Callable[..., Any]) -> None:
     """Refuse a function whose body would not run when it is called."""
+    if inspect.isclass(plugin) and next(iter(inspect.signature(function).parameters), "") == "self":
+        raise PluginError(f"it is a class; register an object of it: {plugin.__name__}()")
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise PluginError(f"{hook} is an async function; write it without async")
     if hook in _AT_WORK and inspect.isgeneratorfunction(function):

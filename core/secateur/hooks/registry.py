@@ -24,6 +24,7 @@ from secateur.version import __version__
 _MEANT = {
     ("pattern", "structured"): "'channel' prunes whole slices and 'block' prunes tiles; ",
     ("pattern", "semistructured"): "'n_m' keeps a few of every so many weights; ",
+    ("pattern", "2:4"): 'write { kind = "n_m", keep = 2, of = 4 }; ',
 }
 """What is meant by usual words that are no names here."""
 
@@ -107,7 +108,7 @@ class Registry:
     def remove(self, name: str) -> None:
         """Unregister a plugin; see `unregister`."""
         with self._lock:
-            if name not in self.plugins:
+            if not isinstance(name, str) or name not in self.plugins:
                 raise PluginError(
                     f"no plugin {shown(name)} is registered: {nearest(str(name), self.plugins)}"
                 )
@@ -146,7 +147,9 @@ class Registry:
             PluginError: There is no such name, or two plugins provide it.
 
         """
-        if (found := self._parts.get((family, name))) is None:
+        found = self._parts.get((family, name)) if isinstance(name, str) else None
+        if found is None:
+            name = str(name)
             meant = _MEANT.get((family, name.lower().replace("_", "").replace("-", "")), "")
             hint = nearest(name, self.parts(family))
             raise PluginError(f"no {family} {shown(name)}: {meant}{hint}.{self._absent()}")
