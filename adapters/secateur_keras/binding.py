@@ -71,7 +71,9 @@ class KerasBinding(Binding):
             self.training.mask_now()
 
     def nonzero_pruned(self) -> dict[str, int]:
-        return self.training.nonzero_pruned()
+        counts = self.training.nonzero_pruned()
+        gone = self.model_changes() if counts else {}
+        return {name: count for name, count in counts.items() if name not in gone}
 
     def model_changes(self) -> Mapping[str, str]:
         return changes(self.weights, self.training.masked.variables, self.model)

@@ -14,50 +14,52 @@ AGAIN = "call pruner.detach(), and attach again if there is more to prune"
 
 
 def changes(weights: Sequence[KerasWeight], pruned: Collection[str], model: Any) -> dict[str, str]:
-    """Return a note for each pruned weight that the model has no more, or has otherwise.
+    """Return a note for each pruned weight that the model no longer has as it was found.
 
     Args:
         weights: The weights as they were found.
         pruned: The names of those that are pruned.
         model: The model as it is now.
 
+    Returns:
+        The notes by weight name; one on a name that a weight has gained or lost, by that name.
+
     """
     try:
         found, skipped = find(model)
     except Exception as error:  # a model that cannot be read any more, for whatever reason
         why = " ".join(str(error).split())[:200]
-        return {
-            name: f"{name}: the model cannot be read any more ({why}); {AGAIN}" for name in pruned
-        }
+        note = f"the model cannot be read any more ({why}); {AGAIN}"
+        return {name: f"{name}: {note}" for name in pruned}
     now = {id(one.found.where): one for one in found}
     reasons = {one.name: one.reason for one in skipped}
-    notes = {}
+    lost: dict[str, str] = {}
+    renamed: dict[str, str] = {}
     for weight in weights:
         name = weight.spec.name
-        if name in pruned:
-            present = now.get(id(weight.variable))
-            if present is None:
-                notes[name] = f"{name} {_lost(weight, reasons)}; {AGAIN}"
-            elif changed := _changed(weight, present):
-                notes[name] = f"{name} {changed}; {AGAIN}"
-    return notes
+        if name not in pruned:
+            continue
+        present = now.get(id(weight.variable))
+        if present is None:
+            lost[name] = f"{name} is being pruned, and cannot be any more: {_why(weight, reasons)}"
+        else:
+            renamed |= _renamed(weight, present)
+    return {name: f"{note}; {AGAIN}" for name, note in (renamed | lost).items()}
 
 
-def _lost(weight: KerasWeight, reasons: Mapping[str, str]) -> str:
+def _why(weight: KerasWeight, reasons: Mapping[str, str]) -> str:
     layer = weight.spec.layer
-    why = reasons.get(layer) or reasons.get(weight.spec.name)
-    if why is None:
-        why = f"{layer} is not in the model any more, or holds another variable"
-    return f"is being pruned, and cannot be any more: {why}"
+    reason = reasons.get(layer) or reasons.get(weight.spec.name)
+    return reason or f"{layer} is not in the model any more, or holds another variable"
 
 
-def _changed(weight: KerasWeight, now: Collected[Any]) -> str | None:
-    before, after = {weight.spec.name, *weight.spec.aliases}, {now.found.name, *now.aliases}
-    if gone := sorted(before - after):
-        return f"is no longer shared with {', '.join(gone[:3])}, which is not pruned"
-    if new := sorted(after - before):
-        return f"is now shared with {', '.join(new[:3])}, which is pruned with it"
-    return None
+def _renamed(weight: KerasWeight, now: Collected[Any]) -> dict[str, str]:
+    name = weight.spec.name
+    before, after = {name, *weight.spec.aliases}, {now.found.name, *now.aliases}
+    return {
+        **{one: f"{one} no longer shares {name}, and is not pruned" for one in before - after},
+        **{one: f"{one} shares {name} now, and is pruned with it" for one in after - before},
+    }
 
 
 def check_unchanged(weights: Sequence[KerasWeight], pruned: Collection[str], model: Any) -> None:
@@ -68,8 +70,7 @@ def check_unchanged(weights: Sequence[KerasWeight], pruned: Collection[str], mod
 
     """
     notes = changes(weights, pruned, model)
-    lost = [note for note in notes.values() if " shared with " not in note]
-    if lost:
+    if lost := [note for name, note in notes.items() if name in pruned]:
         raise ModelError(lost[0])
 
 

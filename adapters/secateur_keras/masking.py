@@ -67,7 +67,7 @@ class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]
         self.enforce()
 
     def _take(self, mask: Array) -> None:
-        if keras.backend.backend() == "torch":
+        if _is_torch():
             _replace(self.mask.value, mask)
         else:
             self.mask.assign(mask)
@@ -101,14 +101,16 @@ class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]
         """Return how many values are nonzero where the mask prunes."""
         pruned = ops.logical_not(self.mask.value if self._applied is None else self._applied)
         nonzero = ops.not_equal(ops.convert_to_tensor(self.variable), 0)
-        return int(ops.count_nonzero(ops.logical_and(pruned, nonzero)))
+        both = ops.logical_and(pruned, nonzero)
+        # Keras's own count asks torch for a transpose of a number, which torch warns of
+        return int(both.count_nonzero() if _is_torch() else ops.count_nonzero(both))
 
     def stamp(self) -> object:
         """Return what differs once the value was changed; None where there is no such thing."""
-        value, backend = self.variable.value, keras.backend.backend()
-        if backend == "torch":
+        value = self.variable.value
+        if _is_torch():
             return id(value), value._version
-        return id(value) if backend == "jax" else None
+        return id(value) if keras.backend.backend() == "jax" else None
 
     def release(self) -> None:
         """Give the variable its own constraint back, also in steps that stay compiled."""
@@ -207,6 +209,11 @@ def is_baked_in(mask: Any, value: Any) -> bool:
 
     traced = getattr(value, "value", value)
     return isinstance(traced, jax.core.Tracer) and not isinstance(mask.value, jax.core.Tracer)
+
+
+def _is_torch() -> bool:
+    backend: str = keras.backend.backend()
+    return backend == "torch"
 
 
 def _replace(tensor: Any, mask: Array) -> None:

@@ -38,6 +38,21 @@ CASES = {
         lambda: layers.EinsumDense("...x,xy->...y", (3,)),
         [("einsum_dense:kernel", "dense", KERNEL, (3, 4))],
     ),
+    "einsum_dense_of_experts": (
+        (5, 4),
+        lambda: layers.EinsumDense("aet,eto->aeo", (5, 3)),
+        [("einsum_dense:kernel", "expert", KERNEL, (5, 3, 4))],
+    ),
+    "einsum_dense_of_experts_last": (
+        (4, 5),
+        lambda: layers.EinsumDense("ate,toe->aoe", (3, 5)),
+        [("einsum_dense:kernel", "expert", KERNEL, (5, 3, 4))],
+    ),
+    "einsum_dense_of_experts_and_heads": (
+        (2, 5, 4),
+        lambda: layers.EinsumDense("ahet,hetov->aheov", (2, 5, 3, 7)),
+        [("einsum_dense:kernel", "expert", KERNEL, (10, 21, 4))],
+    ),
     "conv1d": (
         (9, 4),
         lambda: layers.Conv1D(6, 3),
@@ -302,6 +317,41 @@ def test_subclass_of_a_layer_counts_as_that_layer():
     ]
 
 
+class MixtralMoeExperts(layers.Layer):
+    """Keeps its experts as the layer of keras_hub with this name does."""
+
+    def build(self, shape):
+        for name, sizes in (("gate", (4, 6)), ("intermediate", (4, 6)), ("output", (6, 4))):
+            full = f"expert_feedforward_{name}_dense"
+            setattr(self, f"_{full}", self.add_weight(shape=(3, *sizes), name=full))
+
+    def call(self, x):
+        gate = keras.ops.einsum("th,ehm->etm", x, self._expert_feedforward_gate_dense)
+        up = keras.ops.einsum("th,ehm->etm", x, self._expert_feedforward_intermediate_dense)
+        down = self._expert_feedforward_output_dense
+        return keras.ops.sum(keras.ops.einsum("etm,emh->eth", gate * up, down), axis=0)
+
+
+def test_experts_of_a_mixture_are_a_kind():
+    model = sequential((4,), MixtralMoeExperts(name="moe"))
+    assert specs(model) == [
+        ("moe.expert_feedforward_gate_dense:kernel", "expert", KERNEL, (3, 6, 4)),
+        ("moe.expert_feedforward_intermediate_dense:kernel", "expert", KERNEL, (3, 6, 4)),
+        ("moe.expert_feedforward_output_dense:kernel", "expert", KERNEL, (3, 4, 6)),
+    ]
+    gate = bind(model).weights[0]
+    native = keras.ops.convert_to_numpy(model.layers[0]._expert_feedforward_gate_dense)
+    assert gate.read()[2, 5, 1] == native[2, 1, 5]
+
+
+def test_an_expert_is_the_matrix_that_its_input_is_multiplied_by():
+    model = sequential((5, 4), layers.EinsumDense("aet,eto->aeo", (5, 3)))
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    experts = bind(model).weights[0].read()
+    wanted = np.stack([x[:, e] @ experts[e].T for e in range(5)], axis=1)
+    assert np.allclose(model.predict(x, verbose=0), wanted, atol=1e-5)
+
+
 class Parts(keras.Model):
     """A model such as a GAN: it has no call of its own, only parts that a train_step calls."""
 
@@ -317,6 +367,38 @@ def test_a_model_that_only_holds_built_parts_need_not_be_built():
         "first.one:kernel",
         "second.two:kernel",
     ]
+
+
+class Halve(layers.Layer):
+    def call(self, x):
+        return x / 2
+
+
+WEIGHTLESS = {
+    "rescaling": lambda: layers.Rescaling(0.5),
+    "custom": Halve,
+    "augmentation": lambda: layers.RandomFlip(),
+    "nested": lambda: keras.Sequential([layers.Rescaling(2.0), layers.RandomFlip()]),
+}
+
+
+@pytest.mark.parametrize("case", WEIGHTLESS)
+def test_a_model_of_built_parts_may_hold_layers_without_weights(case):
+    part = sequential((4,), layers.Dense(3, name="one"))
+    part.name = "part"
+    model = Parts(part, WEIGHTLESS[case]())
+    assert [spec[0] for spec in specs(model)] == ["part.one:kernel"]
+    assert bind(model).skipped == []
+
+
+def test_a_part_that_is_not_built_is_named():
+    built = sequential((4,), layers.Dense(3))
+    with pytest.raises(ModelError, match=r"not built.*: later\.head.*build\(input_shape\)"):
+        bind(Parts(built, keras.Sequential([layers.Dense(2, name="head")], name="later")))
+    many = [layers.Dense(2, name=f"d{i}") for i in range(40)]
+    with pytest.raises(ModelError, match=r"d4 and 35 more") as caught:
+        bind(Parts(built, *many))
+    assert len(str(caught.value)) < 400
 
 
 def test_an_unbuilt_model_that_builds_weights_later_is_refused():

@@ -379,3 +379,82 @@ def test_both_tables_of_a_reversible_embedding(tied):
     assert ("emb:kernel" in found) is not tied
     if not tied:
         assert found["emb:kernel"].shape == (7, 4)
+
+
+class Norm(layers.Layer):
+    """A normalization of another library."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), name="scale")
+
+    def call(self, x):
+        return x * self.scale
+
+
+def test_layers_of_vectors_do_not_ask_for_a_plugin():
+    model = keras.Sequential([keras.Input((4,)), Norm(name="norm"), layers.Dense(2, name="fc")])
+    assert skipped(model) == {"norm": "Norm: holds vectors only, which are never pruned"}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its lookup is TensorFlow's")
+def test_the_lookup_of_a_text_vectorization_is_not_listed():
+    text = layers.TextVectorization(max_tokens=10, output_sequence_length=3)
+    text.adapt(["a b", "c"])
+    model = keras.Sequential(
+        [keras.Input((), dtype="string"), text, layers.Embedding(10, 4), layers.Flatten()]
+    )
+    assert skipped(model) == {}
+    assert len(names(model)) == 1
+
+
+def test_frozen_weights_are_marked():
+    frozen = layers.Dense(3, name="frozen", trainable=False)
+    model = keras.Sequential([keras.Input((4,)), frozen, layers.Dense(2, name="fc")])
+    specs = {weight.spec.name: weight.spec.trainable for weight in bind(model).weights}
+    assert specs == {"frozen:kernel": False, "fc:kernel": True}
+
+
+def test_what_is_left_dense_has_its_size():
+    model = keras.Sequential(
+        [
+            keras.Input((16,)),
+            layers.Dense(8, name="fc"),
+            layers.BatchNormalization(name="bn"),
+            Twin(name="twin"),
+            Norm(name="norm"),
+            layers.Dense(4, name="lora"),
+        ]
+    )
+    model.get_layer("lora").enable_lora(2)
+    found = bind(model)
+    sizes = {one.name: one.size for one in found.skipped}
+    assert sizes == {"bn": 16, "twin": 48, "norm": 3, "lora": 3 * 4 + 4 + 3 * 2 + 2 * 4}
+    assert found.parameters == 16 * 8 + 8 + sum(sizes.values())
+
+
+def test_statistics_and_seeds_are_no_parameters():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(2)]
+    )
+    assert bind(model).parameters == 4 + 4 + 4 * 2 + 2
+
+
+def test_a_shared_layer_counts_its_parameters_once():
+    shared = layers.Dense(4, name="shared")
+    x = keras.Input((4,))
+    assert bind(keras.Model(x, shared(shared(x)))).parameters == 20
+
+
+def test_a_tied_table_stands_in_each_of_its_layers():
+    embed = layers.Embedding(7, 3, name="embed")
+
+    class Again(layers.Embedding):
+        def build(self, _shape):
+            self._embeddings = embed.embeddings
+
+    x = keras.Input((2,), dtype="int32")
+    middle = layers.Dense(7, name="mid")(embed(x))
+    again = Again(7, 3, name="again")(keras.ops.argmax(middle, -1))
+    found = bind(keras.Model(x, again))
+    assert list(found.layers) == ["embed", "mid", "again"]
+    assert found.weights[0].spec.alias_layers == ("again",)
