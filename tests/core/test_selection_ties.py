@@ -15,6 +15,7 @@ import secateur
 from secateur.adapter import WeightSpec
 from secateur.components.criteria import Magnitude
 from secateur.masks import compute as masks
+from secateur.selection import ties
 from secateur.selection.groups import Elements
 from secateur.selection.select import select
 from secateur.workers import SINGLE
@@ -45,6 +46,21 @@ def test_another_order_of_the_weights_gives_the_same_masks(distribution, arrays,
         for number, mask in zip(order, turned, strict=True):
             np.testing.assert_array_equal(mask, found[number])
     assert sum(mask.sum() for mask in turned) == sum(mask.sum() for mask in found)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@given(arrays=several(), sparsity=SPARSITIES)
+def test_weights_that_begin_alike_follow_all_of_their_content(distribution, arrays, sparsity):
+    changed = np.array(arrays[0], order="C")
+    changed.reshape(-1)[-1:] = 0
+    arrays = [changed, *arrays, arrays[-1].copy()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ties, "HEAD", 3)
+        patch.setattr(reference, "HEAD", 3)
+        found = masks_of(arrays, sparsity, distribution=distribution)
+        expected = getattr(reference, {"global": "global_"}.get(distribution, distribution))
+        for mask, wanted in zip(found, expected(arrays, sparsity), strict=True):
+            np.testing.assert_array_equal(mask, wanted)
 
 
 @pytest.mark.parametrize("pattern", ["block", "channel"])
@@ -107,7 +123,9 @@ def test_the_digest_is_that_of_the_definition(threads, at_once, data, arrays):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECATEUR_THREADS", threads)
         patch.setattr("secateur.selection.groups.AT_ONCE", at_once)
-        assert Elements(spec, array, Magnitude()).digest(SINGLE) == reference.digest(array)
+        elements = Elements(spec, array, Magnitude())
+        for length in (0, 3, array.size):
+            assert elements.digest(length, SINGLE) == reference.digest(array, length)
 
 
 @pytest.mark.parametrize("change", ["a bit", "a sign", "two swapped", "the shape", "the dtype"])
@@ -166,7 +184,7 @@ def test_content_is_read_only_where_a_tie_at_one_index_needs_it(monkeypatch):
     read = []
     original = Elements.digest
     monkeypatch.setattr(
-        Elements, "digest", lambda self, workers: (read.append(1), original(self, workers))[1]
+        Elements, "digest", lambda self, *given: (read.append(given[0]), original(self, *given))[1]
     )
     chance = np.random.default_rng(0)
     normal = [chance.standard_normal((40, 25)) for _ in range(3)]
@@ -175,7 +193,10 @@ def test_content_is_read_only_where_a_tie_at_one_index_needs_it(monkeypatch):
     masks_of(ones, 0.5, distribution="global")  # both keep indices 0 to 9
     assert not read
     masks_of(ones, 21 / 40, distribution="global")
-    assert len(read) == 2
+    assert read == [4096, 4096]
+    read.clear()
+    masks_of([np.ones((80, 70)), np.ones((80, 70))], 0.500_1, distribution="global")
+    assert read == [4096, 4096, 5600, 5600]
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -192,7 +213,7 @@ def test_ties_of_large_weights(values, transposed):
         arrays.append(np.asfortranarray(made) if transposed else made)
     scores = np.concatenate([np.abs(array).ravel() for array in arrays])
     index = np.concatenate([np.arange(array.size) for array in arrays])
-    digests = [elements_of(array).digest(SINGLE) for array in arrays]
+    digests = [elements_of(array).digest(4096, SINGLE) for array in arrays]
     ranks = [sorted(digests).index(digest) for digest in digests]
     content = np.repeat(ranks, [array.size for array in arrays])
     order = np.lexsort((content, index, -scores))

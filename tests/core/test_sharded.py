@@ -345,7 +345,7 @@ def test_a_state_keeps_its_lengths_while_it_waits_and_after(window):
     schedule = {
         "kind": "linear",
         "final_sparsity": 0.5,
-        "end_step": 4,
+        "end_step": 504,
         "frequency": 1,
         "begin_when": {"monitor": "loss", "window": window, "latest": 500},
     }

@@ -15,7 +15,7 @@ from secateur.layout import Array
 from secateur.masks.channels import Channels
 from secateur.masks.checked import CheckedMethod
 from secateur.masks.grouping import Grouping, InRounds, SingleElements, Whole
-from secateur.selection.groups import Elements
+from secateur.selection.groups import Elements, RankedGroups
 from secateur.workers import SINGLE, Workers
 
 
@@ -61,11 +61,7 @@ def compute(
         masks = [_choosing(checked, *pair, workers).choose() for pair in pairs]
     else:
         groupings = [_grouping(checked, *pair, workers) for pair in pairs]
-        ranked = [
-            each.ranked().made_from(source)
-            for each, source in zip(groupings, elements, strict=True)
-        ]
-        kept = checked.select(ranked, sparsity, workers)
+        kept = checked.select(_ranked(groupings, elements), sparsity, workers)  # then they go
         masks = [each.expand(part) for each, part in zip(groupings, kept, strict=True)]
     return dict(zip(names, masks, strict=True))
 
@@ -115,6 +111,11 @@ def _check_everywhere(elements: Sequence[Elements], workers: Workers) -> None:
         raise PluginError(
             "the criterion failed on another worker, whose own error says why; nothing was changed"
         )
+
+
+def _ranked(groupings: Sequence[Grouping], elements: Sequence[Elements]) -> list[RankedGroups]:
+    pairs = zip(groupings, elements, strict=True)
+    return [each.ranked().made_from(source) for each, source in pairs]
 
 
 def _choosing(

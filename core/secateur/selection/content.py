@@ -1,9 +1,9 @@
 """A digest of a weight's content, by which weights are ordered where nothing else decides.
 
-``digest = sum(mix(mix(i * golden + key) ^ bits(i))) mod 2**64`` over all canonical indices ``i``,
-where ``key`` is the start of the SHA-256 of dtype and canonical shape.  A sum has no order, so
-it is the same for every memory layout and number of threads, and adds up over the workers that
-hold shards.
+``digest = sum(mix(mix(i * golden + key) ^ bits(i))) mod 2**64`` over the canonical indices ``i``
+below a length, where ``key`` is the start of the SHA-256 of dtype and canonical shape.  A sum has
+no order, so it is the same for every memory layout and number of threads, and adds up over the
+workers that hold shards.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from secateur.workers import Workers
 
 AT_ONCE = CHUNK // 8
 """Elements that are mixed at a time: each takes some 40 bytes."""
+HEAD = 4096
+"""Elements whose digest is compared first: all elements only where these are equal."""
 _HALF = 32
 
 

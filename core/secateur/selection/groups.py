@@ -146,14 +146,15 @@ class RankedGroups(ABC):
             self._source = source
         return self
 
-    def digest(self, workers: Workers) -> int:
-        """Return a digest of the weight's content, the same in every framework.
+    def digest(self, length: int, workers: Workers) -> int:
+        """Return a digest of the weight's first elements, the same in every framework.
 
         Args:
+            length: How many elements, in canonical order.
             workers: The processes that shard the weight.
 
         """
-        return 0 if self._source is None else self._source.digest(workers)
+        return 0 if self._source is None else self._source.digest(length, workers)
 
     def keys(self, positions: Positions) -> Array:
         """Return unsigned integers that order like the scores, higher = keep.
@@ -366,14 +367,24 @@ class Elements(RankedGroups):
         self._check(finite)
         return keys
 
-    def digest(self, workers: Workers) -> int:
-        key = content_key(self._values.array.dtype.name, self.spec.shape)
+    def digest(self, length: int, workers: Workers) -> int:
+        values = self._values.array
+        key = content_key(values.dtype.name, self.spec.shape)
 
-        def part(some: tuple[int, int]) -> int:
-            return mixed_sum(self._values[slice(*some)], self.index(np.arange(*some)), key)
+        def of_whole(some: tuple[int, int]) -> int:
+            found = [values[region].reshape(-1) for region in regions(self.shape, *some)]
+            return mixed_sum(np.concatenate(found), np.arange(*some), key)
 
-        own = sum(map_threads(part, list(pieces(0, self.size, AT_ONCE)))) % (1 << 64)
-        return total_mod_64(own, workers) if self.is_part else own
+        def of_part(some: tuple[int, int]) -> int:
+            index = self.index(np.arange(*some))
+            first = index < length
+            return mixed_sum(self._values[slice(*some)][first], index[first], key)
+
+        if not self.is_part:
+            every = pieces(0, min(length, self.size), AT_ONCE)
+            return sum(map_threads(of_whole, list(every))) % (1 << 64)
+        own = sum(map_threads(of_part, list(pieces(0, self.size, AT_ONCE)))) % (1 << 64)
+        return total_mod_64(own, workers)
 
     def check(self) -> None:
         """Read everything once.

@@ -1,8 +1,9 @@
 """Which of the groups with equal keys stay.
 
-The lower canonical index comes first.  At one index, weights follow the digests of their content
-(see `content`), so that the order in which a framework lists them does not matter; then their
-kinds and roles; only weights that are equal in every bit follow the order of the plan.
+The lower canonical index comes first.  At one index, weights follow the digests of their first
+elements, then of all (see `content`), so that the order in which a framework lists them does not
+matter; then their kinds and roles; only weights that are equal in every bit follow the order of
+the plan.
 
 Whole weights are counted by rows, see `whole_ties`.  Where workers hold shards, radix histograms
 count canonical indices, as `histogram` counts keys.
@@ -10,12 +11,14 @@ count canonical indices, as `histogram` counts keys.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from secateur.layout import Array
+from secateur.selection.content import HEAD
 from secateur.selection.groups import RankedGroups
 from secateur.selection.histogram import Span, key_pieces, kth_largest, radix_histogram
 from secateur.selection.whole_ties import (
@@ -145,9 +148,13 @@ def keep_at_last(
     if stay == len(numbers):
         return
 
-    def content(number: int) -> tuple[int, str, str]:
-        spec = groups[number].spec
-        return groups[number].digest(workers), spec.kind, spec.role
+    first = {number: groups[number].digest(HEAD, workers) for number in numbers}
+    alike = Counter(first.values())
+
+    def content(number: int) -> tuple[int, int, str, str]:
+        group, head = groups[number], first[number]
+        whole = group.digest(group.spec.size, workers) if alike[head] > 1 else 0
+        return head, whole, group.spec.kind, group.spec.role
 
     for number in sorted(numbers, key=content)[stay:]:
         if number in positions:
