@@ -6,7 +6,7 @@ kernel as ``(in, out)``, a GRU its gates side by side in the order z, r, n.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,16 @@ import numpy as np
 from secateur.adapter import (
     Adapter,
     AttachedPruner,
-    Binding,
+    Collected,
+    Found,
     LayerWeight,
+    PairedBinding,
     Skipped,
     Weight,
     WeightSpec,
+    collect,
+    layer_order,
+    unknown_layer,
 )
 from secateur.errors import ModelError
 from secateur.layout import DENSE_IN_OUT, Array, rnn_in_gates
@@ -61,6 +66,11 @@ def scale(x: Array, layer: dict[str, Any]) -> Array:
 COMPUTE = {"dense": dense, "gru": gru, "scale": scale}
 
 
+def parameters_of(layers: Sequence[dict[str, Any]]) -> list[Array]:
+    arrays = [v for layer in layers for v in layer.values() if isinstance(v, np.ndarray)]
+    return list({id(array): array for array in arrays}.values())
+
+
 class Descent:
     """Gradient descent on the distance of the outputs from 1; calls its hooks after an update."""
 
@@ -69,14 +79,9 @@ class Descent:
         self.hooks: list[Callable[[], object]] = []
 
     def update(self, x: Array) -> None:
-        arrays = {
-            id(value): value
-            for layer in self.net.layers
-            for value in layer.values()
-            if isinstance(value, np.ndarray)
-        }
-        gradients = [self._gradient(array, x) for array in arrays.values()]
-        for array, gradient in zip(arrays.values(), gradients, strict=True):
+        arrays = parameters_of(self.net.layers)
+        gradients = [self._gradient(array, x) for array in arrays]
+        for array, gradient in zip(arrays, gradients, strict=True):
             array -= (self.rate * gradient).astype(array.dtype)
         for hook in self.hooks:
             hook()
@@ -97,7 +102,7 @@ class Descent:
 # --- the adapter -----------------------------------------------------------------------
 
 
-def rows_of(layer: dict[str, Any]) -> list[LayerWeight] | None:
+def table_entries(layer: dict[str, Any]) -> list[LayerWeight] | None:
     """Return what is prunable in a layer; None for a type that is not known."""
     if layer["type"] == "dense":
         return [LayerWeight("kernel", "dense", layout=DENSE_IN_OUT)]
@@ -110,52 +115,96 @@ def rows_of(layer: dict[str, Any]) -> list[LayerWeight] | None:
     return None
 
 
-class ToyWeight(Weight):
-    """One array of a layer, seen in canonical layout."""
+def walk(net: Net) -> Iterator[Found[dict[str, Any]] | Skipped]:
+    """Yield every weight under each of its names, and what is left dense."""
+    for layer in net.layers:
+        name, entries = layer["name"], table_entries(layer)
+        for entry in entries or ():
+            identity = id(layer[entry.attribute])
+            yield Found(f"{name}:{entry.role}", name, entry, identity, where=layer)
+        if entries is None:
+            arrays = [key for key, value in layer.items() if isinstance(value, np.ndarray)]
+            size = sum(layer[key].size for key in arrays)
+            yield Skipped(name, unknown_layer("toy", layer["type"], arrays), size)
 
-    def __init__(self, layer: dict[str, Any], row: LayerWeight) -> None:
-        self.layer, self.row = layer, row
-        name, shape = layer["name"], self.read().shape
+
+class ToyWeight(Weight):
+    """One array of a layer, in canonical layout."""
+
+    def __init__(self, collected: Collected[dict[str, Any]]) -> None:
+        found = collected.found
+        self.layer, self.entry = found.where, found.entry
+        self.shape = self.array.shape
         self.spec = WeightSpec(
-            f"{name}:{row.role}", row.kind, row.role, shape, self.array.dtype.name, layer=name
+            found.name,
+            found.entry.kind,
+            found.entry.role,
+            self.read().shape,
+            self.array.dtype.name,
+            found.layer,
+            collected.aliases,
+            alias_layers=collected.alias_layers,
         )
 
     @property
     def array(self) -> Array:
         """The array itself, looked up each time: it may have been replaced."""
-        return self.layer[self.row.attribute]
+        return self.layer[self.entry.attribute]
 
     def read(self) -> Array:
-        view = self.row.layout.to_canonical(self.array.view())
+        if self.array.shape != self.shape:
+            raise ModelError(
+                f"{self.spec.name} has shape {self.array.shape}, and had {self.shape}; call "
+                "detach(), and attach to the network as it is now"
+            )
+        view = self.entry.layout.to_canonical(self.array.view())
         view.flags.writeable = False
         return view
 
-    def native(self, mask: Array) -> Array:
-        """Return a canonical mask in the array's own layout."""
-        return self.row.layout.from_canonical(mask)
+    def identity(self) -> object:
+        return self.array
 
 
-class ToyBinding(Binding):
+class ToyBinding(PairedBinding[ToyWeight, Array]):
     """A network and its weights."""
 
     adapter = "toy"
 
-    def __init__(self, weights: list[ToyWeight], skipped: list[Skipped]) -> None:
-        self.weights, self.skipped = weights, skipped
-        self.held: list[tuple[ToyWeight, Array]] = []
+    def __init__(self, net: Net, weights: list[ToyWeight], skipped: list[Skipped]) -> None:
+        super().__init__(weights, skipped)
+        self.net = net
+        self.parameters = sum(array.size for array in parameters_of(net.layers))
         self.optimizer: Descent | None = None
 
-    def apply(self, masks: Mapping[str, Array]) -> None:
-        self.held = [
-            (weight, weight.native(masks[weight.spec.name]))
-            for weight in self.weights
-            if weight.spec.name in masks
-        ]
-        self.enforce()
+    def native_mask(self, weight: ToyWeight, mask: Array) -> Array:
+        return weight.entry.layout.from_canonical(mask)
 
-    def enforce(self) -> None:
-        for weight, mask in self.held:
-            weight.array[~mask] = 0
+    def zero(self, pairs: Sequence[tuple[ToyWeight, Array]]) -> Sequence[tuple[ToyWeight, Array]]:
+        for weight, mask in pairs:
+            if weight.array.shape == mask.shape:
+                weight.array[~mask] = 0
+        return pairs
+
+    def nonzero_pruned(self) -> dict[str, int]:
+        changed = self.model_changes()
+        counts = {
+            weight.spec.name: int(np.count_nonzero(weight.array[~mask]))
+            for weight, mask in self.pairs
+            if weight.spec.name not in changed
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def model_changes(self) -> dict[str, str]:
+        present = {id(layer) for layer in self.net.layers}
+        advice = "call detach(), and attach to the network as it is now"
+        changes = {}
+        for weight in self.weights:
+            name = weight.spec.name
+            if id(weight.layer) not in present:
+                changes[name] = f"{name} is gone from the network; {advice}"
+            elif weight.array.shape != weight.shape:
+                changes[name] = f"{name} has another shape than when it was bound; {advice}"
+        return changes
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         if isinstance(optimizer, Descent):
@@ -167,7 +216,8 @@ class ToyBinding(Binding):
     def release(self) -> None:
         if self.optimizer is not None:
             self.optimizer.hooks.remove(self.hook)
-        self.optimizer, self.held = None, []
+        self.optimizer = None
+        super().release()
 
 
 class ToyAdapter(Adapter):
@@ -178,13 +228,8 @@ class ToyAdapter(Adapter):
     def matches(self, model: object) -> bool:
         return isinstance(model, Net)
 
-    def bind(self, model: Net) -> Binding:
-        weights: list[ToyWeight] = []
-        skipped: list[Skipped] = []
-        for layer in {id(layer): layer for layer in model.layers}.values():
-            rows = rows_of(layer)
-            weights += [ToyWeight(layer, row) for row in rows or ()]
-            if rows is None:
-                reason = f"a layer of type {layer['type']!r} is not known"
-                skipped.append(Skipped(layer["name"], reason))
-        return ToyBinding(weights, skipped)
+    def bind(self, model: Net) -> ToyBinding:
+        collected, skipped = collect(walk(model))
+        binding = ToyBinding(model, [ToyWeight(each) for each in collected], skipped)
+        binding.layers = layer_order(collected)
+        return binding

@@ -42,6 +42,14 @@ class TestToy(AdapterConformance):
                 layer |= {key: saved[key] for key in arrays}
         return loaded
 
+    def overwrite(self, model, layers):
+        for layer in layers:
+            find(model, layer.name)["kernel"][...] = layer.weights["kernel"].T
+
+    def replace_layer(self, model, layer):
+        names = [each["name"] for each in model.layers]
+        model.layers[names.index(layer.name)] = make_layer(layer)
+
     def structure(self, model):
         return [sorted(layer) for layer in model.layers]
 
@@ -50,6 +58,10 @@ class TestToy(AdapterConformance):
 
 
 pruners: dict[secateur.Pruner, Descent] = {}
+
+
+def find(model: Net, name: str) -> dict[str, Any]:
+    return next(layer for layer in model.layers if layer["name"] == name)
 
 
 def make_layer(layer: Layer) -> dict[str, Any]:

@@ -13,7 +13,7 @@ KNOWN = (s.Dense, s.Conv, s.Depthwise, s.Embedding, s.Attention)
 
 
 def has_flax_twin(twin: Twin) -> bool:
-    """Tell whether every layer of a twin is one of those."""
+    """Return whether every layer of a twin is one of those."""
     return all(isinstance(layer, KNOWN) for layer in twin.layers)
 
 
@@ -23,7 +23,7 @@ def flax_twin(twin: Twin) -> Any:
 
     class Network(nnx.Module):
         def __init__(self, rngs: nnx.Rngs) -> None:
-            for layer in twin.layers:
+            for layer in twin.registered_layers:
                 setattr(self, layer.name, _module(layer, nnx, rngs))
 
     return Network(nnx.Rngs(0))

@@ -70,8 +70,10 @@ def matches(draw: st.DrawFn, twin: Twin) -> dict[str, Any]:
         "name": st.sampled_from([*names, "*1*", "conv*", "*"]),
         "min_size": st.integers(0, 2000),
     }
-    # The reference knows the two directions of a layer as two layers.
-    if not any(isinstance(layer, steps.Recurrent) for layer in twin.layers):
+    # The reference knows the two directions of a layer as two layers; and where frameworks have
+    # another order, another layer is the first.
+    directed = any(isinstance(layer, steps.Recurrent) for layer in twin.layers)
+    if not directed and not twin.registered:
         choices["position"] = st.lists(st.sampled_from(["first", "last"]), min_size=1)
     return draw(st.fixed_dictionaries({}, optional=choices))
 

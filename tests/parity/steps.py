@@ -52,6 +52,13 @@ class Residual(Step):
 
 
 @dataclass(frozen=True)
+class Branch(Step):
+    """The sum of what several paths make of the input."""
+
+    paths: tuple[tuple[Step, ...], ...]
+
+
+@dataclass(frozen=True)
 class Layer(Step):
     """A step with weights; its name is the layer's in both frameworks."""
 

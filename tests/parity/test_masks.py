@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import secateur
 from tests.parity.flax_twins import has_flax_twin
-from tests.parity.policies import cases
+from tests.parity.policies import cases, patterns
 from tests.parity.twins import TWINS
 from tests.parity.worker import Pruner
 
 if TYPE_CHECKING:
     from tests.parity.conftest import Worker
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("parity"),
+    pytest.mark.filterwarnings("ignore::secateur.PolicyWarning"),  # policies are drawn at random
+]
+HALF = {"kind": "one_shot", "final_sparsity": 0.5}
 REFERENCE, TORCH, FLAX = Pruner("numpy"), Pruner("torch"), Pruner("flax")
 
 
@@ -43,13 +50,75 @@ def test_no_mask_bit_differs_between_frameworks(
 ) -> None:
     for worker in workers.values():
         worker.send(case)
-    expected = REFERENCE.masks(case)
-    found = {"PyTorch": TORCH.masks(case)}
-    if has_flax_twin(TWINS[case["twin"]]):
-        found["Flax"] = FLAX.masks(case)
-    found |= {f"Keras on {backend}": worker.receive() for backend, worker in workers.items()}
-    for framework, masks in found.items():
+    _assert_equal(case, workers)
+
+
+def _assert_equal(case: dict[str, Any], workers: dict[str, Worker]) -> None:
+    """Fail unless every framework has the masks of the reference; the workers have the case."""
+    try:
+        expected = REFERENCE.masks(case)
+        found = {"PyTorch": TORCH.masks(case)}
+        if has_flax_twin(TWINS[case["twin"]]):
+            found["Flax"] = FLAX.masks(case)
+    finally:  # or the next case would get the answers to this one
+        answers = {f"Keras on {backend}": worker.receive() for backend, worker in workers.items()}
+    for framework, masks in {**found, **answers}.items():
         assert masks == expected, _replay(case, framework, masks, expected)
+
+
+BRANCHED = [name for name, twin in TWINS.items() if twin.registered]
+
+
+@pytest.mark.parametrize("name", BRANCHED)
+def test_branched_twins_list_their_weights_in_another_order(name: str) -> None:
+    case = {"twin": name, "seed": 1, "levels": 2, "policy": {"schedule": HALF}}
+    in_torch, in_order = TORCH.masks(case), REFERENCE.masks(case)
+    assert list(in_torch) != list(in_order)
+    assert in_torch == in_order
+
+
+@settings(
+    max_examples=3 * settings().max_examples,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    name=st.sampled_from(BRANCHED),
+    seed=st.integers(0, 2**32 - 1),
+    levels=st.integers(1, 3),
+    distribution=st.sampled_from(["global", "lamp"]),
+    pattern=patterns,
+    sparsity=st.floats(0.02, 0.98).map(lambda value: round(value, 4)),
+)
+def test_ties_between_weights_are_broken_alike_whatever_their_order(
+    workers: dict[str, Worker], name: str, seed: int, levels: int, sparsity: float, **rule: Any
+) -> None:
+    schedule = {"kind": "one_shot", "final_sparsity": sparsity}
+    policy = {"schedule": schedule, "rules": [{"match": {}, **rule}]}
+    case = {"twin": name, "seed": seed, "levels": levels, "policy": policy}
+    for worker in workers.values():
+        worker.send(case)
+    _assert_equal(case, workers)
+
+
+def test_the_layers_of_a_sorted_file_get_the_masks_of_the_live_model(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    for name, seed, distribution in product(BRANCHED, range(20), ("global", "lamp")):
+        twin = TWINS[name]
+        tensors = {
+            f"{layer}.weight": array
+            for layer, roles in twin.weights(seed, levels=2).items()
+            for array in roles.values()
+        }
+        save_file(tensors, tmp_path / "twin.safetensors")
+        policy = {"schedule": HALF, "rules": [{"match": {}, "distribution": distribution}]}
+        case = {"twin": name, "seed": seed, "levels": 2, "policy": policy}
+        in_file = secateur.prune(load_file(tmp_path / "twin.safetensors"), policy).masks
+        packed = {name: np.packbits(mask).tobytes().hex() for name, mask in in_file.items()}
+        assert {n.replace(".weight", ":kernel"): mask for n, mask in packed.items()} == (
+            TORCH.masks(case)
+        )
 
 
 def _replay(

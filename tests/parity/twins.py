@@ -14,15 +14,29 @@ from tests.parity.steps import Array
 
 @dataclass(frozen=True)
 class Twin:
-    """A network by name: the shape of one input, and its steps.
+    """A network by name.
 
-    `tokens` is the vocabulary, for inputs that are token numbers.
+    Attributes:
+        name: Its name.
+        shape: The shape of one input.
+        steps: What it computes.
+        tokens: The vocabulary, for inputs that are token numbers.
+        registered: The names of the layers in the order in which PyTorch and Flax have them,
+            which may be another than that of the steps; empty for the same order.
+
     """
 
     name: str
     shape: tuple[int, ...]
     steps: tuple[s.Step, ...]
     tokens: int = 0
+    registered: tuple[str, ...] = ()
+
+    @property
+    def registered_layers(self) -> list[Any]:
+        """The steps with weights, in the order in which PyTorch and Flax have them."""
+        by_name = {layer.name: layer for layer in self.layers}
+        return [by_name[name] for name in self.registered or by_name]
 
     @property
     def layers(self) -> list[Any]:
@@ -66,6 +80,9 @@ def _layers(steps: tuple[s.Step, ...]) -> Iterator[s.Layer]:
     for step in steps:
         if isinstance(step, s.Residual):
             yield from _layers(step.steps)
+        elif isinstance(step, s.Branch):
+            for path in step.paths:
+                yield from _layers(path)
         elif isinstance(step, s.Layer):
             yield step
 
@@ -94,6 +111,8 @@ def keras_twin(twin: Twin) -> Any:
                     x = keras.ops.mean(x, axis=tuple(range(1, len(x.shape) - 1)))
                 case s.Residual():
                     x = layers.Add()([x, apply(step.steps, x)])
+                case s.Branch():
+                    x = layers.Add()([apply(path, x) for path in step.paths])
                 case s.Attention():
                     x = step.keras_layer(layers)(x, x)
                 case s.Layer():
@@ -119,7 +138,7 @@ def torch_twin(twin: Twin) -> Any:
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            for layer in twin.layers:
+            for layer in twin.registered_layers:
                 self.add_module(layer.name, layer.torch_module(nn))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -147,6 +166,8 @@ def _forward(network: Any, steps: tuple[s.Step, ...], x: Any) -> Any:
                 x = x.mean(tuple(range(1, x.ndim - 1)))
             case s.Residual():
                 x = x + _forward(network, step.steps, x)
+            case s.Branch():
+                x = torch.stack([_forward(network, path, x) for path in step.paths]).sum(0)
             case s.Attention():
                 x = module(x, x, x, need_weights=False)[0]
             case s.Recurrent():
@@ -215,6 +236,35 @@ TWINS = {
             (s.Recurrent("rnn1", "GRU", 4, 3, True), s.Recurrent("rnn2", "GRU", 6, 5, True)),
         ),
         Twin("attention", (5, 8), (s.Attention("attention", 2, 8),)),
+        Twin(  # Keras lists the layers by depth: down before skip
+            "branched",
+            (6,),
+            (
+                s.Branch(((s.Dense("skip", 6, 6),), (s.Dense("down", 6, 6), s.Dense("up", 6, 6)))),
+                s.Relu(),
+                s.Dense("head", 6, 6),
+            ),
+            registered=("head", "skip", "up", "down"),
+        ),
+        Twin(
+            "branched-cnn",
+            (6, 6, 4),
+            (
+                s.Branch(
+                    (
+                        (s.Conv("right", 4, 4, (3, 3), padding="same"),),
+                        (
+                            s.Conv("left1", 4, 4, (3, 3), padding="same"),
+                            s.Relu(),
+                            s.Conv("left2", 4, 4, (3, 3), padding="same"),
+                        ),
+                    )
+                ),
+                s.Mean(),
+                s.Dense("head", 4, 4),
+            ),
+            registered=("left2", "head", "left1", "right"),
+        ),
         Twin(
             "mnist-cnn",
             (12, 12, 1),

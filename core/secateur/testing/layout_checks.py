@@ -1,4 +1,4 @@
-"""Checks that an adapter finds every weight, and shows and holds it in canonical layout."""
+"""Checks that an adapter finds every weight, and reads and masks it in canonical layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secateur.testing.suite import Suite, assert_same_bits, bits
 
 
 class LayoutChecks(Suite):
-    """What `bind`, `read` and `hold` must do, layer by layer."""
+    """What `bind`, `read` and `apply` must do, layer by layer."""
 
     def test_a_layer_computes_what_its_canonical_weights_say(self, layer: str) -> None:
         asked = example(layer)
@@ -33,7 +33,7 @@ class LayoutChecks(Suite):
         shown = self._by_role(asked, self.read(self.make_model([asked])))
         assert_same_bits(shown, dict(asked.weights), dtype)
 
-    def test_hold_zeroes_what_the_mask_says(self, layer: str) -> None:
+    def test_apply_zeroes_what_the_mask_prunes(self, layer: str) -> None:
         asked = example(layer)
         model = self.make_model([asked])
         rng = np.random.default_rng(2)
@@ -44,7 +44,7 @@ class LayoutChecks(Suite):
             role: np.where(by_role[role], weight, np.zeros((), weight.dtype))
             for role, weight in asked.weights.items()
         }
-        assert_same_bits(self._by_role(asked, self.read(model)), pruned, f"{layer}, held")
+        assert_same_bits(self._by_role(asked, self.read(model)), pruned, f"{layer}, applied")
         self._assert_computes(model, asked.holding(pruned))
         binding.release()
         assert_same_bits(self._by_role(asked, self.read(model)), pruned, f"{layer}, released")
@@ -58,7 +58,7 @@ class LayoutChecks(Suite):
         after = self.read(model)
         binding.release()
         wanted = before | {name: np.zeros_like(before[name])}
-        assert_same_bits(after, wanted, "one weight held")
+        assert_same_bits(after, wanted, "one weight masked")
 
     def test_a_bound_model_is_as_it_was_and_its_weights_cannot_be_written(self) -> None:
         model = self.make_model(network())

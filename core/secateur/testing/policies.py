@@ -27,10 +27,11 @@ def constant(sparsity: float, begin: int = 0) -> dict[str, Any]:
     return {"schedule": schedule | {"frequency": 1}}
 
 
-def growing(end: int = 4) -> dict[str, Any]:
+def growing(end: int = 4, **settings: Any) -> dict[str, Any]:
     """Return a policy whose masks change at every step, from 0.2 to 0.8."""
     schedule = {"kind": "linear", "initial_sparsity": 0.2, "final_sparsity": 0.8}
-    return {"schedule": schedule | {"begin_step": 0, "end_step": end, "frequency": 1}}
+    schedule |= {"begin_step": 0, "end_step": end, "frequency": 1}
+    return {"schedule": schedule, "rules": [{"match": {}, **settings}]}
 
 
 EVERY_MASK: dict[str, dict[str, Any]] = {

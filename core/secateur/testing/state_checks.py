@@ -13,6 +13,7 @@ from secateur import api
 from secateur.errors import StateError
 from secateur.run.pruner import Pruner
 from secateur.testing import policies
+from secateur.testing.failing import observed
 from secateur.testing.layers import network
 from secateur.testing.suite import Suite, assert_masked, assert_same_bits, assert_same_masks
 
@@ -56,7 +57,7 @@ class StateChecks(Suite):
         pruner.detach()
         resumer.detach()
 
-    def test_masks_that_are_loaded_are_in_force_at_once(self, tmp_path: Path) -> None:
+    def test_masks_that_are_loaded_are_applied_at_once(self, tmp_path: Path) -> None:
         model = self.make_model(network())
         mapping = {
             name: (-pair[0], pair[1]) for name, pair in self.reference(model, network()).items()
@@ -67,7 +68,10 @@ class StateChecks(Suite):
         reference.step()
         reference.save(tmp_path / "pruner.npz")
         pruner = self.attach(model, policies.constant(0.5))
-        pruner.load(tmp_path / "pruner.npz")
+        with observed() as events:
+            pruner.load(tmp_path / "pruner.npz")
+        assert len(events) == 1, f"observers heard {len(events)} events of one load"
+        assert_same_masks(events[0].masks, reference.masks, "what observers heard")
         assert_same_masks(pruner.masks, reference.masks, "a state of the reference")
         assert_masked(self.read(model), reference.masks, "a state of the reference")
         self._train(model, pruner, 1)

@@ -24,8 +24,11 @@ from secateur.testing.layers import Layer
 class Suite(ABC):
     """The part that an adapter's author writes.
 
-    `adapter` is the adapter; `layers` the types of layer that it knows, of
-    `secateur.testing.LAYERS`; `dtypes` the dtypes that its weights can have, by NumPy's names.
+    Attributes:
+        adapter: The adapter.
+        layers: The types of layer that it knows, of `secateur.testing.LAYERS`.
+        dtypes: The dtypes that its weights can have, by NumPy's names.
+
     """
 
     adapter: ClassVar[Adapter]
@@ -34,40 +37,95 @@ class Suite(ABC):
 
     @abstractmethod
     def make_model(self, layers: Sequence[Layer]) -> Any:
-        """Return a new model that applies these layers in turn, holding their weights.
+        """Return a new model that applies some layers in turn, holding their weights.
 
-        A layer's `name` must be its name in the model.  The same `Layer` object twice is one
-        layer used twice.  A layer of type "other" has parameters and keeps the shape of what
-        it gets, and is not prunable: a normalisation will do.
+        Args:
+            layers: The layers.  Their names must be those in the model.  The same `Layer` object
+                twice is one layer that is used twice.  A layer of type "other" has parameters,
+                keeps the shape of its input, and is not prunable: a normalization will do.
+
         """
 
     @abstractmethod
     def run(self, model: Any, inputs: Array) -> Array:
-        """Return the model's outputs, in inference; channels stand first in both."""
+        """Return the model's outputs, in inference.
+
+        Args:
+            model: What `make_model` returned.
+            inputs: A batch, channels first; so are the outputs.
+
+        """
 
     @abstractmethod
     def train_step(self, model: Any, inputs: Array, pruner: Pruner | None) -> None:
         """Make one optimizer update on any loss of the outputs, as a user would.
 
-        Plain gradient descent without momentum, the same on the same weights each time.  Where
-        the framework does not tell the pruner itself, call ``pruner.step()``; without a
-        pruner, the model is not attached, or no longer.
+        It is plain gradient descent without momentum, the same on the same weights each time.
+
+        Args:
+            model: What `make_model` returned.
+            inputs: A batch, channels first.
+            pruner: What `attach` returned: call its ``step()``, unless the framework does.
+                None when the model is not attached, or no longer.
+
         """
 
     @abstractmethod
     def save_and_load(self, model: Any, folder: Path) -> Any:
-        """Save the model in the framework's own way; return a new one that loaded it."""
+        """Save the model in the framework's own way, and return a new one that loaded it.
+
+        Args:
+            model: What `make_model` returned; it may be attached.
+            folder: An empty folder.
+
+        """
+
+    @abstractmethod
+    def overwrite(self, model: Any, layers: Sequence[Layer]) -> None:
+        """Put other values into the weights of a model, as loading a checkpoint does.
+
+        Args:
+            model: What `make_model` returned; it may be attached.
+            layers: Dense layers of its, by their names, with the new weights.
+
+        """
+
+    def replace_layer(self, model: Any, layer: Layer) -> None:
+        """Put a new layer in the place of one; leave this out where no user can.
+
+        Args:
+            model: What `make_model` returned; it may be attached.
+            layer: The new layer, dense, under the name of the old one.
+
+        """
+        pytest.skip("the framework has no way to replace a layer of a model")
 
     def attach(self, model: Any, policy: PolicyLike) -> Pruner:
-        """Attach as a user would; override to pass ``optimizer=``."""
+        """Attach as a user would; override to pass ``optimizer=``.
+
+        Args:
+            model: What `make_model` returned.
+            policy: The policy.
+
+        """
         return api.attach(model, policy)
 
     def structure(self, model: Any) -> object:
-        """Return what pruning must not touch, such as the keys of the model's state dict."""
+        """Return what pruning must not touch, such as the keys of the model's state dict.
+
+        Args:
+            model: What `make_model` returned.
+
+        """
         return [weight.spec for weight in self.adapter.bind(model).weights]
 
     def hooks(self, model: Any) -> object:
-        """Return what an attached model carries, in any form that compares; detach clears it."""
+        """Return what an attached model carries, in any form that compares; detach removes it.
+
+        Args:
+            model: What `make_model` returned.
+
+        """
         return None
 
     @pytest.fixture(autouse=True)
@@ -81,18 +139,35 @@ class Suite(ABC):
         unregister("adapter-under-test")
 
     def read(self, model: Any) -> dict[str, Array]:
-        """Return copies of all prunable weights, by name."""
+        """Return copies of all prunable weights, by name.
+
+        Args:
+            model: What `make_model` returned.
+
+        """
         binding = self.adapter.bind(model)
         return {weight.spec.name: np.array(weight.read()) for weight in binding.weights}
 
     def remake(self, layers: Sequence[Layer], weights: Mapping[str, Array]) -> Any:
-        """Return a new model of the same dense layers that holds other weights."""
+        """Return a new model of the same dense layers that holds other weights.
+
+        Args:
+            layers: The layers.
+            weights: Their weights, by the names of a plan.
+
+        """
         return self.make_model(
             [layer.holding({"kernel": weights[f"{layer.name}:kernel"]}) for layer in layers]
         )
 
     def reference(self, model: Any, layers: Sequence[Layer]) -> dict[str, tuple[Array, str]]:
-        """Return the weights that were asked for as a model of the reference adapter."""
+        """Return the weights that were asked for, as a model of the reference adapter.
+
+        Args:
+            model: What `make_model` returned.
+            layers: What it was asked for.
+
+        """
         by_name = {layer.name: layer for layer in layers}
         specs = [weight.spec for weight in self.adapter.bind(model).weights]
         asked = {spec.name: by_name.get(spec.layer, layers[0]) for spec in specs}

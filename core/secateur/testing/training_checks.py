@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from secateur import api
-from secateur.errors import WeightError
+from secateur.errors import PluginError, WeightError
+from secateur.run.pruner import Pruner
 from secateur.testing import policies
+from secateur.testing.failing import fragile
 from secateur.testing.layers import Layer, example, network
 from secateur.testing.suite import (
     Suite,
@@ -49,7 +51,7 @@ class TrainingChecks(Suite):
             assert np.count_nonzero(mask) == round(mask.size * 0.2), f"{name} at the end"
         pruner.detach()
 
-    def test_each_step_is_update_then_masks_in_force_then_new_masks(self) -> None:
+    def test_each_step_is_update_then_present_masks_then_new_masks(self) -> None:
         layers = network()
         model = self.make_model(layers)
         reference = self.reference(model, layers)
@@ -115,7 +117,7 @@ class TrainingChecks(Suite):
         assert self.structure(model) == structure, "after detach"
         assert self.hooks(model) == hooks, "after detach"
 
-    def test_detach_takes_every_hook_off(self) -> None:
+    def test_detach_removes_every_hook(self) -> None:
         layers = network()
         model = self.make_model(layers)
         pruner = self.attach(model, policies.constant(0.5))
@@ -153,3 +155,49 @@ class TrainingChecks(Suite):
             self.train_step(model, np.full_like(network()[0].inputs(), np.nan), pruner)
         assert_same_masks(pruner.masks, masks, "after the error")
         assert_masked(self.read(model), masks, "after the error")
+
+    @pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), StopIteration(3)], ids=repr)
+    def test_an_update_that_a_plugin_spoils_is_an_error_and_is_made_up(
+        self, error: Exception
+    ) -> None:
+        with fragile() as criterion:
+            model = self.make_model(network())
+            pruner = self.attach(model, policies.growing(3, criterion=criterion.kind))
+            for _ in range(2):
+                self.train_step(model, network()[0].inputs(), pruner)
+            masks = dict(pruner.masks)
+            criterion.error = error
+            with pytest.raises(PluginError, match=type(error).__name__):
+                self.train_step(model, network()[0].inputs(), pruner)
+            assert_same_masks(pruner.masks, masks, "after the error")
+            assert_masked(self.read(model), masks, "after the error")
+            criterion.error = None
+            self.train_step(model, network()[0].inputs(), pruner)
+            self._assert_final(model, pruner)
+            pruner.detach()
+
+    def test_an_update_that_a_nan_spoils_is_made_up(self) -> None:
+        first, second = network()
+        model = self.make_model([first, second])
+        pruner = self.attach(model, policies.growing(3))
+        for _ in range(2):
+            self.train_step(model, first.inputs(), pruner)
+        good = self.read(model)
+        bad = good["second:kernel"].copy()
+        bad[pruner.masks["second:kernel"]] = np.nan
+        self.overwrite(model, [second.holding({"kernel": bad})])
+        with pytest.raises(WeightError, match=r"second:kernel|first:kernel"):
+            self.train_step(model, first.inputs(), pruner)
+        values = {layer.name: good[f"{layer.name}:kernel"] for layer in (first, second)}
+        self.overwrite(
+            model, [layer.holding({"kernel": values[layer.name]}) for layer in (first, second)]
+        )
+        pruner.step(0)
+        self._assert_final(model, pruner)
+        assert not pruner.report().notes
+        pruner.detach()
+
+    def _assert_final(self, model: object, pruner: Pruner) -> None:
+        for name, mask in pruner.masks.items():
+            assert np.count_nonzero(mask) == round(mask.size * 0.2), f"{name}: an update was lost"
+        assert_masked(self.read(model), pruner.masks, "made up")

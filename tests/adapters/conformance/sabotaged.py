@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from secateur.layout import IDENTITY, rnn_in_gates
 
 
 def sabotaged(binding=ToyBinding, weight=ToyWeight, rewrite=None):
-    """Return the toy adapter with another binding, other weights, or rewritten rows."""
+    """Return the toy adapter with another binding, other weights, or rewritten entries."""
 
     class Sabotaged(ToyAdapter):
         def bind(self, model):
@@ -21,7 +22,7 @@ def sabotaged(binding=ToyBinding, weight=ToyWeight, rewrite=None):
             for each in bound.weights:
                 each.__class__ = weight
                 if rewrite is not None:
-                    each.row = rewrite(each)
+                    each.entry = rewrite(each)
                     each.spec = replace(each.spec, shape=each.read().shape)
             return bound
 
@@ -42,9 +43,10 @@ class TestForgetsToReapply(ToyConformance):
 
 class TestMultiplies(ToyConformance):
     class Binding(ToyBinding):
-        def enforce(self):
-            for weight, mask in self.held:
+        def zero(self, pairs):
+            for weight, mask in pairs:
                 weight.array[...] *= mask
+            return pairs
 
     adapter = sabotaged(Binding)
 
@@ -52,7 +54,7 @@ class TestMultiplies(ToyConformance):
 class TestKeepsTheFirstMask(ToyConformance):
     class Binding(ToyBinding):
         def apply(self, masks):
-            if not self.held:
+            if not self.pairs:
                 super().apply(masks)
 
     adapter = sabotaged(Binding)
@@ -113,9 +115,9 @@ class TestForgetsTheStepInItsState(ToyConformance):
 class TestReadsGatesInTheWrongOrder(ToyConformance):
     adapter = sabotaged(
         rewrite=lambda weight: (
-            replace(weight.row, layout=rnn_in_gates(weight.array.shape, 3))
+            replace(weight.entry, layout=rnn_in_gates(weight.array.shape, 3))
             if weight.spec.kind == "rnn"
-            else weight.row
+            else weight.entry
         )
     )
 
@@ -123,17 +125,17 @@ class TestReadsGatesInTheWrongOrder(ToyConformance):
 class TestReadsATransposedKernel(ToyConformance):
     adapter = sabotaged(
         rewrite=lambda weight: (
-            replace(weight.row, layout=IDENTITY) if weight.spec.kind == "dense" else weight.row
+            replace(weight.entry, layout=IDENTITY) if weight.spec.kind == "dense" else weight.entry
         )
     )
 
 
 class TestAppliesATransposedMask(ToyConformance):
-    class Weight(ToyWeight):
-        def native(self, mask):
-            return mask.reshape(self.array.shape)
+    class Binding(ToyBinding):
+        def native_mask(self, weight, mask):
+            return mask.reshape(weight.array.shape)
 
-    adapter = sabotaged(weight=Weight)
+    adapter = sabotaged(Binding)
 
 
 class TestZeroesNaNBeforeItIsSeen(ToyConformance):
@@ -167,7 +169,7 @@ class TestStaysHookedAfterDetach(ToyConformance):
 class TestGivesAwayAWritableView(ToyConformance):
     class Weight(ToyWeight):
         def read(self):
-            return self.row.layout.to_canonical(self.array)
+            return self.entry.layout.to_canonical(self.array)
 
     adapter = sabotaged(weight=Weight)
 
@@ -216,8 +218,8 @@ class TestKeepsMasksInTheModel(ToyConformance):
     class Binding(ToyBinding):
         def apply(self, masks):
             super().apply(masks)
-            for weight, mask in self.held:
-                weight.layer[f"{weight.row.attribute}_mask"] = mask
+            for weight, mask in self.pairs:
+                weight.layer[f"{weight.entry.attribute}_mask"] = mask
 
     adapter = sabotaged(Binding)
 
@@ -236,5 +238,103 @@ class TestMasksWeightsThatHaveNoMask(ToyConformance):
             super().apply(masks)
             for weight in self.weights:
                 weight.array[np.abs(weight.array) < 0.5] = 0
+
+    adapter = sabotaged(Binding)
+
+
+class TestCountsNothingThatIsNotZero(ToyConformance):
+    class Binding(ToyBinding):
+        def nonzero_pruned(self):
+            return {}
+
+    adapter = sabotaged(Binding)
+
+
+class TestCountsWhatTheMaskKeeps(ToyConformance):
+    class Binding(ToyBinding):
+        def nonzero_pruned(self):
+            return {w.spec.name: int(np.count_nonzero(w.array)) for w, _ in self.pairs}
+
+    adapter = sabotaged(Binding)
+
+
+class TestCountsAsOfTheLastUpdate(ToyConformance):
+    class Binding(ToyBinding):
+        def zero(self, pairs):
+            zeroed = super().zero(pairs)
+            self.counts = ToyBinding.nonzero_pruned(self)
+            return zeroed
+
+        def nonzero_pruned(self):
+            return self.counts
+
+    adapter = sabotaged(Binding)
+
+
+class TestMissesAReplacedLayer(ToyConformance):
+    class Binding(ToyBinding):
+        def model_changes(self):
+            return {}
+
+    adapter = sabotaged(Binding)
+
+
+class TestNamesNoWeightInItsNotes(ToyConformance):
+    class Binding(ToyBinding):
+        def model_changes(self):
+            return dict.fromkeys(super().model_changes(), "something changed")
+
+    adapter = sabotaged(Binding)
+
+
+class TestGivesEachBindingItsOwnIdentity(ToyConformance):
+    class Weight(ToyWeight):
+        def identity(self):
+            return self
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestCountsTooFewParameters(ToyConformance):
+    class Adapter(ToyAdapter):
+        def bind(self, model):
+            bound = super().bind(model)
+            bound.parameters = sum(weight.spec.size for weight in bound.weights)
+            return bound
+
+    adapter = Adapter()
+
+
+class TestGivesNoSizeToWhatIsLeftDense(ToyConformance):
+    class Adapter(ToyAdapter):
+        def bind(self, model):
+            bound = super().bind(model)
+            bound.skipped = [replace(each, size=0) for each in bound.skipped]
+            return bound
+
+    adapter = Adapter()
+
+
+class TestCannotLetGoOfAChangedModel(ToyConformance):
+    class Binding(ToyBinding):
+        def release(self):
+            if not self.model_changes():
+                super().release()
+
+    adapter = sabotaged(Binding)
+
+
+class TestSwallowsErrorsOfAStep(ToyConformance):
+    class Binding(ToyBinding):
+        def watch_optimizer(self, pruner, optimizer):
+            super().watch_optimizer(pruner, optimizer)
+            if optimizer is not None:
+                step, position = self.hook, optimizer.hooks.index(self.hook)
+
+                def hook():
+                    with contextlib.suppress(Exception):
+                        step()
+
+                self.hook = optimizer.hooks[position] = hook
 
     adapter = sabotaged(Binding)

@@ -46,6 +46,13 @@ class TestNumpy(AdapterConformance):
         with np.load(folder / "model.npz") as arrays:
             return {name: (arrays[name], kind) for name, (_, kind) in model.items()}
 
+    def overwrite(self, model, layers):
+        for layer in layers:
+            model[f"{layer.name}:kernel"][0][...] = layer.weights["kernel"]
+
+    def replace_layer(self, model, layer):
+        model[f"{layer.name}:kernel"] = (layer.weights["kernel"].copy(), layer.kind)
+
 
 def test_the_kit_has_an_example_of_every_kind():
     kinds = {example(layer).kind for layer in LAYERS}

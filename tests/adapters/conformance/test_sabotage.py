@@ -12,16 +12,16 @@ import pytest
 HERE = Path(__file__).parent
 CAUGHT_BY = {
     "TestForgetsToReapply": "test_pruned_weights_stay_plus_zero[dense]",
-    "TestMultiplies": "test_hold_zeroes_what_the_mask_says[gru]",
+    "TestMultiplies": "test_apply_zeroes_what_the_mask_prunes[gru]",
     "TestKeepsTheFirstMask": "test_pruned_weights_stay_plus_zero[gru]",
     "TestAppliesMasksAtTheNextUpdate": "test_attach_evaluates_step_0",
-    "TestStepsBeforeTheUpdate": "test_each_step_is_update_then_masks_in_force_then_new_masks",
+    "TestStepsBeforeTheUpdate": "test_each_step_is_update_then_present_masks_then_new_masks",
     "TestMissesTheFirstUpdate": "test_pruned_weights_stay_plus_zero[dense]",
     "TestCountsALayerUsedTwiceAsTwoSteps": "test_one_update_of_a_layer_used_twice_is_one_step",
     "TestForgetsTheStepInItsState": "test_a_resumed_run_equals_the_uninterrupted_one[state_dict]",
     "TestReadsGatesInTheWrongOrder": "test_read_shows_what_was_put_in[gru]",
     "TestReadsATransposedKernel": "test_masks_are_those_of_the_reference[dense]",
-    "TestAppliesATransposedMask": "test_hold_zeroes_what_the_mask_says[dense]",
+    "TestAppliesATransposedMask": "test_apply_zeroes_what_the_mask_prunes[dense]",
     "TestZeroesNaNBeforeItIsSeen": (
         "test_a_weight_that_is_not_finite_is_named_and_nothing_is_changed[nan]"
     ),
@@ -33,13 +33,26 @@ CAUGHT_BY = {
         "test_a_bound_model_is_as_it_was_and_its_weights_cannot_be_written"
     ),
     "TestReadsInSinglePrecision": "test_read_keeps_the_dtype[float64]",
-    "TestReadsOnlyOnce": "test_each_step_is_update_then_masks_in_force_then_new_masks",
+    "TestReadsOnlyOnce": "test_each_step_is_update_then_present_masks_then_new_masks",
     "TestLeavesOutWhatItDoesNotKnow": "test_a_layer_left_dense_is_listed_with_a_reason",
     "TestFindsASharedLayerTwice": "test_a_layer_used_twice_is_one_weight",
     "TestKeepsMasksInTheModel": "test_the_model_keeps_its_type_and_structure",
     "TestGivesAWrongGradient": "test_a_gradient_is_that_of_the_last_update",
     "TestMasksWeightsThatHaveNoMask": "test_a_weight_without_a_mask_is_left_alone",
+    "TestCountsNothingThatIsNotZero": "test_nonzero_pruned_counts_what_the_model_holds",
+    "TestCountsWhatTheMaskKeeps": "test_nonzero_pruned_counts_what_the_model_holds",
+    "TestCountsAsOfTheLastUpdate": "test_a_report_counts_the_live_weights",
+    "TestMissesAReplacedLayer": "test_a_replaced_layer_is_noted_and_detach_lets_go",
+    "TestNamesNoWeightInItsNotes": "test_a_replaced_layer_is_noted_and_detach_lets_go",
+    "TestGivesEachBindingItsOwnIdentity": "test_a_model_is_attached_once_at_a_time",
+    "TestCountsTooFewParameters": "test_everything_is_counted",
+    "TestGivesNoSizeToWhatIsLeftDense": "test_everything_is_counted",
+    "TestCannotLetGoOfAChangedModel": "test_a_replaced_layer_is_noted_and_detach_lets_go",
+    "TestSwallowsErrorsOfAStep": "test_an_update_that_a_nan_spoils_is_made_up",
 }
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sabotage")]
 
 
 @pytest.fixture(scope="module")
@@ -64,22 +77,19 @@ def outcomes(tmp_path_factory):
     return failed, errors
 
 
-@pytest.mark.slow
 def test_every_broken_adapter_is_here_and_the_kit_itself_does_not_break(outcomes):
     failed, errors = outcomes
     assert set(failed) == set(CAUGHT_BY)
     assert not errors
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sabotage", CAUGHT_BY)
 def test_the_kit_fails(sabotage, outcomes):
     failed, _ = outcomes
     assert CAUGHT_BY[sabotage] in failed[sabotage]
 
 
-@pytest.mark.slow
 def test_most_checks_pass_even_so(outcomes):
     """A kit that fails everything would show nothing."""
     failed, _ = outcomes
-    assert all(len(checks) <= 32 for checks in failed.values())
+    assert all(len(checks) <= 40 for checks in failed.values())

@@ -119,6 +119,13 @@ class TestTorch(AdapterConformance):
         loaded.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
         return loaded
 
+    def overwrite(self, model, layers):
+        for layer in layers:
+            set_(model.get_submodule(layer.name).weight, layer.weights["kernel"])
+
+    def replace_layer(self, model, layer):
+        setattr(model, layer.name, make_layer(layer))
+
     def structure(self, model):
         own = [[key for key, value in vars(m).items() if value] for m in model.modules()]
         return [(key, t.shape, t.dtype) for key, t in model.state_dict().items()], own
