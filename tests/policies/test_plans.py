@@ -406,6 +406,7 @@ def test_the_other_verbs_warn_of_it_too(verb):
         ("model/encoder/0/ffn/kernel", "encoder.0.ffn:kernel"),
         ("model.encoder.0.ffn.weight", "encoder.0.ffn:kernel"),
         ("net.head", "head"),
+        ("encoder.0.ffn.wieght", "encoder.0.ffn:kernel"),
     ],
 )
 def test_a_rule_that_matches_nothing_names_what_was_probably_meant(tmp_path, name, meant):

@@ -79,6 +79,23 @@ def test_a_dumped_policy_is_valid_by_the_schema(tmp_path, name):
     assert validator().is_valid(json.loads((tmp_path / "p.json").read_text()))
 
 
+def tables(schema):
+    yield schema
+    yield from schema["$defs"].values()
+
+
+def test_it_describes_tables_and_keys_without_examples_in_python():
+    schema = policy_schema()
+    for table in tables(schema):
+        assert table["description"]
+        assert not {">>>", "Attributes:", "Example:"} & set(table["description"].split())
+    match = schema["$defs"]["Match"]["properties"]
+    assert "frozen" in match["trainable"]["description"]
+    waiting = schema["$defs"]["schedule.linear.BeginWhen"]["properties"]
+    assert all("description" in each for each in waiting.values())
+    assert "description" in schema["$defs"]["schedule.linear"]["properties"]["end_step"]
+
+
 def test_it_holds_the_parameters_of_a_plugin_as_strictly_as_the_built_ins():
     class Stairs(secateur.Schedule):
         """Go down in steps."""

@@ -59,7 +59,7 @@ class Policy(PolicyTable):
         version: The version of the file format, 1.
         name: A name for people; it decides no mask.
         plugins: The distributions, or plugins registered in code, that must be installed.
-        schedule: The default of all rules, as are the next three.
+        schedule: How sparse at which step; for rules without one of their own, as the next three.
         criterion: Which weights matter.
         pattern: How weights are grouped.
         distribution: How one target becomes a target for each weight.

@@ -164,7 +164,7 @@ class Plan:
         head = ["weight", "kind", "shape", "size", "rule", "pattern", "schedule", "target"]
         rows = [self._row(planned) for planned in self.weights]
         if not all(planned.spec.trainable for planned in self.weights):
-            head.append("")
+            head.append("note")
             for row, planned in zip(rows, self.weights, strict=True):
                 row.append("" if planned.spec.trainable else "frozen")
         yield render(head, rows, right=(3, 7))

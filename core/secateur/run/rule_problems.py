@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from secateur.adapter import WeightSpec
 from secateur.components.method import Method
@@ -22,6 +23,8 @@ SHORT = 10
 _NEGLIGIBLE = 0.01
 _SHOWN = 8
 """How many weights an error lists."""
+_COMPARED = 10_000
+"""How many names are compared with one that no weight has."""
 
 
 def schedule_notes(
@@ -155,14 +158,18 @@ def _advice(rule: ResolvedRule, specs: Sequence[WeightSpec], adapter: str) -> st
 
 def _nearest_name(glob: str, specs: Sequence[WeightSpec]) -> str | None:
     """Return the name that is most like a glob, unless the glob is one of the names itself."""
-    names = [name for spec in specs for name in (spec.name, *spec.aliases, spec.layer)]
-    known = set(names)
-    if glob in known:
+    names = {name: name for spec in specs for name in (spec.name, *spec.aliases, spec.layer)}
+    if glob in names:
         return None
     for form in _forms(glob):
-        if form in known:
+        if form in names:
             return form
-    return closest(glob, names[:10_000])
+    natives = {
+        f"{spec.layer}{ending}": spec.name for spec in specs for ending in (".weight", "/kernel")
+    }
+    known = dict(islice({**natives, **names}.items(), _COMPARED))
+    close = closest(glob, known)
+    return None if close is None else known[close]
 
 
 def _forms(glob: str) -> Iterator[str]:
