@@ -127,6 +127,8 @@ HUGE = {
     "globs": {"rules": [{"match": {"name": ["a"] * 2000}}]},
     "long_name": {"name": "x" * 1_000_000},
     "long_extends": {"extends": "x/" * 4000 + "y.toml"},
+    "window": {"schedule": {**ONE_SHOT["schedule"],
+                            "begin_when": {"monitor": "loss", "window": 10_000_000}}},
     "rules": {"rules": [{}] * 300_000},
 }  # fmt: skip
 

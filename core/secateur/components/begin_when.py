@@ -15,6 +15,9 @@ from pydantic import Field
 from secateur.components.component import Table
 from secateur.components.values import Step
 
+LONGEST_WINDOW = 100_000
+"""How many values a window may have: a state holds two of them for each rule."""
+
 
 class BeginWhen(Table):
     """Wait until the mean of `monitor` over a window is hardly better than the window before.
@@ -25,7 +28,7 @@ class BeginWhen(Table):
 
     Attributes:
         monitor: The name of the value, as `Pruner.observe` receives it.
-        window: How many values are averaged.
+        window: How many values are averaged, at most 100,000.
         min_delta: The improvement from window to window below which the schedule begins.
         mode: ``min`` where lower values are better, ``max`` where higher ones are.
         latest: The step at which the schedule begins whatever the values are.
@@ -38,7 +41,7 @@ class BeginWhen(Table):
     """
 
     monitor: str
-    window: Annotated[int, Field(ge=1)] = 200
+    window: Annotated[int, Field(ge=1, le=LONGEST_WINDOW)] = 200
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
     mode: Literal["min", "max"] = "min"
     latest: Step | None = None
