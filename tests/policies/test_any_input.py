@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 
@@ -91,11 +92,8 @@ def test_whatever_a_mapping_holds(table):
         for verb in (secateur.plan, secateur.attach):
             model = {name: array.copy() for name, array in MODEL.items()}
             for total_steps in (None, 100):
-                try:
+                with contextlib.suppress(SecateurError):
                     result = verb(model, policy, total_steps=total_steps)
-                except SecateurError as error:
-                    assert len(str(error)) < 8000
-                else:
                     assert str(result)
                     if verb is secateur.attach:
                         result.detach()
