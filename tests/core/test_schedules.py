@@ -257,7 +257,7 @@ def test_exponential_refuses_a_sparsity_of_one():
         Exponential(final_sparsity=1.0, end_step=10)
 
 
-def test_a_run_too_short_is_told_at_once():
+def test_a_run_too_short_gets_a_warning_at_once():
     schedule = {"kind": "linear", "final_sparsity": 0.8, "end_step": 10, "frequency": 500}
     weight = np.ones((4, 4))
     late = {"kind": "polynomial", "final_sparsity": 0.8, "begin_step": 5, "end_step": 400}
@@ -271,23 +271,23 @@ class TestBeginWhen:
 
     WHEN = BeginWhen(monitor="loss", window=3, min_delta=0.1)
 
-    def falling(self, steps, clock):
+    def falling(self, steps, state):
         for step in range(1, steps + 1):
-            clock = clock.observe({"loss": max(10.0 - step, 3.0)}).at(step)
-        return clock
+            state = state.observe({"loss": max(10.0 - step, 3.0)}).at(step)
+        return state
 
     def test_it_waits_while_the_loss_falls(self):
-        clock = ScheduleState(Constant(final_sparsity=0.5, begin_when=self.WHEN, frequency=5))
-        assert self.falling(7, clock).began is None
-        assert self.falling(7, clock).due(0, 7) is None
+        state = ScheduleState(Constant(final_sparsity=0.5, begin_when=self.WHEN, frequency=5))
+        assert self.falling(7, state).began is None
+        assert self.falling(7, state).due(0, 7) is None
 
     def test_it_begins_when_two_windows_are_alike_and_stays_begun(self):
-        clock = ScheduleState(Constant(final_sparsity=0.5, begin_when=self.WHEN, frequency=5))
-        settled = self.falling(20, clock)
-        assert settled.began == 12  # steps 10-12 are no better than 7-9
-        again = settled.observe({"loss": 99.0}).at(21)
+        state = ScheduleState(Constant(final_sparsity=0.5, begin_when=self.WHEN, frequency=5))
+        begun = self.falling(20, state)
+        assert begun.began == 12  # steps 10-12 are no better than 7-9
+        again = begun.observe({"loss": 99.0}).at(21)
         assert again.began == 12
-        assert [t for t in range(30) if settled.due(t - 1, t) is not None] == [12, 17, 22, 27]
+        assert [t for t in range(30) if begun.due(t - 1, t) is not None] == [12, 17, 22, 27]
 
     def test_values_near_the_largest_float_begin_it_as_others_do(self):
         when = {"monitor": "loss", "window": 2, "min_delta": 0.1}

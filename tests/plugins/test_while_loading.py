@@ -142,6 +142,21 @@ assert [plugin.name for plugin in registry().failed] == ["team"]
     python(tmp_path, code)
 
 
+def test_strict_mode_refuses_each_use_until_the_plugin_is_fixed(install, tmp_path):
+    install("team-a", "a", "import secateur; secateur.Policy.load('cnn-80')\n1 / 0")
+    code = """
+import secateur
+for _ in range(3):
+    try:
+        secateur.Policy.load("cnn-80")
+    except secateur.PluginError as error:
+        assert "plugin 'a' of team-a 1.0: ZeroDivisionError" in str(error), error
+    else:
+        raise AssertionError
+"""
+    python(tmp_path, "import os; os.environ['SECATEUR_STRICT_PLUGINS'] = 'yes'\n" + code)
+
+
 def test_a_late_plugin_that_fails_raises_once_where_warnings_are_errors(install, tmp_path):
     install("team-plugin", "team", "import secateur; secateur.Policy.load('cnn-80')\n1 / 0")
     code = """
@@ -276,6 +291,32 @@ found = []
 threads = [threading.Thread(target=lambda: found.append(registry())) for _ in range(8)]
 [thread.start() for thread in threads]; [thread.join() for thread in threads]
 assert len(set(map(id, found))) == 1 and "team" in found[0].plugins
+"""
+    python(tmp_path, code)
+
+
+@pytest.mark.parametrize("name", ["team_plugin", "team_parts"])
+def test_an_import_in_another_thread_and_the_first_policy_do_not_wait_for_each_other(
+    install, tmp_path, name
+):
+    slow = (
+        PARTS.format(kind="x") + "import time; time.sleep(0.5)\nsecateur.register(Plugin(), 'x')\n"
+    )
+    (tmp_path / "team_parts.py").write_text(slow)
+    code = "import team_parts\n" + PARTS.format(kind="own") + HOOK.format(kind="own")
+    install("team-plugin", "team", code)
+    code = f"""
+import threading, time, secateur
+secateur.Policy
+other = threading.Thread(target=lambda: __import__({name!r}), daemon=True)
+other.start()
+time.sleep(0.2)
+policy = {{**{POLICY!r}, "criterion": "own"}}
+mine = threading.Thread(target=lambda: secateur.Policy.parse(policy), daemon=True)
+mine.start()
+mine.join(20), other.join(20)
+assert not mine.is_alive() and not other.is_alive()
+secateur.Policy.parse(policy), secateur.Policy.parse({{**policy, "criterion": "x"}})
 """
     python(tmp_path, code)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -37,7 +38,9 @@ class Installed:
     def __init__(self) -> None:
         self.failed: tuple[Plugin, ...] = ()
         self.pending: tuple[tuple[EntryPoint, Plugin], ...] = ()
-        self._loading = self._strict = False
+        self._strict = False
+        self._lock = threading.RLock()
+        self._here = threading.local()
 
     def find(self) -> None:
         """Find what is installed, and leave out what is disabled."""
@@ -51,40 +54,52 @@ class Installed:
         )
         self.pending = tuple(pair for pair in found if pair[1] not in disabled)
 
-    def load(self, add: Add) -> None:
-        """Load what is pending, but for modules whose import is under way.
+    def load(self, add: Add) -> bool:
+        """Load what is pending, but for modules whose import is under way in this thread.
 
         A plugin's module, or one of its hooks, may end up here while it is loaded itself: it
-        gets what there is so far, and loading goes on when it is done.
+        gets what there is so far, and loading goes on when it is done.  Modules are imported
+        without a lock: another thread may be importing one that is about to wait for ours.
+
+        Returns:
+            Whether this thread was not loading already.
+
         """
-        if self._loading:
-            return
-        self._loading = True
+        if getattr(self._here, "loading", False):
+            return False
+        self._here.loading = True
         try:
             for pair in self.pending:
-                done = True  # even if it raises: it would raise again, at each use of the registry
-                try:
-                    done = self._load(*pair, add)
-                finally:
-                    if done:
-                        self.pending = tuple(other for other in self.pending if other is not pair)
+                self._load(pair, add)
         finally:
-            self._loading = False
-
-    def _load(self, entry: EntryPoint, plugin: Plugin, add: Add) -> bool:
-        """Load one plugin; return False when its module is still being imported."""
-        try:
-            module = entry.load()
-            if is_being_imported(entry):
-                return False
-            provided = examine(module)
-            plugin = replace(plugin, provides=provided.names())
-            add(module, plugin, provided)
-        except (Exception, SystemExit) as error:  # whatever a third party's module raises
-            if is_being_imported(entry):
-                return False
-            self._leave_out(plugin, error)
+            self._here.loading = False
         return True
+
+    def _load(self, pair: tuple[EntryPoint, Plugin], add: Add) -> None:
+        entry, plugin = pair
+        module, error = _imported(entry)
+        if is_being_imported(entry):
+            return
+        with self._lock:
+            if pair not in self.pending:
+                return  # another thread was faster
+            try:
+                self._register(plugin, module, error, add)
+            finally:  # even if it raises, since it would again at each use of the registry
+                self.pending = tuple(other for other in self.pending if other is not pair)
+
+    def _register(
+        self, plugin: Plugin, module: object, error: BaseException | None, add: Add
+    ) -> None:
+        if error is None:
+            try:
+                provided = examine(module)
+                plugin = replace(plugin, provides=provided.names())
+                add(module, plugin, provided)
+            except (Exception, SystemExit) as failure:  # whatever its hooks raise
+                error = failure
+        if error is not None:
+            self._leave_out(plugin, error)
 
     def _leave_out(self, plugin: Plugin, error: BaseException) -> None:
         why = str(error) if isinstance(error, PluginError) else in_words(error)
@@ -167,6 +182,13 @@ def _names_of(plugin: Plugin) -> set[str]:
 
 def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def _imported(entry: EntryPoint) -> tuple[object, BaseException | None]:
+    try:
+        return entry.load(), None
+    except (Exception, SystemExit) as error:  # whatever a third party's module raises
+        return None, error
 
 
 def is_being_imported(entry: EntryPoint) -> bool:

@@ -36,6 +36,7 @@ class Registry:
         manager: The plugin manager, which holds the hooks that are called during a run.
         plugins: The registered plugins, by name.
         installed: The installed plugins that are not registered, or not yet.
+        loaded: Whether all of them were loaded once without an error.
 
     """
 
@@ -44,19 +45,24 @@ class Registry:
         self.manager.add_hookspecs(hookspecs)
         self.plugins: Mapping[str, Plugin] = {}
         self.installed = Installed()
+        self.loaded = False
         self._parts: Mapping[Key, tuple[Any, Plugin]] = {}
         self._lock = threading.RLock()
 
     def load(self) -> None:
         """Register the built-ins, then every installed plugin that is not disabled."""
+        self.find()
+        self.load_pending()
+
+    def find(self) -> None:
+        """Register the built-ins, and find what is installed; imports nothing of a plugin."""
         provided = examine(builtin)
         self._add(builtin, Plugin(BUILTIN, "secateur", __version__, provided.names()), provided)
         self.installed.find()
-        self.installed.load(self._add)
 
     def load_pending(self) -> None:
-        """Load installed plugins that were still being imported when they were asked for."""
-        self.installed.load(self._add)
+        """Load the installed plugins that are not loaded yet."""
+        self.loaded |= self.installed.load(self._add)
 
     @property
     def failed(self) -> tuple[Plugin, ...]:
@@ -198,16 +204,19 @@ def registry() -> Registry:
     """
     global _registry
     with _lock:
-        if _registry is not None:
-            _registry.load_pending()
-            return _registry
-        _registry = Registry()  # at once, so that a plugin may register another while it loads
-        try:
-            _registry.load()
-        except BaseException:
-            _registry = None
-            raise
-        return _registry
+        if _registry is None:
+            found = Registry()
+            found.find()
+            _registry = found  # before plugins load, so that they may register others
+        found = _registry
+    try:
+        found.load_pending()
+    except BaseException:
+        with _lock:
+            if _registry is found and not found.loaded:
+                _registry = None  # the next call tries anew
+        raise
+    return found
 
 
 def register(plugin: object, name: str | None = None) -> None:
