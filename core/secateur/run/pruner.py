@@ -20,7 +20,7 @@ from secateur.hooks.events import MasksUpdated
 from secateur.masks import compute as mask_rules
 from secateur.run import state as states
 from secateur.run.checks import claims, sparse_start
-from secateur.run.checks.live import LiveModel, look, schedule_notes
+from secateur.run.checks.live import look, schedule_notes
 from secateur.run.plan import Plan
 from secateur.run.report import Masks, Report, make_report, named_masks
 from secateur.run.resume import check_policy, fitted_masks, resumed
@@ -250,13 +250,12 @@ class Pruner:
         if not self.attached:
             self._let_go()  # an interrupt may have kept an earlier call from all of it
             return
-        live = LiveModel()
-        failure = ""
         try:
+            shortfalls = list(self._schedule_notes())
             live = look(self._binding, self._state.masks)
         finally:
             failure = self._let_go()
-        for note in self._schedule_notes():
+        for note in shortfalls:
             warnings.warn(note, ScheduleWarning, stacklevel=2)
         for note in (*live.notes(), *filter(None, [failure])):
             warnings.warn(note, StateWarning, stacklevel=2)
