@@ -142,7 +142,8 @@ class Binding(ABC):
     def nonzero_pruned(self) -> Mapping[str, int]:
         """Return how many values are nonzero where the mask prunes, by the weight's name.
 
-        Counted from the live model; of weights in shards, what this process holds.  Weights in
+        Counted from the live model; where an adapter does not define this, core reads the weights
+        and counts. Of weights in shards, what this process holds.  Weights in
         which there are none do not appear, nor do those that `model_changes` names, whose masks
         no longer fit.
         """

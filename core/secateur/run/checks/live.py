@@ -59,6 +59,8 @@ def look(binding: Binding, masks: Mapping[str, Array], attached: bool = True) ->
     if not attached:
         return _read_each(weights, masks, {})
     changes = changes_of(binding)
+    if type(binding).nonzero_pruned is Binding.nonzero_pruned:  # it does not count
+        return _read_each(weights, masks, changes)
     try:
         return LiveModel(dict(binding.nonzero_pruned()), changes)
     except Exception:  # whatever a framework raises for a model that was taken apart
