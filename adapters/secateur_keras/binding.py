@@ -45,6 +45,8 @@ class KerasBinding(Binding):
         self._by_name = {weight.spec.name: weight for weight in self.weights}
         self._state: PruningState | None = None
         self._callback: PruningCallback | None = None
+        self._pruner: AttachedPruner | None = None
+        self._enforced_at = 0
 
     def apply(self, masks: Mapping[str, Array]) -> None:
         self.training.sync()
@@ -64,10 +66,12 @@ class KerasBinding(Binding):
         }
 
     def enforce(self) -> None:
+        is_new = self._is_new_step()
         if self.training.is_counted:
             self.training.enforce()
         else:
-            self._warn_if_nothing_moved()
+            if is_new:
+                self._warn_if_nothing_moved()
             self.training.mask_now()
 
     def nonzero_pruned(self) -> dict[str, int]:
@@ -91,6 +95,7 @@ class KerasBinding(Binding):
         self.training.watch(optimizer)
         self._state = PruningState(pruner, self.training)
         self._state.put_on(self.model)
+        self._pruner = pruner
         self._install(pruner.pruned_weights)
         self.training.put_masks_into_optimizers()
 
@@ -101,6 +106,12 @@ class KerasBinding(Binding):
 
     def updates(self) -> int:
         return self.training.updates()
+
+    def _is_new_step(self) -> bool:
+        """Return whether an update was made since masks were enforced; not so at ``step(0)``."""
+        before = self._enforced_at
+        self._enforced_at = before if self._pruner is None else self._pruner.current_step
+        return self._enforced_at != before
 
     def _warn_if_nothing_moved(self) -> None:
         import keras
