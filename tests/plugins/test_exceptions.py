@@ -199,6 +199,25 @@ def test_a_hook_that_fails_registers_nothing(fail, hook):
     assert set(registry().plugins) == before
 
 
+@pytest.mark.parametrize("member", ["secateur_hook_version", "secateur_schedules", "__eq__"])
+def test_a_plugin_that_cannot_be_looked_at_is_refused(fail, member):
+    class Plugin:
+        @secateur.hookimpl
+        def secateur_masks_updated(self, event): ...
+
+    setattr(Plugin, member, fail if member == "__eq__" else property(fail))
+    before = set(registry().plugins)
+    with pytest.raises(PluginError, match="plugin 'failing' cannot be registered: "):
+        secateur.register(Plugin(), "failing")
+    assert set(registry().plugins) == before
+
+
+def test_a_part_that_cannot_be_looked_at_is_refused(fail):
+    part = type("Failing", (Odd,), {"name": property(fail)})()
+    with pytest.raises(PluginError, match="plugin 'failing' cannot be registered: "):
+        secateur.register(plugin_with("secateur_adapters", lambda: [part]), "failing")
+
+
 def test_an_observer_that_fails_is_named(registered, fail):
     registered(plugin_with("secateur_masks_updated", fail))
     with pytest.raises(PluginError, match="plugin 'test 0', secateur_masks_updated, step 0, weigh"):

@@ -13,7 +13,7 @@ import pluggy
 
 from secateur.adapter import Adapter
 from secateur.components.component import Component
-from secateur.errors import PluginError, nearest, shown
+from secateur.errors import PluginCode, PluginError, nearest, shown
 from secateur.hooks import builtin, hookspecs
 from secateur.hooks.contributions import ADAPTER, FAMILIES, Contributions, Key, examine
 from secateur.hooks.loading import DISABLE, Installed
@@ -76,8 +76,9 @@ class Registry:
         if not isinstance(given, str) or not given.strip():
             raise PluginError(f"the name of a plugin is a text, not {shown(name)}")
         try:
-            provided = examine(plugin)
-            self._add(plugin, Plugin(given, provides=provided.names()), provided)
+            with PluginCode(lambda why: why):
+                provided = examine(plugin)
+                self._add(plugin, Plugin(given, provides=provided.names()), provided)
         except PluginError as error:
             raise PluginError(f"plugin {shown(given)} cannot be registered: {error}") from error
 
