@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def compare(ours: list[Any], theirs: list[Any]) -> str:
-    """Say how many updates agree in step and count, and from which step on masks differ."""
+    """Print how many updates agree in step and count, and from which step on masks differ."""
     same_counts = sum(
         step == other_step and all(m.sum() == other[n].sum() for n, m in masks.items())
         for (step, masks), (other_step, other) in zip(ours, theirs, strict=True)

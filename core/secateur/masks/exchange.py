@@ -32,7 +32,7 @@ class RoundRegion:
     Args:
         spec: The weight, with the shape of the region.
         number: The number of the round.
-        positions: The elements held here that take part in the round, whoever decides them.
+        positions: The elements held here that take part in the round, wherever decided.
         where: Where in the flat region the elements lie that this worker receives.
         route: The way to the workers that decide the elements; None where nothing moves.
 

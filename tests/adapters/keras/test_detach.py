@@ -28,7 +28,7 @@ def test_steps_compiled_before_detach_train_every_weight_after_it(network, data,
     pruner.detach()
     inner.fit(*data(16), batch_size=4, verbose=0)
     assert zeros(inner.get_layer("hidden")) < 0.5
-    for name, mask in pruner.masks.items():  # still those that were in force
+    for name, mask in pruner.masks.items():  # the last that were applied
         assert np.array_equal(mask, masks[name])
 
 
