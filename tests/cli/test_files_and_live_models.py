@@ -51,6 +51,19 @@ class Parts(nn.Module):
         self.register_buffer("inv_freq", torch.ones(6, 1))
 
 
+class Conv1D(nn.Module):
+    """A dense layer that keeps its weight as (in, out), as that of GPT-2 does."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs))
+        self.bias = nn.Parameter(torch.randn(outputs))
+
+
+Conv1D.__module__ = "transformers.pytorch_utils"
+conv1d = Conv1D
+
+
 def nested(**layers):
     return nn.Sequential(OrderedDict(layers))
 
@@ -86,6 +99,14 @@ MODELS = {
         word_embeddings=nn.Embedding(9, 4), wte=nn.Embedding(5, 4), embed_tokens=nn.Embedding(5, 4),
         emb=nn.EmbeddingBag(5, 4), lm_head=nn.Linear(4, 9),
     ),
+    "transposed": lambda: nested(
+        a=nn.ConvTranspose2d(4, 6, 3), b=nn.ConvTranspose2d(6, 4, 3, groups=2),
+        c=nn.ConvTranspose1d(3, 5, 2), d=nn.ConvTranspose3d(4, 2, 2), e=nn.Conv2d(2, 1, 2),
+        f=nn.ConvTranspose2d(6, 9, 2, groups=3),
+    ),
+    "inputs-first": lambda: nested(c_attn=conv1d(4, 12), mlp=nested(c_fc=conv1d(4, 16),
+                                   c_proj=conv1d(16, 4)), c_proj=conv1d(4, 4),
+                                   head=nn.Linear(4, 4), out=nn.Linear(4, 2)),
     "convolutions": lambda: nested(a=nn.Conv1d(4, 6, 3), b=nn.Conv2d(6, 4, 3),
                                    c=nn.Conv3d(4, 4, 2, groups=2)),
 }  # fmt: skip
@@ -198,6 +219,32 @@ def test_a_weight_that_is_computed_is_left_dense_in_a_file(run, half, tmp_path, 
     table = run("plan", half, "m.safetensors", "--json").json
     assert [weight["name"] for weight in table["weights"]] == ["fc:kernel"]
     assert {each["name"] for each in table["skipped"]} == model.state_dict().keys() - {"fc.weight"}
+
+
+def test_the_level_that_torch_compile_adds_does_not_show_in_names(tmp_path):
+    model = nested(rnn=nn.GRU(3, 4, 2), fc=nn.Linear(4, 2), attn=nn.MultiheadAttention(4, 2))
+    state = {f"_orig_mod.{name}": tensor for name, tensor in model.state_dict().items()}
+    save_file(state, tmp_path / "m.safetensors")
+    live = described(planned.spec for planned in secateur.plan(model, HALF).weights)
+    assert described(bound(tmp_path / "m.safetensors").weights) == live
+
+
+@pytest.mark.parametrize("arrays", [
+    {"a.weight": np.ones((3, 4)), "a.bias": np.ones(5)},  # neither axis
+    {"a.weight": np.ones((3, 4)), "a.bias": np.ones((4, 1))},
+    {"a.weight": np.ones((4, 4)), "a.bias": np.ones(4)},
+    {"a.c.weight": np.ones((4, 4)), "a.c.bias": np.ones(4), "b.c.weight": np.ones((3, 4)),
+     "b.c.bias": np.ones(3), "d.c.weight": np.ones((3, 4)), "d.c.bias": np.ones(4)},
+    {"a.weight": np.ones((4, 4, 3)), "a.bias": np.ones(4)},
+    {"a.weight": np.ones((4, 3, 3)), "a.bias": np.ones(5)},
+    {"a.weight": np.ones((4, 0, 3)), "a.bias": np.ones(5)},
+    {"a.weight": np.ones((3, 2, 3)), "a.bias": np.ones(4)},  # two groups do not divide 3
+])  # fmt: skip
+def test_a_bias_that_tells_nothing_changes_nothing(tmp_path, arrays):
+    np.savez(tmp_path / "m.npz", **arrays)
+    first = bound(tmp_path / "m.npz").weights[0].spec
+    assert first.kind == ("dense" if len(first.shape) == 2 else "conv")
+    assert first.shape == next(iter(arrays.values())).shape
 
 
 def test_gates_in_fortran_order_are_put_back_where_they_were(run, half, tmp_path):

@@ -38,6 +38,15 @@ def split_name(tensor: str) -> tuple[str, str]:
     return tensor[: -len(last) - 1] if last else tensor[:-1], last
 
 
+def unwrapped(name: str) -> str:
+    """Return a name without the level that `torch.compile` puts around a module.
+
+    >>> unwrapped("_orig_mod.encoder._orig_mod.fc.weight")
+    'encoder.fc.weight'
+    """
+    return name.replace("_orig_mod.", "")
+
+
 def names_kernels(tensors: Iterable[str]) -> bool:
     """Return whether a file has the names that frameworks give, by which kernels are known.
 

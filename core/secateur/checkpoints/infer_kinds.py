@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from secateur.adapter import Checkpoint, Skipped, Tensor
+from secateur.checkpoints.biases import Told, told_by_biases
 from secateur.checkpoints.habits import (
     is_kernel,
     is_parametrized,
@@ -19,6 +20,7 @@ from secateur.checkpoints.habits import (
     names_kernels,
     names_normalization,
     split_name,
+    unwrapped,
 )
 from secateur.checkpoints.packed import is_packed, packed_parts
 from secateur.checkpoints.parts import Part
@@ -65,9 +67,9 @@ def weight_name(tensor: str, kind: str | None = None) -> str:
     >>> weight_name("encoder.0.ffn.weight"), weight_name("fc")
     ('encoder.0.ffn:kernel', 'fc')
     """
-    layer, dot, last = tensor.rpartition(".")
+    layer, dot, last = unwrapped(tensor).rpartition(".")
     if not dot or last != "weight":
-        return tensor
+        return unwrapped(tensor)
     return f"{layer}:{'embedding' if kind == 'embedding' else 'kernel'}"
 
 
@@ -95,13 +97,14 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
     names = {name: [name, *_weight_names(name, packed.get(name, ()))] for name in tensors}
     _check_globs(kinds, names)
     framework = names_kernels(tensors)
+    told = told_by_biases(tensors)
     parts: list[Part] = []
     left: list[tuple[Tensor, str]] = []
     taken: set[str] = set()
     for name, tensor in tensors.items():
         said = next((kind for glob, kind in kinds if _fits(names[name], glob)), None)
         reason = _refusal(tensor, said, tensors, framework, bool(packed.get(name)))
-        found = [] if reason else _parts_of(tensor, said, packed.get(name, []))
+        found = [] if reason else _parts_of(tensor, said, packed.get(name, []), told.get(name))
         doubled = next((part.weight for part in found if part.weight in taken), None)
         if doubled is not None:
             reason = f"another tensor is called {doubled:.80} too; rename one of them"
@@ -158,13 +161,18 @@ def _is_normalization(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
     return names_normalization(layer) or (bias is not None and bias.shape == tensor.shape)
 
 
-def _parts_of(tensor: Tensor, said: str | None, packed: list[Part]) -> list[Part]:
+def _parts_of(
+    tensor: Tensor, said: str | None, packed: list[Part], told: Told | None
+) -> list[Part]:
     if said is None and packed:
         return packed
     layer, last = split_name(tensor.name)
     if said is None and last == "weight" and len(tensor.shape) == 2 and names_embedding(layer):
         name = weight_name(tensor.name, "embedding")
         return [Part(name, tensor.name, "embedding", reason="embedding, by the layer's name")]
+    if said is None and told:
+        kind, layout, reason = told
+        return [Part(weight_name(tensor.name), tensor.name, kind, layout=layout, reason=reason)]
     return [Part(weight_name(tensor.name, said), tensor.name, said)]
 
 

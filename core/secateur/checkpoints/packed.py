@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from secateur.adapter import Tensor
-from secateur.checkpoints.habits import split_name
+from secateur.checkpoints.habits import split_name, unwrapped
 from secateur.checkpoints.parts import Part
 from secateur.layout import FLOATS, rnn_gates_in
 
@@ -72,7 +72,7 @@ class _Cell:
 def _recurrent(tensors: Mapping[str, Tensor]) -> Iterator[Part]:
     modules: dict[str, dict[str, dict[str, Tensor]]] = {}
     for name, tensor in tensors.items():
-        layer, last = split_name(name)
+        layer, last = split_name(unwrapped(name))
         if match := _RECURRENT.fullmatch(last):
             modules.setdefault(layer, {}).setdefault(match[2], {})[match[1]] = tensor
     for layer, suffixes in modules.items():
@@ -111,8 +111,8 @@ def _cell_parts(layer: str, cell: _Cell, stacked: bool, both: bool) -> Iterator[
 
 def _attention(tensors: Mapping[str, Tensor]) -> Iterator[Part]:
     for name, tensor in tensors.items():
-        layer, last = split_name(name)
-        inside = f"{layer}." if layer else ""
+        inside, last = name[: -len(split_name(name)[1])], split_name(name)[1]
+        layer = split_name(unwrapped(name))[0]
         output = tensors.get(f"{inside}out_proj.weight")
         found: list[Part] = []
         if last == "in_proj_weight":
