@@ -159,6 +159,8 @@ def work(who: str, task: str, threads: int) -> None:
     class Times(keras.callbacks.Callback):
         """The time from the start of one batch to that of the next, callbacks included."""
 
+        async_safe = True  # it changes no weight, so none is masked again
+
         marks: list[tuple[float, float]] = []
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:

@@ -8,6 +8,7 @@ from keras import layers, ops
 import secateur
 from secateur_keras.plugin import KerasAdapter
 
+pytestmark = pytest.mark.any_backend
 bind = KerasAdapter().bind
 
 
