@@ -43,7 +43,7 @@ $(VENV)-peers/ready: tests/benchmarks/peers-requirements.txt  # TFMOT wants Kera
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

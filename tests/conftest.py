@@ -12,6 +12,13 @@ from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "flax")
+COMPILED = {
+    "JAX_COMPILATION_CACHE_DIR": str(HERE.parent / ".jax_cache"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+"""What XLA compiled for one test serves the others, in every process."""
+os.environ |= {name: value for name, value in COMPILED.items() if name not in os.environ}
 WITHOUT_FRAMEWORKS = tuple(HERE / name for name in ("core", "policies", "plugins", "cli"))
 SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("default", max_examples=100, deadline=None, print_blob=True)
