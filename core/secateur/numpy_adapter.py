@@ -5,22 +5,40 @@ It needs no framework, and is what parity is measured against.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from secateur.adapter import Adapter, PairedBinding, Skipped, Weight, WeightSpec
+from secateur.adapter import (
+    Adapter,
+    Collected,
+    Found,
+    LayerWeight,
+    PairedBinding,
+    Skipped,
+    Weight,
+    WeightSpec,
+    collect,
+    layer_order,
+)
 from secateur.errors import ModelError, nearest, shown
 from secateur.kinds import kind_named, kind_names, role_names
 from secateur.layout import FLOATS, Array
 
 
 class ArrayWeight(Weight):
-    """An array of the mapping, which is canonical already."""
+    """An array of the mapping, which is canonical already.
 
-    def __init__(self, spec: WeightSpec, array: Array) -> None:
-        self.spec, self.array = spec, array
+    Args:
+        spec: What is known of it.
+        array: The array.
+        names: Its names in the mapping.
+
+    """
+
+    def __init__(self, spec: WeightSpec, array: Array, names: Sequence[str]) -> None:
+        self.spec, self.array, self.names = spec, array, names
 
     def read(self) -> Array:
         view = self.array.view()
@@ -92,11 +110,14 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
         return {name: count for name, count in counts.items() if count}
 
     def model_changes(self) -> dict[str, str]:
-        changes = {weight.spec.name: self._change(weight) for weight in self.weights}
-        return {name: note for name, note in changes.items() if note}
+        return {
+            weight.spec.name: note
+            for weight in self.weights
+            for name in reversed(weight.names)
+            if (note := self._change(weight, name))
+        }
 
-    def _change(self, weight: ArrayWeight) -> str | None:
-        name = weight.spec.name
+    def _change(self, weight: ArrayWeight, name: str) -> str | None:
         if name not in self._model:
             return f"{name} is gone from the mapping; the pruner still masks the array it was"
         array, _ = _split(self._model[name])
@@ -149,20 +170,26 @@ class NumpyAdapter(Adapter):
         )
 
     def bind(self, model: Mapping[str, Any]) -> ArrayBinding:
-        weights: list[ArrayWeight] = []
-        skipped: list[Skipped] = []
-        seen: dict[tuple[Any, ...], str] = {}
-        for name, value in model.items():
-            array, kind = _split(value)
-            place = _place(array)
-            if reason := _refusal(name, array, kind):
-                skipped.append(Skipped(name, reason, array.size))
-            elif array.size and place in seen:
-                skipped.append(Skipped(name, f"the same array as {seen[place]}"))
-            else:
-                seen[place] = name
-                weights.append(ArrayWeight(_spec(name, array, kind), array))
-        return ArrayBinding(model, weights, skipped)
+        collected, skipped = collect(_walk(model))
+        weights = [
+            ArrayWeight(_spec(each), each.found.where, (each.found.name, *each.aliases))
+            for each in collected
+        ]
+        binding = ArrayBinding(model, weights, skipped)
+        binding.layers = layer_order(collected)
+        return binding
+
+
+def _walk(model: Mapping[str, Any]) -> Iterator[Found[Array] | Skipped]:
+    """Yield every array of a mapping; one that it holds under several names is a tied weight."""
+    for name, value in model.items():
+        array, kind = _split(value)
+        if reason := _refusal(name, array, kind):
+            yield Skipped(name, reason, array.size)
+            continue
+        layer, role = _layer_and_role(name, kind)
+        entry = LayerWeight("", kind or ("dense" if array.ndim == 2 else "conv"), role)
+        yield Found(name, layer, entry, _place(array) if array.size else name, array)
 
 
 def _place(array: Array) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
@@ -174,14 +201,27 @@ def _split(value: Any) -> tuple[Any, str | None]:
     return value if isinstance(value, tuple) and len(value) == 2 else (value, None)
 
 
-def _spec(name: str, array: Array, kind: Any) -> WeightSpec:
-    kind = kind or ("dense" if array.ndim == 2 else "conv")
+def _layer_and_role(name: str, kind: str | None) -> tuple[str, str]:
+    """Return the layer that a name is of, and the role; a name may end in ``:role``."""
     layer, _, named = name.rpartition(":")
     if named in role_names():
-        return WeightSpec(name, kind, named, array.shape, array.dtype.name, layer)
-    role = "embedding" if kind == "embedding" else "kernel"
+        return layer, named
+    return name, "embedding" if kind == "embedding" else "kernel"
+
+
+def _spec(collected: Collected[Array]) -> WeightSpec:
+    found, entry = collected.found, collected.found.entry
+    known = [found.name, *collected.aliases]
+    longer = [f"{name}:{entry.role}" for name in known if _layer_and_role(name, None)[0] == name]
     return WeightSpec(
-        name, kind, role, array.shape, array.dtype.name, name, aliases=(f"{name}:{role}",)
+        found.name,
+        entry.kind,
+        entry.role,
+        found.where.shape,
+        found.where.dtype.name,
+        found.layer,
+        aliases=(*longer, *collected.aliases),
+        alias_layers=collected.alias_layers,
     )
 
 

@@ -151,6 +151,20 @@ def test_a_plan_names_the_other_layers_of_a_tied_weight():
     assert [each["tied_to"] for each in plan.to_dict()["weights"]] == [["head:kernel"], [], []]
 
 
+def test_an_array_under_two_names_is_a_tied_weight_in_both_places():
+    shared = np.arange(32.0).reshape(8, 4)
+    weights = {"wte": (shared, "embedding"), "h": np.ones((4, 4)), "head": shared}
+    rules = [{"match": {"position": "last"}, "prune": False}, {}]
+    plan = secateur.plan(weights, {**HALF, "rules": rules})
+    assert {each.spec.name: each.rule for each in plan.weights} == {"wte": 1, "h": 2}
+    assert "wte is also head\n" in str(plan)
+    assert plan.skipped == ()
+    assert plan.parameters == 48
+    masks = secateur.prune(weights, HALF).masks
+    assert masks["head"] is masks["wte"] is masks["head:embedding"]
+    assert np.count_nonzero(shared) == 16
+
+
 def test_the_longer_name_of_an_array_is_no_tie():
     assert "is also" not in str(secateur.plan({"fc": np.ones((4, 4))}, HALF))
 

@@ -14,7 +14,7 @@ from secateur.policy.origins import Origins
 
 MAX_LINES = 20
 """How many mistakes one error lists."""
-_MAX_LINE = 600
+_MAX_LINE = 400
 _IN_WORDS = {
     "tuple_type": "input should be a list",
     "dict_type": "input should be a table",

@@ -114,7 +114,9 @@ class PackageSource:
         # A module that is made of its spec, and not executed, is enough to find its files.
         resource = files(importlib.util.module_from_spec(spec)).joinpath(*self.inside)
         try:
-            with resource.open("rb") as file:
+            if isinstance(resource, Path):
+                return _read_regular(resource)
+            with resource.open("rb") as file:  # in a zip file
                 return file.read(MAX_BYTES + 1)
         except OSError:
             raise PolicyError(f"{self.name}: package {self.package!r} has no such file") from None

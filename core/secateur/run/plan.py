@@ -173,7 +173,7 @@ class Plan:
         yield _section("left dense:", map(_skipped_line, self.skipped))
         yield self._left_dense_line()
         yield "\n".join(f"note: {note}" for note in self.notes)
-        name = f"{self.policy.name} " if self.policy.name else ""
+        name = f"{listed([self.policy.name])} " if self.policy.name else ""
         yield f"policy {name}{self.policy.fingerprint[:12]}, adapter {self.adapter}"
 
     def _row(self, planned: PlannedWeight) -> list[str]:
@@ -196,8 +196,10 @@ class Plan:
 
 
 def _tied_names(spec: WeightSpec) -> tuple[str, ...]:
-    """Return the other names of a tied weight, without a longer form of its own name."""
-    return tuple(alias for alias in spec.aliases if alias != f"{spec.name}:{spec.role}")
+    """Return the other names of a tied weight, each in its shortest form."""
+    names = {spec.name, *spec.aliases}
+    longer = {f"{name}:{spec.role}" for name in names}
+    return tuple(alias for alias in spec.aliases if alias not in longer)
 
 
 def _section(head: str, lines: Iterable[str]) -> str:
