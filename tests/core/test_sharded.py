@@ -22,7 +22,7 @@ from secateur.selection import histogram as digits
 from secateur.selection import lamp
 from secateur.selection import select as selection
 from secateur.selection.groups import Elements
-from secateur.selection.tiles import channel_norms
+from secateur.selection.norms import channel_norms
 from secateur.workers import Workers
 
 PATTERNS = {

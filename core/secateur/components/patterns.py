@@ -22,7 +22,8 @@ from secateur.kinds import kind_named
 from secateur.layout import Array
 from secateur.selection.groups import Pooled, RankedGroups, scores_problem
 from secateur.selection.n_of_m import keep_in_sets
-from secateur.selection.tiles import Tiles, any_in_tiles, channel_norms, spread
+from secateur.selection.norms import channel_norms
+from secateur.selection.tiles import Tiles, any_in_tiles, spread
 
 Extent = Sequence[int | None]
 """How far a group reaches along each canonical axis; None is all of it."""

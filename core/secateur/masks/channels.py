@@ -18,7 +18,7 @@ from secateur.masks.exchange import RoundRegion, Rounds
 from secateur.masks.grouping import Grouping
 from secateur.masks.partition import AT_ONCE, Grid
 from secateur.selection.groups import Elements, Pooled
-from secateur.selection.tiles import add_squares
+from secateur.selection.norms import add_squares, norms
 from secateur.workers import Workers
 
 
@@ -42,9 +42,15 @@ class Channels(Grouping):
 
     def ranked(self) -> Pooled:
         """Return the channels that this worker decides, ranked by their norms."""
-        begin, sums, alive = self._from_worker_to_worker() if self._chain else self._together()
+        add_up = self._from_worker_to_worker if self._chain else self._together
+        begin, sums, alive = add_up(1.0)
         previous = None if self._elements.previous is None else alive > 0
-        channels = Pooled(self._elements.spec, np.sqrt(sums), previous)
+        found = norms(
+            self._elements,
+            lambda scale: sums if scale == 1 else add_up(scale)[1],
+            self._workers,
+        )
+        channels = Pooled(self._elements.spec, found, previous)
         count = self._elements.spec.shape[self._axis]
         return channels.as_part_of(count, lambda index: index + begin)
 
@@ -58,7 +64,7 @@ class Channels(Grouping):
             mask[start:stop] = everywhere[self._coordinates(start, stop)[self._axis]]
         return mask
 
-    def _together(self) -> tuple[int, Array, Array]:
+    def _together(self, scale: float) -> tuple[int, Array, Array]:
         """Return the first channel of this worker, and for each its sum and whether it is alive."""
         begin, end = (
             int(ends[self._workers.rank, self._axis])
@@ -67,10 +73,10 @@ class Channels(Grouping):
         found = np.zeros((2, end - begin))
         for region in self._rounds.regions():
             some = self._channels(region.number)
-            self._add(region, found[:, some.start - begin : some.stop - begin])
+            self._add(region, found[:, some.start - begin : some.stop - begin], scale)
         return begin, found[0], found[1]
 
-    def _from_worker_to_worker(self) -> tuple[int, Array, Array]:
+    def _from_worker_to_worker(self, scale: float) -> tuple[int, Array, Array]:
         """Return what `_together` does; each worker adds to some channels and passes them on."""
         workers, grid = self._workers, self._rounds.grid
         steps, count = grid.steps[0], workers.count
@@ -83,7 +89,7 @@ class Channels(Grouping):
                 some = self._channels((step - turn) * rounds)
                 found = carried if turn else np.zeros(2 * len(some))
                 for region in islice(regions, rounds):
-                    self._add(region, found.reshape(2, -1))
+                    self._add(region, found.reshape(2, -1), scale)
                 last = turn + 1 == count
                 send_buffers[(step - turn) * count // steps if last else self._chain[turn + 1]] = (
                     found
@@ -95,9 +101,9 @@ class Channels(Grouping):
         sums, alive = np.concatenate(done, axis=1)
         return self._channels(first * rounds).start, sums, alive
 
-    def _add(self, region: RoundRegion, found: Array) -> None:
+    def _add(self, region: RoundRegion, found: Array, scale: float) -> None:
         scores = region.scores(self._elements)
-        add_squares(scores, self._axis, found[0])
+        add_squares(scores, self._axis, found[0], scale)
         if scores.previous is not None:
             found[1] += scores.previous.any(axis=tuple(self._others))
 

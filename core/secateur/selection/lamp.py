@@ -8,7 +8,7 @@ fall into are scored once more, and remembered: about two bytes a group in all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,9 @@ MOST_ROUNDS = 255
 """The round of each group is remembered, in a byte."""
 SAMPLED = 16
 """Groups of the sample for each range: most ranges come out within a quarter of their length."""
+LEAST, MOST, SAFE = 2.0**-480, 2.0**480, 450
+"""Where the largest score of a weight is not between the first two, scores are scaled such that
+it has the exponent `SAFE`."""
 ABOVE, BELOW = 2.0, -1.0
 """Stand for scores, which lie in [0, 1], on either side of the threshold."""
 
@@ -82,15 +85,33 @@ class _Sorted:
     """
 
     def __init__(self, group: RankedGroups, workers: Workers) -> None:
-        self.group, self._workers = group, workers
+        self.group, self._workers, self._exponent = group, workers, 0
         wanted = -(-group.count // (workers.count * AT_ONCE))
         self.rounds = min(wanted, MOST_ROUNDS)
-        self._ranges = _Ranges(group, self.rounds * workers.count, workers)
         self.round_of = np.empty(group.size, np.uint8)
+        largest = self._sort()
+        if (0 < largest <= LEAST or largest >= MOST) and np.isfinite(largest):
+            # a power of two changes no LAMP score, and keeps squares in the range of float64
+            self._exponent = min(SAFE - int(np.frexp(largest)[1]), 1023)
+            self._sort()
+
+    def _sort(self) -> float:
+        """Find the round of each group; return the largest magnitude of 64-bit scores."""
+        group, workers, largest = self.group, self._workers, 0.0
+        self._ranges = _Ranges(group, self._squares, self.rounds * workers.count, workers)
         for start, stop in pieces(0, group.size, AT_ONCE):
-            squares = _squares(group.scores(slice(start, stop)))
+            scores = group.scores(slice(start, stop))
+            if group.bits == 64:
+                largest = max(largest, float(scores.max()), -float(scores.min()))
+            squares = self._squares(scores)
             rounds = self._ranges.of(squares, np.arange(start, stop)) // workers.count
             self.round_of[start:stop] = np.where(squares > 0, rounds, self.rounds)
+        return float(workers.largest(np.array([largest]))[0])
+
+    def _squares(self, scores: Array) -> Array:
+        scores = scores.astype(np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            return np.square(np.ldexp(scores, self._exponent) if self._exponent else scores)
 
     def look(self, weight: int) -> list[_Round]:
         """Return the bounds of each round that has groups which may be kept."""
@@ -115,10 +136,10 @@ class _Sorted:
         """
         workers, scores = self._workers, self.group.scores(positions)
         if workers.count == 1:
-            return None, *_lamp(_squares(scores), self.group.index(positions), above)
-        owner = self._ranges.of(_squares(scores), positions) % workers.count
+            return None, *_lamp(self._squares(scores), self.group.index(positions), above)
+        owner = self._ranges.of(self._squares(scores), positions) % workers.count
         route, found = Route(owner, workers), np.empty(0)
-        mine = _squares(route.send(scores))
+        mine = self._squares(route.send(scores))
         where = route.send(self.group.index(positions).astype(self._ranges.index_dtype))
         for worker in range(workers.count):
             last = np.zeros(1)
@@ -142,7 +163,13 @@ class _Ranges:
     scores.
     """
 
-    def __init__(self, group: RankedGroups, ranges: int, workers: Workers) -> None:
+    def __init__(
+        self,
+        group: RankedGroups,
+        squares_of: Callable[[Array], Array],
+        ranges: int,
+        workers: Workers,
+    ) -> None:
         self._group = group
         self.index_dtype = np.min_scalar_type(max(group.count, 1))
         stride = max(group.count // (SAMPLED * max(ranges, 1)), 1)
@@ -150,7 +177,7 @@ class _Ranges:
         # a fixed step could meet a period in the weight
         positions += np.random.default_rng(stride).integers(0, stride, len(positions))
         positions = np.minimum(positions, group.size - 1)
-        squares = _squares(group.scores(positions))
+        squares = squares_of(group.scores(positions))
         index = group.index(positions)[squares > 0]
         squares = squares[squares > 0]
         squares, index = (
@@ -218,10 +245,6 @@ class _NearThreshold(RankedGroups):
 
     def _score_keys(self, positions: Positions) -> Array:
         return score_keys(self.scores(positions))
-
-
-def _squares(scores: Array) -> Array:
-    return np.square(scores.astype(np.float64))
 
 
 def _lamp(squares: Array, index: Array, above: np.float64) -> tuple[Array, np.float64]:

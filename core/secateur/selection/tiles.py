@@ -7,21 +7,23 @@ elementwise addition follows another, in canonical order, on every memory layout
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from secateur.arrays.chunks import CHUNK, map_threads, pieces
-from secateur.arrays.positions import Positions, Region, memory_axes, regions
+from secateur.arrays.positions import Positions, Region, memory_axes
 from secateur.arrays.sortable_bits import score_keys
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 
 AT_ONCE = CHUNK // 2
 """Elements that are pooled at a time."""
+SCALE = 2.0**-64
+"""Scores are scaled by this where their sum overflows float64, which rounds nothing that counts."""
 
 
 class Tiles(RankedGroups):
@@ -46,6 +48,7 @@ class Tiles(RankedGroups):
         self._tile = tuple(map(min, tile, (max(length, 1) for length in shape)))
         self._offsets = list(product(*map(range, self._tile)))
         self.bits = 64 if pooling == "avg" else elements.bits
+        self._may_overflow = pooling == "avg" and elements.bits == 64
 
     @property
     def previous(self) -> Array | None:
@@ -96,21 +99,36 @@ class Tiles(RankedGroups):
 
     def _pool(self, scores: Array) -> Array:
         """Return the mean or the maximum of each tile in a region that begins at a tile."""
+        if self._pooling == "max":
+            return self._combine(scores, np.maximum, scores.dtype)
+        return self._means(
+            lambda scale: self._combine(_scaled(scores, scale), np.add, np.dtype(np.float64)),
+            self._sizes(scores.shape),
+        )
+
+    def _combine(self, scores: Array, combine: np.ufunc, dtype: np.dtype[Any]) -> Array:
+        """Combine the elements of each tile, one offset after another."""
         parts = (
             scores[tuple(map(slice, offset, (None,) * scores.ndim, self._tile))]
             for offset in self._offsets
         )
-        dtype = scores.dtype if self._pooling == "max" else np.float64
         pooled = next(parts).astype(dtype)
         for part in parts:
             full = pooled[tuple(map(slice, part.shape))]  # tiles at the edge have fewer elements
-            if self._pooling == "max":
-                np.maximum(full, part, out=full)
-            else:
-                full += part.astype(np.float64)
-        if self._pooling == "avg":
-            pooled /= self._sizes(scores.shape)
+            combine(full, part.astype(dtype, copy=False), out=full)
         return pooled
+
+    def _means(self, sums: Callable[[float], Array], counts: Array | int) -> Array:
+        """Return means from sums, which are made anew from scaled scores where they overflow."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            means = sums(1.0)
+            means /= counts
+            if not self._may_overflow or np.isfinite(means).all():
+                return means
+            scaled = sums(SCALE) / counts
+            most = np.finfo(np.float64).max
+            unscaled = np.where(np.isfinite(scaled), np.clip(scaled / SCALE, -most, most), scaled)
+        return np.where(np.isfinite(means), means, unscaled)
 
     def _sizes(self, shape: tuple[int, ...]) -> Array | int:
         """Return how many elements each tile of a region has, broadcastable to its tiles."""
@@ -144,17 +162,28 @@ class Tiles(RankedGroups):
             for has, members in self._members(positions):
                 best[has] = np.maximum(best[has], self._elements.scores(members))
             return best
-        sums, counts = np.zeros(len(positions)), np.zeros(len(positions))
-        for has, members in self._members(positions):
-            sums[has] += self._elements.scores(members).astype(np.float64)
+        counts = np.zeros(len(positions))
+        for has, _ in self._members(positions):
             counts += has
-        return sums / counts
+
+        def sums(scale: float) -> Array:
+            found = np.zeros(len(positions))
+            for has, members in self._members(positions):
+                scores = _scaled(self._elements.scores(members), scale)
+                found[has] += scores.astype(np.float64, copy=False)
+            return found
+
+        return self._means(sums, counts)
 
     def _gather_alive(self, positions: Array) -> Array:
         alive = np.zeros(len(positions), bool)
         for has, members in self._members(positions):
             alive[has] |= self._elements.is_alive(members)
         return alive
+
+
+def _scaled(scores: Array, scale: float) -> Array:
+    return scores if scale == 1 else scores * scale
 
 
 def any_in_tiles(mask: Array, tile: Sequence[int]) -> Array:
@@ -196,33 +225,3 @@ def _repeat_bytes(mask: Array, times: int, axis: int) -> Array:
     spread = word.type(int.from_bytes(b"\1" * times))
     repeated: Array = (mask.view(np.uint8).astype(word) * spread).view(bool)
     return repeated
-
-
-def channel_norms(elements: RankedGroups, axis: int) -> Array:
-    """Return the L2 norm of each slice along `axis`, shape ``(channels,)``, float64."""
-    return np.sqrt(add_squares(elements, axis, np.zeros(elements.shape[axis])))
-
-
-def add_squares(elements: RankedGroups, axis: int, sums: Array) -> Array:
-    """Add the squares of each slice along `axis` to its sum, in place; return the sums."""
-    rest = tuple(other for other in range(len(elements.shape)) if other != axis)
-    others = tuple(elements.shape[other] for other in rest)
-    channels, length = elements.shape[axis], prod(others)
-    at_once = max(1, AT_ONCE // max(1, length))
-
-    def add_up(some: tuple[int, int]) -> None:
-        own = sums[slice(*some)]
-        for piece in pieces(0, length, max(1, AT_ONCE // len(own))):
-            for region in regions(others, *piece):
-                inside: Region = (*region[:axis], slice(*some), *region[axis:])
-                scores = np.moveaxis(elements.scores_in(inside), axis, 0)
-                # accumulate adds strictly one after another, unlike a reduction
-                chain = np.empty((len(own), 1 + scores[0].size))
-                chain[:, 0] = own
-                chain[:, 1:] = scores.reshape(len(own), -1)
-                np.square(chain[:, 1:], out=chain[:, 1:])
-                own[:] = np.add.accumulate(chain, axis=1, out=chain)[:, -1]
-
-    if length:
-        map_threads(add_up, list(pieces(0, channels, at_once)))
-    return sums
