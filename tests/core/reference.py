@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from fractions import Fraction
 from itertools import product
-from math import prod, sqrt
+from math import frexp, inf, ldexp, prod, sqrt
 
 import numpy as np
 
@@ -103,10 +103,18 @@ def channels(weight, axis, kind="dense"):
 
 
 def norm(scores):
-    total = 0.0
-    for score in scores:
-        total += score * score
-    return sqrt(total)
+    """The root of the sum of squares, scaled by a power of two where the sum leaves the range."""
+
+    def root(scale):
+        total = 0.0
+        for score in scores:
+            total += (score * scale) * (score * scale)
+        return total, sqrt(total) / scale
+
+    total, found = root(1.0)
+    if total == inf:
+        return root(2.0**-540)[1]
+    return root(2.0**580)[1] if total < 2.0**-960 else found
 
 
 def channel(weight, sparsity, axis, kind="dense"):
@@ -167,6 +175,9 @@ def global_(weights, sparsity):
 
 def lamp_scores(weight):
     scores = magnitudes(weight)
+    largest = max(scores, default=0.0)
+    if 0 < largest <= 2.0**-480 or largest >= 2.0**480:  # squares would leave the range
+        scores = [ldexp(score, min(450 - frexp(largest)[1], 1023)) for score in scores]
     order = np.argsort([-score for score in scores], kind="stable")
     total, lamp = 0.0, [0.0] * len(scores)
     for place in order:
