@@ -84,12 +84,12 @@ class KerasBinding(Binding):
 
     def release(self) -> None:
         with contextlib.ExitStack() as stack:  # everything is let go, even if one part fails
+            stack.callback(self.training.record)
             stack.callback(retrace, self.training.trained)
             stack.callback(self.training.masked.release)
             stack.callback(self.training.take_masks_from_optimizers)
             if self._state is not None:
                 stack.callback(self._state.take_off, self.model)
-        self.training.record()
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         self.training.watch(optimizer)

@@ -60,7 +60,7 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if not self._has_started or self._training.reloaded:
             self._has_started = True
             self._training.mask_now()
-        elif self._are_weights_touched and self._training.masked.may_have_changed():
+        elif self._are_weights_touched and not self._training.masked.are_unchanged():
             self._training.enforce()
         self._training.in_batch = True
 

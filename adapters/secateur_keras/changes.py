@@ -91,11 +91,11 @@ def check_fits(
     """
     if trained is model:
         return
-    inside = {id(variable) for variable in trained.variables}
+    inside = {id(variable) for variable in trained.weights}
     missing = [
         w.spec.name for w in weights if w.spec.name in pruned and id(w.variable) not in inside
     ]
-    if not missing or inside <= {id(variable) for variable in model.variables}:
+    if not missing or inside <= {id(variable) for variable in model.weights}:
         return
     raise ModelError(
         f"the callback is that of a pruner of {model.name!r}, and fit() trains another model, "

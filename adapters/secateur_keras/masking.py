@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]
         self.own: Constraint | None = variable.constraint
         self._average = average
         self._applied: Array | None = None
+        self._seen: object = None
 
     def __call__(self, value: Any) -> Any:
         """Return the value with pruned weights +0.0; runs inside the compiled step."""
@@ -105,12 +107,20 @@ class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]
         # Keras's own count asks torch for a transpose of a number, which torch warns of
         return int(both.count_nonzero() if _is_torch() else ops.count_nonzero(both))
 
-    def stamp(self) -> object:
-        """Return what differs once the value was changed; None where there is no such thing."""
+    def look(self) -> None:
+        """Remember the value that the variable has now, without keeping it alive."""
         value = self.variable.value
         if _is_torch():
-            return id(value), value._version
-        return id(value) if keras.backend.backend() == "jax" else None
+            self._seen = id(value), value._version
+        elif keras.backend.backend() == "jax":
+            self._seen = weakref.ref(value)
+
+    def is_unchanged(self) -> bool:
+        """Return whether the value surely is that of the last `look`; TensorFlow cannot tell."""
+        value, seen = self.variable.value, self._seen
+        if isinstance(seen, weakref.ref):
+            return seen() is value
+        return _is_torch() and seen == (id(value), value._version)
 
     def release(self) -> None:
         """Give the variable its own constraint back, also in steps that stay compiled."""
@@ -124,7 +134,6 @@ class MaskedVariables:
 
     def __init__(self) -> None:
         self._constraints: dict[str, MaskConstraint] = {}
-        self._stamps: list[object] = []
 
     @property
     def masks(self) -> list[Any]:
@@ -159,14 +168,10 @@ class MaskedVariables:
             constraint.enforce()
         self._look()
 
-    def may_have_changed(self) -> bool:
-        """Return whether any variable may have another value than after the last `enforce`."""
-        stamps = self._stamped()
-        return None in stamps or stamps != self._stamps
-
     def are_unchanged(self) -> bool:
         """Return whether all variables surely have the values of the last `enforce`."""
-        return bool(self._stamps) and not self.may_have_changed()
+        constraints = self._constraints.values()
+        return bool(constraints) and all(each.is_unchanged() for each in constraints)
 
     def restore(self) -> bool:
         """Put back the masks that are earlier ones, and return whether any was."""
@@ -181,16 +186,14 @@ class MaskedVariables:
 
     def release(self) -> None:
         """Give every variable its own constraint back."""
-        constraints, self._constraints, self._stamps = self._constraints, {}, []
+        constraints, self._constraints = self._constraints, {}
         with contextlib.ExitStack() as stack:  # all of them, even if one fails
             for constraint in constraints.values():
                 stack.callback(constraint.release)
 
     def _look(self) -> None:
-        self._stamps = self._stamped()
-
-    def _stamped(self) -> list[object]:
-        return [each.stamp() for each in self._constraints.values()]
+        for constraint in self._constraints.values():
+            constraint.look()
 
 
 def is_masked(variable: Any) -> bool:
