@@ -256,8 +256,12 @@ def local_positions(
         # tensor parallelism below FSDP: each of so many parts is split by itself
         parts = _chunks(positions[placement.dim], getattr(placement, "split_factor", 1))
         own = [_chunks(part, count)[number] for part in parts]
-        positions[placement.dim] = own[0] if len(own) == 1 else np.concatenate(own)
+        positions[placement.dim] = own[0] if len(own) == 1 else _joined(own)
     return positions
+
+
+def _joined(parts: Sequence[Positions]) -> Array:
+    return np.concatenate([np.asarray(part, np.int64) for part in parts])
 
 
 def _chunks(positions: Positions, count: int) -> list[Positions]:
