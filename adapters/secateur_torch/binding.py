@@ -62,8 +62,10 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
     def apply(self, masks: Mapping[str, Array]) -> None:
         self._unwritten = set(masks)
         counted = self._training.counted
-        super().apply(masks)
-        self._training.counted = counted
+        try:
+            super().apply(masks)
+        finally:
+            self._training.counted = counted
         for average in self._averages:
             average.apply(masks)
 
@@ -134,7 +136,7 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
     def release(self) -> None:
         if self._watch is not None:
             self._watch.release()
-        self._watch = None
+        self._watch = self._turn = None
         super().release()
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
@@ -146,6 +148,7 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         watched = owners(optimizer, parameters)
         self._training.warn_of_others(self.weights, watched)
         self._watch = OptimizerWatch(watched, pruner.step, self.enforce, self._take_turn)
+        self._watch.begin()
 
     def _take_turn(self, turn: Turn | None) -> None:
         self._turn = turn

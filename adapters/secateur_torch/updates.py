@@ -73,13 +73,18 @@ class OptimizerWatch:
         self._step, self._enforce, self._take_turn = step, enforce, take_turn
         self._seen: dict[int, int] = {}
         self._before_last: set[int] | None = None
-        self._handles = [
-            _after(optimizer, partial(self._updated, number), partial(self._unchanged, number))
-            for number, optimizer in enumerate(self.optimizers)
-        ]
+        self._handles: list[Any] = []
+        self._released = False
+
+    def begin(self) -> None:
+        """Register the hooks; after an error or interrupt `release` removes those that are."""
+        for number, optimizer in enumerate(self.optimizers):
+            hook = _hook(partial(self._updated, number), partial(self._unchanged, number))
+            self._handles.append(optimizer.register_step_post_hook(hook))
 
     def release(self) -> None:
         """Remove the hooks."""
+        self._released = True
         for handle in self._handles:
             handle.remove()
 
@@ -107,22 +112,26 @@ class OptimizerWatch:
     def _in_turn(
         self, number: int, act: Callable[[], object], waiting: AbstractSet[int] | None = None
     ) -> None:
-        self._take_turn(Turn(owned_ids(self.optimizers[number]), waiting))
+        if self._released:
+            return
         try:
+            self._take_turn(Turn(owned_ids(self.optimizers[number]), waiting))
             act()
         finally:
             self._take_turn(None)
 
 
-def _after(optimizer: Optimizer, act: Callable[[], object], enforce: Callable[[], object]) -> Any:
+def _hook(updated: Callable[[], object], unchanged: Callable[[], object]) -> Any:
+    """Return a hook that tells an update from a step that made none."""
+
     def hook(optimizer: Optimizer, args: object, kwargs: object) -> None:
         if _was_skipped(optimizer) or _was_rehearsal(optimizer):
-            enforce()
+            unchanged()
         else:
-            act()
+            updated()
 
     eager: Any = torch.compiler.disable  # a compiled train step breaks its graph here, once
-    return optimizer.register_step_post_hook(eager(hook))
+    return eager(hook)
 
 
 def _was_skipped(optimizer: Optimizer) -> bool:
