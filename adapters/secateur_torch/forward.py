@@ -80,7 +80,7 @@ def _reason(
 ) -> str | None:
     if is_of_torch(function):
         return None
-    scope = Scope(weights, _lookup(cls))
+    scope = Scope(weights, lookup(cls))
     what = ", ".join(sorted(weights)[:3])
     try:
         flow: Flow = trace(function, scope, given, owner)
@@ -102,7 +102,8 @@ def _weight_parameters(function: FunctionType) -> list[str]:
     return [name for name in ("weight",) if name in function.__code__.co_varnames]
 
 
-def _lookup(cls: type[nn.Module]) -> Callable[[str, type | None], object]:
+def lookup(cls: type[nn.Module]) -> Callable[[str, type | None], object]:
+    """Return what finds the methods of a class, for a `Scope`."""
     return lambda name, below: _method(cls, name, below)
 
 

@@ -20,6 +20,7 @@ from secateur.adapter import (
     unknown_layer,
 )
 from secateur.errors import ModelError
+from secateur_torch.bypass import bypass_reasons
 from secateur_torch.experts import expert_entries
 from secateur_torch.forward import other_values_reason
 from secateur_torch.layers import (
@@ -82,16 +83,28 @@ class _Walk:
     counted: set[int] = field(default_factory=set)
 
     def module(
-        self, module: nn.Module, path: tuple[str, ...], above: frozenset[int]
+        self,
+        module: nn.Module,
+        path: tuple[str, ...],
+        above: frozenset[int],
+        passed_by: str | None = None,
     ) -> Iterator[Met]:
-        """Meet a module and all that it holds; `above` are the ids of those that hold it."""
+        """Meet a module and all that it holds.
+
+        Args:
+            module: The module.
+            path: Where it is in the model.
+            above: The ids of the modules that hold it.
+            passed_by: Why the module that holds it may compute with other values, if it may.
+
+        """
         cls = plain_class(module)
         inner = _WRAPPERS.get(cls.__name__) if cls.__module__.startswith("torch.") else None
         if inner is not None:
             wrapped = module.get_submodule(inner)
             if not path:
                 self.root = plain_class(wrapped).__name__
-            yield from self.module(wrapped, path, above)
+            yield from self.module(wrapped, path, above, passed_by)
             return
         name = ".".join(path) or self.root
         if ".quantized." in cls.__module__:
@@ -104,18 +117,19 @@ class _Walk:
             return
         _refuse_fsdp1(cls, name)
         _refuse_lazy(module, name)
-        entries, other_values = self._entries(module, cls)
+        entries, other_values = self._entries(module, cls, passed_by)
         yield from self._weights(module, cls, name, entries or (), other_values)
         claimed = {entry.attribute.split(".")[0] for entry in entries or ()}
         yield from self._rest(module, cls, name, claimed, known=entries is not None)
         if parametrize.is_parametrized(module):
             claimed.add("parametrizations")
-        for child_name, child in module._modules.items():  # named_children() leaves repeats out
-            if child is not None and child_name not in claimed and id(child) not in above:
-                yield from self.module(child, (*path, child_name), above | {id(module)})
+        reasons, inside = bypass_reasons(cls), above | {id(module)}
+        for key, child in module._modules.items():  # named_children() leaves repeats out
+            if child is not None and key not in claimed and id(child) not in above:
+                yield from self.module(child, (*path, key), inside, reasons.get(key))
 
     def _entries(
-        self, module: nn.Module, cls: type[nn.Module]
+        self, module: nn.Module, cls: type[nn.Module], passed_by: str | None
     ) -> tuple[Sequence[LayerWeight] | None, str | None]:
         """Return the weights of a layer, None if it is not known, and why they stay dense."""
         taught = self.custom(module)
@@ -125,7 +139,11 @@ class _Walk:
         if entries is None:
             return expert_entries(module, cls), None
         attributes = [entry.attribute for entry in entries]
-        return entries, other_values_reason(module, cls, attributes) if attributes else None
+        if any(entry.kind == "embedding" for entry in entries):
+            passed_by = None
+        if passed_by is None and attributes:
+            passed_by = other_values_reason(module, cls, attributes)
+        return entries, passed_by
 
     def _weights(
         self,

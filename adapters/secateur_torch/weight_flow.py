@@ -56,6 +56,8 @@ _ANY = _functions(
 """Operations that take a weight anywhere, and an input besides it."""
 _SHAPES = _functions("zeros_like ones_like empty_like full_like rand_like randn_like")
 """Functions that use the form of a weight, and not its values."""
+_JOINS = _functions("cat concat concatenate stack vstack")
+"""Functions that put weights side by side."""
 _FORWARDS = _words("forward _conv_forward __call__")
 """Methods of torch's layers that compute with the weight."""
 
@@ -349,6 +351,12 @@ class _Tracer:
             raise _other(node)
         return branches[0]
 
+    def on_tuple(self, node: ast.Tuple | ast.List) -> bool:
+        parts = [self.value(each) for each in node.elts]  # each must be traced
+        return any(parts)
+
+    on_list = on_tuple
+
     def on_compare(self, node: ast.Compare) -> bool:
         sides = [self.value(each) for each in (node.left, *node.comparators)]
         if any(sides) and not all(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
@@ -377,7 +385,7 @@ class _Tracer:
         if isinstance(func, ast.Attribute):
             if self._is_weight(func.value):
                 return self._method_of_weight(node, func.attr, touches)
-            if touches and func.attr in _LIKE and self._from_inputs(func.value):
+            if touches and func.attr in _LIKE | _PRODUCTS and self._from_inputs(func.value):
                 return False
         return self._call_of(node, self._callee(func), positions, keywords)
 
@@ -399,8 +407,8 @@ class _Tracer:
             parameters = _parameters_of(found.function)[found.kind != "static" :]
             given = frozenset(_given(parameters, positions, keywords))
             return self.traced(found.function, given, found.owner)
-        if not touches:
-            return False
+        if not touches or (positions == [0] and _is_in(found, _JOINS)):
+            return touches
         if isinstance(found, FunctionType) and not is_of_torch(found):
             given = frozenset(_given(_parameters_of(found), positions, keywords))
             return self.traced(found, given, None)

@@ -424,3 +424,113 @@ def test_layers_of_torch_itself_are_known():
         [nn.Transformer(8, 2, 1, 1, 16, batch_first=True), nn.LSTM(3, 3), nn.Bilinear(2, 2, 2)]
     )
     assert not [each for each in bind(layers).skipped if "forward" in each.reason]
+
+
+class Holder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.full = nn.Linear(3, 3)
+        self.other = nn.Linear(3, 3)
+        self.a = nn.Parameter(torch.zeros(2, 3))
+        self.b = nn.Parameter(torch.zeros(3, 2))
+
+
+class MergedBelow(Holder):
+    """A low-rank part that is added to the weight of a layer that is never called."""
+
+    def forward(self, x):
+        return self.other(F.linear(x, self.full.weight + self.b @ self.a, self.full.bias))
+
+
+class CosineHead(Holder):
+    def forward(self, x):
+        return F.linear(F.normalize(self.other(x)), F.normalize(self.full.weight))
+
+
+class ByAProperty(Holder):
+    @property
+    def effective(self):
+        return self.full.weight * self.a.mean()
+
+    def forward(self, x):
+        return F.linear(self.other(x), self.effective)
+
+
+@pytest.mark.parametrize("cls", [MergedBelow, CosineHead, ByAProperty])
+def test_a_layer_that_is_passed_by_for_other_values_is_skipped(cls):
+    binding = bind(nn.Sequential(cls()))
+    assert [weight.spec.name for weight in binding.weights] == ["0.other:kernel"]
+    (reason,) = (each.reason for each in binding.skipped if each.name == "0.full:kernel")
+    assert f"{cls.__name__} does not call it and touches its weight" in reason
+    assert len(reason) < 300
+
+
+class Penalized(Holder):
+    """A layer that is called; its weight is looked at besides."""
+
+    def forward(self, x):
+        self.penalty = self.full.weight.abs().sum()
+        return self.other(self.full(x))
+
+
+class CalledElsewhere(Holder):
+    def forward(self, x):
+        self.penalty = self.full.weight.norm()
+        return self.compute(x)
+
+    def compute(self, x):
+        return self.other(self.full(x.to(self.full.weight.dtype)))
+
+
+class TiedOutput(Holder):
+    def forward(self, x):
+        return F.linear(self.other(x), self.full.weight)
+
+
+class Fused(Holder):
+    """Several projections in one product."""
+
+    def forward(self, x):
+        weight = torch.cat([self.full.weight, self.other.weight])
+        return F.linear(x, weight, torch.cat([self.full.bias, self.other.bias]))
+
+
+class InitializedOnly(Holder):
+    def __init__(self):
+        super().__init__()
+        self.full.weight.data.mul_(0.5)
+
+    def reset_parameters(self):
+        nn.init.zeros_(self.full.weight)
+
+    def forward(self, x):
+        for layer in (self.full, self.other):
+            x = layer(x)
+        return x
+
+
+class Queries(nn.Module):
+    """As DETR: a table that is what the model computes on."""
+
+    def __init__(self):
+        super().__init__()
+        self.full = nn.Embedding(4, 3)
+        self.other = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.other(x + self.full.weight.mean(0))
+
+
+def test_a_table_that_a_model_computes_on_is_pruned():
+    assert [weight.spec.layer for weight in bind(nn.Sequential(Queries())).weights] == [
+        "0.full",
+        "0.other",
+    ]
+
+
+@pytest.mark.parametrize("cls", [Penalized, CalledElsewhere, TiedOutput, Fused, InitializedOnly])
+def test_a_layer_whose_weight_is_used_as_it_is_by_its_holder_is_pruned(cls):
+    assert [weight.spec.name for weight in bind(nn.Sequential(cls())).weights] == [
+        "0.full:kernel",
+        "0.other:kernel",
+    ]
