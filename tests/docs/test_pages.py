@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fork_server import ForkServer
+
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]+`")
@@ -19,40 +21,33 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 FILE_NAME = re.compile(r"^# (\S+\.toml)\n")
 
 
-RUNNER = """
-import json, sys
-names = {"__name__": "__main__"}  # a page is read from top to bottom
-for number, code in enumerate(json.load(open("blocks.json")), 1):
-    print(f"block {number}", file=sys.stderr)
-    exec(compile(code, f"block {number}", "exec"), names)
-"""
+@pytest.fixture(scope="module")
+def fork_server() -> Iterator[ForkServer]:
+    """Run each page in a process of its own, which has imported the frameworks already."""
+    environment = {
+        "KERAS_BACKEND": "tensorflow",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": os.pathsep.join([str(EXAMPLES), os.environ.get("PYTHONPATH", "")]),
+    }
+    # torch must come before TensorFlow in one process, and a page may show Keras first
+    server = ForkServer(("torch", "keras", "tensorflow", "secateur"), environment)
+    yield server
+    server.close()
 
 
+@pytest.mark.xdist_group("pages")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_example_of_a_page_runs_as_it_is_shown(page: Path, tmp_path: Path) -> None:
+def test_every_example_of_a_page_runs_as_it_is_shown(
+    page: Path, fork_server: ForkServer, tmp_path: Path
+) -> None:
     found = FENCE.findall(page.read_text())
     for language, text in found:
         if language == "toml" and (name := FILE_NAME.match(text)):
             (tmp_path / name[1]).write_text(text)
     blocks = [text for language, text in found if language == "python"]
     (tmp_path / "blocks.json").write_text(json.dumps(blocks))
-    # torch must come before TensorFlow in one process, and a page may show Keras first
-    first = "import torch\n" if any("import torch" in block for block in blocks) else ""
-    done = subprocess.run(
-        [sys.executable, "-c", first + RUNNER],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTHONWARNINGS": "ignore",
-            "KERAS_BACKEND": "tensorflow",
-            "PYTHONPATH": str(ROOT / "docs" / "examples"),
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = fork_server.run(Path(__file__).with_name("run_page.py"), tmp_path)
+    assert done.returncode == 0, done.output
 
 
 def test_every_link_of_a_page_leads_somewhere() -> None:
