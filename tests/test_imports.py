@@ -40,7 +40,7 @@ def test_pruning_a_mapping_of_arrays_loads_no_framework() -> None:
     assert loaded_after(code).isdisjoint((*FRAMEWORKS, *LAZY))
 
 
-def test_the_tests_of_core_are_collected_and_run_without_a_framework() -> None:
+def test_the_tests_of_core_are_collected_without_a_framework() -> None:
     """Each test forbids imports itself; here it is shown that the files and fixtures need none."""
     folders = [f"tests/{name}" for name in ("core", "policies", "plugins", "cli")]
     options = ["--collect-only", "-q", "-p", "no:cacheprovider", "-m", "not framework"]
