@@ -85,8 +85,10 @@ class Training:
             parameter = weight.current()
         except ModelError:
             return False
-        known, writes = self.seen.get(weight.spec.name, (0, 0))
-        more = _writes(parameter) - writes if known == id(parameter) else 0
+        # the query, key and value of one parameter are written one after another
+        noted = [writes for known, writes in self.seen.values() if known == id(parameter)]
+        is_known = self.seen.get(weight.spec.name, (0, 0))[0] == id(parameter)
+        more = _writes(parameter) - max(noted) if is_known else 0
         return more > (0 if parameter.grad is not None else 1)
 
 

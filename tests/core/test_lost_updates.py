@@ -226,12 +226,13 @@ def test_what_is_no_number_of_updates_is_refused_and_nothing_moves(updates):
 
 @pytest.mark.parametrize("value", ["0.3", None, True, [0.3], np.ones(2), object(), 1j, 10**400])
 def test_what_is_no_value_is_not_observed(value):
+    """What is not monitored may be a collection, as a metric of Keras for each class is."""
     when = {"monitor": "loss", "window": 1}
     policy = {"schedule": {**ONE_SHOT, "begin_when": when}}
     pruner = secateur.attach({"w": random()}, policy)
     with pytest.raises(StateError, match="observe"):
         pruner.observe(loss=value, accuracy=1.0)
-    pruner.observe(loss=np.float32(0.5))
+    pruner.observe(loss=np.float32(0.5), by_class=np.ones(3), more={"a": 1})
     pruner.observe(loss=1)
     pruner.step(2)
     assert pruner.report().sparsity == 0.5

@@ -59,6 +59,8 @@ class Pruner:
         is_sharded = any(weight.sharded for weight in binding.weights)
         self._shards = ShardedMasks(binding, binding.workers) if is_sharded else None
         self._unpack = self._shards.unpack if self._shards else None
+        whens = [rule.method.schedule.begin_when for rule in plan.rule_weights]
+        self._monitored = {when.monitor for when in whens if when}
         self._state = RunState(
             {rule.rule: ScheduleState(rule.method.schedule) for rule in plan.rule_weights}
         )
@@ -81,8 +83,13 @@ class Pruner:
 
     @property
     def current_step(self) -> int:
-        """The number of optimizer updates finished."""
+        """The number of optimizer updates finished; one that is set is where schedules go on."""
         return self._state.step
+
+    @current_step.setter
+    def current_step(self, step: int) -> None:
+        step = self._checked(step, after=0)
+        self._state = replace(self._state, step=step, evaluated=step)
 
     @property
     def masks(self) -> Masks:
@@ -157,7 +164,7 @@ class Pruner:
 
         """
         self.check_attached()
-        updates = self._checked(updates)
+        updates = self._checked(updates, self.current_step)
         before = self._state
         self._state = replace(before, step=before.step + updates, note="")
         try:
@@ -176,17 +183,25 @@ class Pruner:
         sharded weights all processes call it, and what they see is averaged.
 
         Args:
-            **values: The values by the name that ``begin_when`` gives, such as ``loss=0.3``. With
-                a NaN or infinity among those that it compares, a schedule goes on waiting.
+            **values: The values by the name that ``begin_when`` gives, such as ``loss=0.3``; others
+                are left out. With a NaN or infinity among those that it compares, a schedule
+                goes on waiting.
 
         Raises:
             StateError: A value is not a number.
 
         """
-        numbers = {name: _number(name, value) for name, value in sorted(values.items())}
+        numbers = {
+            name: _number(name, value)
+            for name, value in sorted(values.items())
+            if name in self._monitored or not _is_collection(value)
+        }
+        monitored = [name for name in numbers if name in self._monitored]
+        if not monitored:
+            return
         workers = self._binding.workers
-        sums = workers.total(np.array(list(numbers.values()), np.float64))
-        means = dict(zip(numbers, (sums / workers.count).tolist(), strict=True))
+        sums = workers.total(np.array([numbers[name] for name in monitored], np.float64))
+        means = dict(zip(monitored, (sums / workers.count).tolist(), strict=True))
         self._state = self._state.observe(means)
 
     def callback(self) -> Any:
@@ -344,7 +359,7 @@ class Pruner:
         """
         self._resume(states.load(_path(path), self._unpack))
 
-    def _checked(self, updates: Any) -> int:
+    def _checked(self, updates: Any, after: int) -> int:
         """Return a number of updates, if it is one."""
         try:
             count = operator.index(None if isinstance(updates, bool) else updates)  # type: ignore[arg-type]
@@ -354,10 +369,9 @@ class Pruner:
             raise StateError(
                 f"step(updates={shown(updates)}): steps only go on; load a state to go back"
             )
-        if self.current_step + count >= MOST_STEPS:
+        if after + count >= MOST_STEPS:
             raise StateError(
-                f"step(updates={shown(updates)}) after step {self.current_step}: steps are below "
-                "2**62"
+                f"step(updates={shown(updates)}) after step {after}: steps are below 2**62"
             )
         return count
 
@@ -451,6 +465,10 @@ def _path(path: Any) -> Path:
     if not isinstance(path, (str, os.PathLike)):
         raise StateError(f"{shown(path)} is no path of a file")
     return Path(path)
+
+
+def _is_collection(value: Any) -> bool:
+    return isinstance(value, (list, tuple, Mapping)) or bool(getattr(value, "ndim", None))
 
 
 def _number(name: str, value: Any) -> float:
