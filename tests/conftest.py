@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -62,7 +61,14 @@ def pytest_runtest_protocol(item):
     Only tests that are marked `framework` may.
     """
     core = any(item.path.is_relative_to(folder) for folder in WITHOUT_FRAMEWORKS)
-    if core and not item.get_closest_marker("framework"):
-        with mock.patch.dict(sys.modules, dict.fromkeys(FRAMEWORKS)):
-            return (yield)
-    return (yield)
+    if not core or item.get_closest_marker("framework"):
+        return (yield)
+    # not mock.patch.dict, which would take out what the test is the first to import
+    imported = {name: sys.modules[name] for name in FRAMEWORKS if name in sys.modules}
+    sys.modules.update(dict.fromkeys(FRAMEWORKS))
+    try:
+        return (yield)
+    finally:
+        for name in FRAMEWORKS:
+            del sys.modules[name]
+        sys.modules.update(imported)
