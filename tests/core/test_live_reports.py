@@ -208,7 +208,6 @@ GRADUAL = {"kind": "linear", "final_sparsity": 0.9, "end_step": 10, "frequency":
         GRADUAL | {"initial_sparsity": 0.5, "final_sparsity": 0.7},
         {"kind": "constant", "final_sparsity": 0.5, "begin_step": 5},
         {"kind": "constant", "final_sparsity": 0.5},
-        {"kind": "constant", "final_sparsity": 0.5, "begin_when": {"monitor": "loss"}},
         {"kind": "one_shot", "final_sparsity": 0.8, "begin_step": 2},
     ],
 )
@@ -231,9 +230,30 @@ def test_half_way_it_is_said_at_the_first_step_unless_a_run_is_resumed(tmp_path)
     resumed.load(tmp_path / "state.npz")
     resumed.step()
     new = secateur.attach({"a": again["a"].copy()}, {"schedule": GRADUAL})
+    assert "a (0.5400)" in new.report().notes[-1]
     with pytest.warns(StateWarning, match=r"a \(0\.5400\)"):
         new.step()
     new.step()
+    assert len(new.report().notes) == 1
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "erk", "global", "lamp"])
+@pytest.mark.parametrize("pattern", [{"kind": "unstructured"}, {"kind": "block", "out": 3}])
+@pytest.mark.parametrize("begins", [{}, {"begin_when": {"monitor": "loss", "latest": 0}}])
+def test_a_run_that_is_resumed_at_any_step_warns_of_nothing(
+    distribution, pattern, begins, tmp_path
+):
+    rules = [{"match": {}, "distribution": distribution, "pattern": pattern}]
+    policy = {"schedule": GRADUAL | begins, "rules": rules}
+    weights = {"a": random((20, 20)), "b": random((11, 7), seed=1)}
+    pruner = secateur.attach(weights, policy)
+    for step in range(13):
+        pruner.save(tmp_path / "state.npz")
+        resumed = secateur.attach({name: array.copy() for name, array in weights.items()}, policy)
+        resumed.load(tmp_path / "state.npz")
+        assert resumed.current_step == step
+        resumed.step()
+        pruner.step()
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "erk", "global", "lamp"])

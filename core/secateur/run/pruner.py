@@ -129,13 +129,13 @@ class Pruner:
         weights = {name: self._weights[name] for name in self.pruned_weights}
         try:
             claims.claim(self, weights.values())
-            note, is_at_the_end = sparse_start.before_training(self.plan, weights)
+            note, may_be_resumed = sparse_start.before_training(self.plan, weights)
             self._binding.watch_optimizer(self, optimizer)
             self._catch_up()
-            if note and is_at_the_end:
-                warnings.warn(note, StateWarning, stacklevel=3)
+            if note and may_be_resumed:
+                self._state = replace(self._state, note=note)  # its state may be loaded next
             elif note:
-                self._state = replace(self._state, note=note)
+                warnings.warn(note, StateWarning, stacklevel=3)
             return self
         except BaseException:
             self._let_go()
@@ -248,7 +248,7 @@ class Pruner:
             state.masks,
             state.kept,
             live,
-            (*self._schedule_notes(), *live.notes(state.attached)),
+            (*self._schedule_notes(), *filter(None, [state.note]), *live.notes(state.attached)),
         )
 
     def detach(self) -> None:

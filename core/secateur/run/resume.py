@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import prod
-
-import numpy as np
 
 from secateur.adapter import WeightSpec
-from secateur.arrays.counts import keep_count
-from secateur.components.patterns import Unstructured
 from secateur.errors import StateError, listed, shown
 from secateur.layout import Array
+from secateur.run.checks.group_counts import hold
 from secateur.run.plan import Plan, RuleWeights
 from secateur.run.run_state import RunState
 from secateur.run.schedule_state import ScheduleState
@@ -157,44 +153,8 @@ def _scheduled(rule: RuleWeights, state: RunState) -> float | None:
 def _reached(rule: RuleWeights, state: RunState, scheduled: float | None, sharded: bool) -> float:
     """Return the sparsity that masks hold, as the schedule counts it, where it can be told."""
     for asked in (scheduled, rule.method.schedule.final):
-        if asked is not None and _hold(rule, state, asked, sharded):
+        if asked is not None and hold(rule, state.masks, state.kept, asked, sharded):
             return asked
     sizes = sum(spec.size for spec in rule.specs)
     kept = sum(state.kept[spec.name] for spec in rule.specs)
     return 1 - kept / sizes if sizes else rule.method.schedule.final
-
-
-def _hold(rule: RuleWeights, state: RunState, scheduled: float, sharded: bool) -> bool:
-    """Return whether masks keep as many groups as they must at a scheduled sparsity."""
-    method, specs = rule.method, rule.specs
-    if method.pattern.fixed_sparsity is not None:
-        return any(state.kept[spec.name] < spec.size for spec in specs)
-    counts = [_group_counts(rule, spec, state, sharded) for spec in specs]
-    if None in counts:
-        return True
-    totals, kept = zip(*(count for count in counts if count), strict=True)
-    with attributed(method.distribution, state.step, [spec.name for spec in specs]):
-        targets = method.distribution.targets(specs, scheduled)
-    if targets is None:
-        return bool(sum(kept) == keep_count(sum(totals), scheduled))
-    return list(kept) == [keep_count(n, t) for n, t in zip(totals, targets, strict=True)]
-
-
-def _group_counts(
-    rule: RuleWeights, spec: WeightSpec, state: RunState, sharded: bool
-) -> tuple[int, int] | None:
-    """Return how many groups a weight has and how many its mask keeps; None if unknown."""
-    pattern = rule.method.pattern
-    if isinstance(pattern, Unstructured):
-        return spec.size, state.kept[spec.name]
-    extent = None if sharded else pattern.extent(spec)
-    if extent is None:
-        return None
-    alive = state.masks[spec.name]
-    lengths = [reach or length for reach, length in zip(extent, spec.shape, strict=True)]
-    for axis, length in enumerate(lengths):
-        if alive.size:
-            starts = np.arange(0, alive.shape[axis], length)
-            alive = np.logical_or.reduceat(alive, starts, axis=axis)
-    total = prod(-(-size // max(n, 1)) for size, n in zip(spec.shape, lengths, strict=True))
-    return total, int(np.count_nonzero(alive))

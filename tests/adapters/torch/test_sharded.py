@@ -87,6 +87,7 @@ def test_a_sharded_run_goes_on_in_one_plain_process(run, alone, tmp_path):
         assert pruner.current_step == 8
         pruner.save(tmp_path / "plain.npz")
         assert_equal_states(run / "state.npz", tmp_path / "plain.npz")
+        pruner.detach()
 
 
 SELDOM = ("blocks, uniform", "channels out", "equal weights", "few values", "bfloat16")

@@ -10,13 +10,17 @@ import numpy as np
 from secateur.adapter import Weight
 from secateur.errors import listed
 from secateur.layout import Array
+from secateur.run.checks.group_counts import hold
 from secateur.run.plan import Plan, RuleWeights
+from secateur.run.state import MOST_STEPS
 from secateur.selection.component_errors import attributed
 from secateur.tables import format_sparsity
 
 _MARGIN = 0.1
 """By how much the sparsity found must exceed the one asked for: a few zeros are usual."""
 _SAMPLE = 4096
+_UPDATES = 1000
+"""How many updates of a schedule are compared with what is found."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +74,21 @@ def before_training(plan: Plan, weights: Mapping[str, Weight]) -> tuple[str, boo
     """Return a note on weights that are sparser than their schedules start, "" without any.
 
     Returns:
-        The note; and whether a weight is as sparse as its schedule will ever make it, so that
-        this is no run that is resumed half-way.
+        The note; and whether the weights may come from a run under this plan, whose state is
+        about to be loaded.
 
     """
-    asked: dict[str, float] = {}
-    finals: dict[str, float] = {}
+    found: list[Excess] = []
+    may_be_resumed = True
     for rule in plan.rule_weights:
-        asked |= _at_the_start(rule)
-        finals |= dict.fromkeys((spec.name for spec in rule.specs), rule.method.final)
-    found = excesses((weights[name] for name in asked), asked)
+        asked = _at_the_start(rule)
+        members = {name: weights[name] for name in asked}
+        if sparser := excesses(members.values(), asked):
+            found += sparser
+            may_be_resumed &= _may_be_resumed(rule, members)
     if not found:
-        return "", False
-    finals |= {each.spec.name: each.target for each in plan.weights if each.target is not None}
-    is_at_the_end = any(each.found >= finals[each.name] for each in found)
+        return "", True
+    found.sort(key=lambda each: -each.found)
     first = found[0]
     note = (
         f"sparser already than their schedule starts (at {first.asked:g}): {in_figures(found)}. "
@@ -91,7 +96,28 @@ def before_training(plan: Plan, weights: Mapping[str, Weight]) -> tuple[str, boo
         f"sparsity. To keep them, start it there (initial_sparsity = {first.found:.2g}); to go "
         "on with an earlier run, load its state"
     )
-    return note, is_at_the_end
+    return note, may_be_resumed
+
+
+def _may_be_resumed(rule: RuleWeights, members: Mapping[str, Weight]) -> bool:
+    """Return whether weights are as sparse as one of the updates of their schedule makes them."""
+    schedule, names = rule.method.schedule, list(members)
+    if schedule.begin_when is not None or any(weight.sharded for weight in members.values()):
+        return True  # when it began, or what other processes hold, cannot be told
+    masks = {name: np.asarray(weight.read() != 0) for name, weight in members.items()}
+    kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
+    step = MOST_STEPS
+    asked: set[float] = set()
+    for _ in range(_UPDATES):
+        with attributed(schedule, 0, names):
+            earlier = schedule.last_update(step - 1)
+            if earlier is None:
+                return False
+            step, scheduled = earlier, schedule.sparsity(earlier)
+        if scheduled not in asked and hold(rule, masks, kept, scheduled):
+            return True
+        asked.add(scheduled)
+    return len(asked) > 1  # of a schedule that goes on for ever
 
 
 def _at_the_start(rule: RuleWeights) -> dict[str, float]:
