@@ -47,16 +47,19 @@ class KerasBinding(Binding):
         self._callback: PruningCallback | None = None
         self._pruner: AttachedPruner | None = None
         self._enforced_at = 0
+        self._applied: set[str] = set()
 
     def apply(self, masks: Mapping[str, Array]) -> None:
         self.training.sync()
         self._install(masks)
+        dropped = {name: self._all_kept(name) for name in self._applied - set(masks)}
         self.training.masked.apply(
             {
                 name: np.ascontiguousarray(self._by_name[name].layout.from_canonical(mask))
-                for name, mask in masks.items()
+                for name, mask in {**dropped, **masks}.items()
             }
         )
+        self._applied = set(masks)
         self.training.record()
 
     def applied_masks(self, masks: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -106,6 +109,9 @@ class KerasBinding(Binding):
 
     def updates(self) -> int:
         return self.training.updates()
+
+    def _all_kept(self, name: str) -> Array:
+        return np.ones(self._by_name[name].spec.shape, bool)
 
     def _is_new_step(self) -> bool:
         """Return whether an update was made since masks were enforced; not so at ``step(0)``."""

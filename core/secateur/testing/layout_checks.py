@@ -60,6 +60,17 @@ class LayoutChecks(Suite):
         wanted = before | {name: np.zeros_like(before[name])}
         assert_same_bits(after, wanted, "one weight masked")
 
+    def test_each_apply_replaces_all_earlier_masks(self) -> None:
+        model = self.make_model(network())
+        binding = self.adapter.bind(model)
+        shapes = {weight.spec.name: weight.spec.shape for weight in binding.weights}
+        binding.apply({name: np.zeros(shape, bool) for name, shape in shapes.items()})
+        binding.apply({"first:kernel": np.zeros(shapes["first:kernel"], bool)})
+        self.overwrite(model, network())  # all values are nonzero
+        found = binding.nonzero_pruned()
+        binding.release()
+        assert set(found) == {"first:kernel"}, f"masks are left on {set(found)}"
+
     def test_a_bound_model_is_as_it_was_and_its_weights_cannot_be_written(self) -> None:
         model = self.make_model(network())
         before, structure, cls = self.read(model), self.structure(model), type(model)
