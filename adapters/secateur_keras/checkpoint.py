@@ -37,14 +37,6 @@ class PruningState(keras.layers.Layer):  # type: ignore[misc]
     def save_own_variables(self, store: Any) -> None:
         """Write the state; ``/`` would make a group of a name."""
         self._training.catch_up()
-        if names := list(self._training.nonzero_pruned()):
-            warnings.warn(
-                f"pruned weights of {', '.join(names[:3])} were not zero when they were "
-                "saved: another callback, or set_weights, put other weights in place. Call "
-                "pruner.step(0) first.",
-                StateWarning,
-                stacklevel=2,
-            )
         for name, array in self._pruner.state_dict().items():
             store[name.replace("/", "|")] = array
 

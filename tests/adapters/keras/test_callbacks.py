@@ -73,7 +73,8 @@ def test_a_batch_is_computed_with_masked_weights(order):
         if order == "pruner first":
             warnings.simplefilter("ignore", StateWarning)
         fit(model, *(callbacks if order == "noise first" else callbacks[::-1]))
-    assert seen.sparsities == [0.75] * 5
+    assert len(seen.sparsities) >= 5  # some backends call a layer once more to build it
+    assert set(seen.sparsities) == {0.75}
 
 
 class Held(keras.callbacks.Callback):

@@ -59,7 +59,8 @@ def test_a_weight_that_is_no_more_is_noted_and_not_trained(change):
     model.compile("sgd", "mse")
     with pytest.raises(secateur.ModelError, match=r"two:kernel.*detach"):
         model.fit(x, x, verbose=0, callbacks=[pruner.callback()])
-    pruner.detach()
+    with pytest.warns(secateur.StateWarning, match="cannot be any more"):
+        pruner.detach()
     assert not pruner.attached
     assert model.get_layer("one").kernel.constraint is None
     assert not hasattr(model, "secateur_state")
@@ -81,7 +82,8 @@ def test_a_whole_model_that_is_quantized_after_pruning_keeps_its_zeros():
     pruner = secateur.attach(model, POLICY)
     model.quantize("int8")
     assert set(notes_of(pruner)) == {"one:kernel", "two:kernel"}
-    pruner.detach()
+    with pytest.warns(secateur.StateWarning, match="cannot be any more"):
+        pruner.detach()
     for layer in model.layers:
         kernel = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(layer._kernel))
         assert (kernel == 0).mean() >= 0.75
@@ -109,7 +111,8 @@ def test_a_weight_that_is_tied_or_untied_later_is_noted():
     tie = model.one._embeddings
     object.__setattr__(model.two, "_embeddings", tie)  # as older code does in build()
     assert "cannot be any more" in notes_of(pruner)["two:embedding"]
-    pruner.detach()
+    with pytest.warns(secateur.StateWarning, match="cannot be any more"):
+        pruner.detach()
     pruner = secateur.attach(model, POLICY)
     assert pruner.plan.rule_weights[0].specs[0].aliases == ("two:embedding",)
     assert not notes_of(pruner)

@@ -114,8 +114,9 @@ def test_users_own_constraint_runs_first_and_comes_back_after_detach(data, compi
 def test_second_pruner_on_a_model_is_refused_until_the_first_is_detached(network, compile_):
     model = network()
     compile_(model)
-    first = secateur.attach(model, {"schedule": {"kind": "constant", "final_sparsity": 0.5}})
+    half = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
+    first = secateur.attach(model, half)
     with pytest.raises(secateur.ModelError, match=r"another pruner.*detach"):
         secateur.attach(model, POLICY)
     first.detach()
-    assert secateur.attach(model, POLICY).current_step == 0
+    assert secateur.attach(model, half).current_step == 0
