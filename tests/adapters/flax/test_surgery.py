@@ -108,7 +108,8 @@ def test_a_changed_weight_is_an_error_by_name_when_its_masks_are_due_and_detach_
     with pytest.raises(ModelError, match=r"head:kernel: kernel has shape \(6, 5\).*detach"):
         pruner.step()
     pruner.report()
-    pruner.detach()
+    with pytest.warns((secateur.ScheduleWarning, secateur.StateWarning)):
+        pruner.detach()
     again = secateur.attach(model, HALF)
     assert np.count_nonzero(model.head.kernel.get_value()) == 15
     again.detach()
