@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -239,14 +240,20 @@ def _below_all(keys: Array, alive: Array) -> Array:
     return keys
 
 
+@cache
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    return dtype.name in FLOATS  # a name takes NumPy longer than a small piece of scores
+
+
 def scores_problem(scores: object, shapes: list[tuple[int, ...]]) -> str | None:
     """Return what is wrong with some scores, which must be floats of one of these shapes."""
-    wanted = " or ".join(map(str, shapes))
     if not isinstance(scores, np.ndarray):
+        wanted = " or ".join(map(str, shapes))
         return (
             f"gave {type(scores).__name__} as scores; wanted an array of floats of shape {wanted}"
         )
-    if scores.shape not in shapes or scores.dtype.name not in FLOATS:
+    if scores.shape not in shapes or not _is_float(scores.dtype):
+        wanted = " or ".join(map(str, shapes))
         return (
             f"gave {scores.dtype} scores of shape {scores.shape}; wanted floats of shape {wanted}"
         )

@@ -120,10 +120,14 @@ class Tiles(RankedGroups):
 
     def _means(self, sums: Callable[[float], Array], counts: Array | int) -> Array:
         """Return means from sums, which are made anew from scaled scores where they overflow."""
+        if not self._may_overflow:
+            plain = sums(1.0)
+            plain /= counts
+            return plain
         with np.errstate(over="ignore", invalid="ignore"):
             means = sums(1.0)
             means /= counts
-            if not self._may_overflow or np.isfinite(means).all():
+            if np.isfinite(means).all():
                 return means
             scaled = sums(SCALE) / counts
             most = np.finfo(np.float64).max
