@@ -41,6 +41,7 @@ ARROWS = {
         "hooks": f"adapter {_BASE} numpy_adapter components version",
         "masks": f"{_COMPONENTS} components",
         "policy": _POLICY,
+        "recording": f"adapter {_BASE} checkpoints components files hooks version",
         "run": f"{_COMPONENTS} components masks hooks policy files tables",
         "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
         "api": "errors hooks policy run",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from secateur.errors import PluginWarning as PluginWarning
     from secateur.errors import PolicyError as PolicyError
     from secateur.errors import PolicyWarning as PolicyWarning
+    from secateur.errors import RecordingError as RecordingError
     from secateur.errors import ScheduleWarning as ScheduleWarning
     from secateur.errors import SecateurError as SecateurError
     from secateur.errors import StateError as StateError
@@ -51,8 +52,11 @@ if TYPE_CHECKING:
     from secateur.errors import WeightError as WeightError
     from secateur.errors import WorkerError as WorkerError
     from secateur.files import write_atomically as write_atomically
+    from secateur.hooks.at_work import Observer as Observer
     from secateur.hooks.at_work import layer_weights as layer_weights
     from secateur.hooks.events import MasksUpdated as MasksUpdated
+    from secateur.hooks.events import ObservedRun as ObservedRun
+    from secateur.hooks.events import ObservedWeight as ObservedWeight
     from secateur.hooks.exporter import Exporter as Exporter
     from secateur.hooks.hookspecs import hookimpl as hookimpl
     from secateur.hooks.registry import register as register
@@ -63,6 +67,10 @@ if TYPE_CHECKING:
     from secateur.numpy_adapter import NumpyAdapter as NumpyAdapter
     from secateur.policy.policy import Policy as Policy
     from secateur.policy.rule import Rule as Rule
+    from secateur.recording.recorder import Recorder as Recorder
+    from secateur.recording.recording import RecordedUpdate as RecordedUpdate
+    from secateur.recording.recording import RecordedWeight as RecordedWeight
+    from secateur.recording.recording import Recording as Recording
     from secateur.run.export import export as export
     from secateur.run.plan import Plan as Plan
     from secateur.run.pruner import Pruner as Pruner
@@ -116,6 +124,7 @@ _NAMES_OF = {
         "PluginWarning",
         "PolicyError",
         "PolicyWarning",
+        "RecordingError",
         "ScheduleWarning",
         "SecateurError",
         "StateError",
@@ -123,8 +132,15 @@ _NAMES_OF = {
         "WeightError",
         "WorkerError",
     ),
-    "hooks.at_work": ("layer_weights",),
-    "hooks.events": ("MasksUpdated",),
+    "hooks.at_work": (
+        "Observer",
+        "layer_weights",
+    ),
+    "hooks.events": (
+        "MasksUpdated",
+        "ObservedRun",
+        "ObservedWeight",
+    ),
     "hooks.exporter": ("Exporter",),
     "hooks.hookspecs": ("hookimpl",),
     "hooks.registry": (
@@ -139,6 +155,12 @@ _NAMES_OF = {
     "numpy_adapter": ("NumpyAdapter",),
     "policy.policy": ("Policy",),
     "policy.rule": ("Rule",),
+    "recording.recorder": ("Recorder",),
+    "recording.recording": (
+        "RecordedUpdate",
+        "RecordedWeight",
+        "Recording",
+    ),
     "run.export": ("export",),
     "run.plan": ("Plan",),
     "run.pruner": ("Pruner",),

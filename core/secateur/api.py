@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from secateur.errors import PolicyWarning, ScheduleWarning
+from secateur.hooks.at_work import Observer, checked_observers
 from secateur.hooks.dispatch import bind
 from secateur.policy.policy import PolicyLike, as_policy
 from secateur.run.one_shot import prune_once
@@ -48,12 +50,14 @@ def plan(model: Any, policy: PolicyLike, *, total_steps: int | None = None) -> P
     return planned
 
 
-def prune(model: Any, policy: PolicyLike) -> Report:
+def prune(model: Any, policy: PolicyLike, *, observers: Sequence[Observer] = ()) -> Report:
     """Prune a model in place, once, to the final sparsity, without training.
 
     Args:
         model: A model that `plan` takes.
         policy: A Policy, a path, a mapping, or the name of a ready policy.
+        observers: What observes this run alone, such as `secateur.Recorder`; those that are
+            registered by `secateur.register` observe every run.
 
     Returns:
         The report, with the masks.
@@ -76,14 +80,20 @@ def prune(model: Any, policy: PolicyLike) -> Report:
         ([[0.0, -3.0], [0.0, -4.0]], 0.5, [[False, True], [False, True]])
 
     """
+    watching = checked_observers(observers)
     binding = bind(model)
     planned = resolve(as_policy(policy), binding)
     _warn(planned)
-    return prune_once(binding, planned)
+    return prune_once(binding, planned, observers=watching)
 
 
 def attach(
-    model: Any, policy: PolicyLike, *, optimizer: Any = None, total_steps: int | None = None
+    model: Any,
+    policy: PolicyLike,
+    *,
+    optimizer: Any = None,
+    total_steps: int | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Pruner:
     """Prune a model while its own training loop runs.
 
@@ -95,6 +105,8 @@ def attach(
         optimizer: In PyTorch, the optimizer whose updates are the steps; without it, call
             ``pruner.step()`` after each update.  In Keras, pass ``pruner.callback()`` to ``fit``.
         total_steps: The number of optimizer updates of the whole run; needed for percentages.
+        observers: What observes this run alone, such as `secateur.Recorder`; those that are
+            registered by `secateur.register` observe every run.
 
     Returns:
         The live handle.
@@ -122,12 +134,13 @@ def attach(
         [[0.0, 0.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0]]
 
     """
+    watching = checked_observers(observers)
     checked = as_policy(policy)
     for rule in checked.resolved_rules:
         on_steps(rule, total_steps)
     binding = bind(model)
     planned = resolve(checked, binding, total_steps)
-    pruner = Pruner(binding, planned)
+    pruner = Pruner(binding, planned, watching)
     _warn(planned)
     return pruner.start(optimizer)
 

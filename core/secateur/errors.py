@@ -86,6 +86,18 @@ class StateError(SecateurError, ValueError):
     """
 
 
+class RecordingError(SecateurError, ValueError):
+    """A file is no recording of a run, is damaged, or records another run than the one meant.
+
+    Example:
+        >>> import secateur
+        >>> secateur.Recording.load("missing.npz")
+        Traceback (most recent call last):
+        secateur.errors.RecordingError: missing.npz: no such file
+
+    """
+
+
 class WorkerError(SecateurError, RuntimeError):
     """Another process of a run that shards a model has failed; its own error says why.
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
 from secateur.adapter import Binding
-from secateur.hooks.at_work import notify
+from secateur.hooks.at_work import Observer, notify
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 
 
-def apply_masks(binding: Binding, masks: Mapping[str, Array], event: MasksUpdated) -> None:
+def apply_masks(
+    binding: Binding,
+    masks: Mapping[str, Array],
+    event: MasksUpdated,
+    observers: Sequence[Observer] = (),
+) -> None:
     """Apply masks to a bound model, after every observer has seen which of them are new.
 
     Args:
         binding: The model.
         masks: Every mask that it has from now on; they become read-only.
         event: What observers are told.
+        observers: The observers of this run, besides those that are registered.
 
     Raises:
         PluginError: An observer failed; no mask was applied then.
@@ -29,7 +35,7 @@ def apply_masks(binding: Binding, masks: Mapping[str, Array], event: MasksUpdate
     for mask in masks.values():
         mask.flags.writeable = False
     masks_seen, targets = MappingProxyType(dict(event.masks)), MappingProxyType(dict(event.targets))
-    notify(replace(event, masks=masks_seen, targets=targets))
+    notify(replace(event, masks=masks_seen, targets=targets), observers)
     binding.apply(masks)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pluggy
 
 from secateur.adapter import LayerWeight
-from secateur.errors import PluginCode, PluginError, listed
+from secateur.errors import PluginCode, PluginError, listed, shown
 from secateur.hooks.contributions import EXPORTER
 from secateur.hooks.events import MasksUpdated
 from secateur.hooks.exporter import Exporter
@@ -54,8 +54,49 @@ def layer_weights(adapter: str, layer: object) -> Sequence[LayerWeight] | None:
     return next(iter(answers.values()), None)
 
 
-def notify(event: MasksUpdated) -> None:
-    """Call every observer of new masks.
+class Observer(Protocol):
+    """What `secateur.attach` and `secateur.prune` take as an observer of their run alone.
+
+    Example:
+        >>> import numpy, secateur
+        >>> class Printer:
+        ...     def secateur_masks_updated(self, event):
+        ...         print(event.step, event.targets)
+        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+        >>> report = secateur.prune({"fc": numpy.eye(2)}, half, observers=[Printer()])
+        0 {'fc': 0.5}
+
+    """
+
+    def secateur_masks_updated(self, event: MasksUpdated) -> None:
+        """Observe new masks, after they were computed and before they are applied.
+
+        Args:
+            event: The step, the masks and their targets; nothing in it can be changed.
+
+        """
+
+
+def checked_observers(observers: Sequence[Observer]) -> tuple[Observer, ...]:
+    """Return the observers that a user passed, if they are some.
+
+    Raises:
+        PluginError: One of them is no observer.
+
+    """
+    for observer in (chosen := tuple(observers)):
+        if isinstance(observer, type) or not callable(
+            getattr(observer, "secateur_masks_updated", None)
+        ):
+            raise PluginError(
+                f"observers: {shown(observer)} is no observer; wanted objects that have a "
+                "method secateur_masks_updated(event), such as secateur.Recorder(path)"
+            )
+    return chosen
+
+
+def notify(event: MasksUpdated, observers: Sequence[Observer] = ()) -> None:
+    """Call every observer of new masks: those that are registered, then those of the run.
 
     Raises:
         PluginError: One of them failed.
@@ -65,10 +106,18 @@ def notify(event: MasksUpdated) -> None:
     for implementation in registry().manager.hook.secateur_masks_updated.get_hookimpls():
         with _blamed(implementation, where):
             _call(implementation, event=event)
+    for observer in observers:
+        with _observer_blamed(observer, where):
+            observer.secateur_masks_updated(event)
 
 
 def _call(implementation: pluggy.HookImpl, **given: Any) -> Any:
     return implementation.function(*(given[name] for name in implementation.argnames))
+
+
+def _observer_blamed(observer: Observer, where: str) -> PluginCode:
+    name = type(observer).__qualname__
+    return PluginCode(lambda why: f"observer {name}, {where}: {why}; nothing was changed")
 
 
 def _blamed(implementation: pluggy.HookImpl, where: str) -> PluginCode:

@@ -4,8 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from secateur.adapter import Weight
+from secateur.components.method import Method
 from secateur.layout import Array
+
+
+@dataclass(frozen=True)
+class ObservedWeight:
+    """One prunable weight of a run, as an observer sees it.
+
+    Attributes:
+        weight: The weight; ``weight.spec`` describes it, ``weight.read()`` returns its present
+            values, which are not masked yet by the masks of an event.
+        rule: The number of the rule that decides it, from 1; None where no rule matches.
+        method: How it is pruned, with every step as an integer; None for one that stays dense.
+        target: The final sparsity; None where the scores decide it.
+
+    Example:
+        >>> import numpy, secateur
+        >>> class Observer:
+        ...     def secateur_masks_updated(self, event):
+        ...         print(event.run.weights["fc"].method.pattern.kind)
+        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+        >>> report = secateur.prune({"fc": numpy.eye(2)}, half, observers=[Observer()])
+        unstructured
+
+    """
+
+    weight: Weight
+    rule: int | None
+    method: Method | None
+    target: float | None
+
+
+@dataclass(frozen=True)
+class ObservedRun:
+    """The run that an event belongs to: the same object at each of its updates.
+
+    Attributes:
+        adapter: The name of the adapter that bound the model, such as ``torch``.
+        policy: The policy, as `Policy.to_dict` returns it.
+        weights: Every prunable weight by name, also those that stay dense.
+
+    Example:
+        >>> import numpy, secateur
+        >>> class Observer:
+        ...     def secateur_masks_updated(self, event):
+        ...         print(event.run.adapter, list(event.run.weights))
+        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+        >>> report = secateur.prune({"fc": numpy.eye(2)}, half, observers=[Observer()])
+        numpy ['fc']
+
+    """
+
+    adapter: str
+    policy: Mapping[str, Any]
+    weights: Mapping[str, ObservedWeight]
 
 
 @dataclass(frozen=True)
@@ -15,8 +71,11 @@ class MasksUpdated:
     Attributes:
         step: The number of optimizer updates finished; 0 when pruning in one go.
         masks: The masks that are new at this step, by weight: canonical, True = kept, read-only.
+            Of a weight that is sharded over processes, the part of this process, flat.
         targets: The target sparsity of each of these weights.
         fingerprint: The fingerprint of the policy.
+        run: The run; None where masks are transferred without a policy.
+        resumed: Whether the masks are those of a saved state that a run goes on from.
 
     Example:
         >>> import numpy, secateur
@@ -36,3 +95,5 @@ class MasksUpdated:
     masks: Mapping[str, Array]
     targets: Mapping[str, float]
     fingerprint: str
+    run: ObservedRun | None = None
+    resumed: bool = False

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from secateur.adapter import Binding, Weight
 from secateur.hooks.apply_masks import apply_masks, sparsities
+from secateur.hooks.at_work import Observer
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.masks import compute as masks
@@ -17,7 +18,10 @@ from secateur.run.report import Report, make_report
 
 
 def prune_once(
-    binding: Binding, planned: Plan, done: Callable[[RuleWeights], object] = lambda rule: None
+    binding: Binding,
+    planned: Plan,
+    done: Callable[[RuleWeights], object] = lambda rule: None,
+    observers: Sequence[Observer] = (),
 ) -> Report:
     """Prune a bound model to the final sparsity of its plan, and let go of it.
 
@@ -25,6 +29,7 @@ def prune_once(
         binding: The model.
         planned: The plan for it.
         done: Called after the masks of each rule were computed, for a progress bar.
+        observers: The observers of this run.
 
     Raises:
         WeightError: A weight holds a NaN or infinity; nothing is changed then.
@@ -45,7 +50,9 @@ def prune_once(
         done(rule)
     kept = masks.kept(found, binding.workers)
     try:
-        apply_masks(binding, found, MasksUpdated(0, found, targets, planned.policy.fingerprint))
+        run = planned.observed(binding.weights)
+        event = MasksUpdated(0, found, targets, planned.policy.fingerprint, run)
+        apply_masks(binding, found, event, observers)
         live = LiveModel(changes=changes_of(binding))
         notes = (*live.notes(), *_notes_on_zeros(pruned, found))
     finally:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from secateur.adapter import Skipped, WeightSpec
+from secateur.adapter import Skipped, Weight, WeightSpec
 from secateur.arrays.counts import keep_count
 from secateur.components.method import Method
 from secateur.errors import listed
+from secateur.hooks.events import ObservedRun, ObservedWeight
 from secateur.policy.policy import Policy
 from secateur.tables import format_sparsity, render
 
@@ -156,6 +158,26 @@ class Plan:
             ],
             "notes": list(self.notes),
         }
+
+    def observed(self, weights: Iterable[Weight]) -> ObservedRun:
+        """Return what observers are told of a run by this plan.
+
+        Args:
+            weights: The weights of the bound model.
+
+        """
+        methods = {spec.name: rule.method for rule in self.rule_weights for spec in rule.specs}
+        planned = {each.spec.name: each for each in self.weights}
+        found = {
+            weight.spec.name: ObservedWeight(
+                weight,
+                planned[weight.spec.name].rule,
+                methods.get(weight.spec.name),
+                planned[weight.spec.name].target,
+            )
+            for weight in weights
+        }
+        return ObservedRun(self.adapter, self.policy.to_dict(), MappingProxyType(found))
 
     def __str__(self) -> str:
         return "\n\n".join(part for part in self._parts() if part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from secateur.adapter import Binding
 from secateur.errors import ModelError, ScheduleWarning, StateError, StateWarning, shown
 from secateur.hooks.apply_masks import apply_masks, sparsities
+from secateur.hooks.at_work import Observer
 from secateur.hooks.events import MasksUpdated
 from secateur.masks import compute as mask_rules
 from secateur.run import state as states
@@ -36,6 +37,7 @@ class Pruner:
     Args:
         binding: The model, bound.
         plan: The plan for it.
+        observers: The observers of this run.
 
     Attributes:
         plan: What will happen to each weight.
@@ -52,8 +54,10 @@ class Pruner:
 
     """
 
-    def __init__(self, binding: Binding, plan: Plan) -> None:
+    def __init__(self, binding: Binding, plan: Plan, observers: Sequence[Observer] = ()) -> None:
         self.plan = plan
+        self._observers = observers
+        self._run = plan.observed(binding.weights)
         self._binding = binding
         self._weights = {weight.spec.name: weight for weight in binding.weights}
         is_sharded = any(weight.sharded for weight in binding.weights)
@@ -388,7 +392,7 @@ class Pruner:
     def _apply(self, after: RunState, event: MasksUpdated) -> None:
         """Apply the masks of a new state and take it on: both or, after an error, neither."""
         try:
-            apply_masks(self._binding, after.masks, event)
+            apply_masks(self._binding, after.masks, replace(event, run=self._run), self._observers)
             applied = dict(self._binding.applied_masks(after.masks))
             self._state = replace(after, masks=applied)
         except BaseException:
@@ -458,7 +462,8 @@ class Pruner:
         kept = mask_rules.kept(masks, self._binding.workers)
         after = resumed(state, self.plan, masks, kept, sharded)
         fingerprint = self.plan.policy.fingerprint
-        self._apply(after, MasksUpdated(state.step, masks, sparsities(masks), fingerprint))
+        event = MasksUpdated(state.step, masks, sparsities(masks), fingerprint, resumed=True)
+        self._apply(after, event)
 
 
 def _path(path: Any) -> Path:

@@ -1,0 +1,1 @@
+"""Recordings: the masks of a run at each of its updates, in one file."""
