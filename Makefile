@@ -4,24 +4,28 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 CORE_TESTS := tests/core tests/policies tests/plugins tests/cli
+OTHER_TESTS := --ignore=tests/exports  # they need .venv-exports, see `make exports`
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test quick core thorough fuzz lint docs bench clean
+.PHONY: demo test exports quick core thorough fuzz lint docs bench clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
 
-test: $(VENV)/dev  ## the whole suite
-	$(PYTEST) tests
+test: $(VENV)/dev exports  ## the whole suite
+	$(PYTEST) tests $(OTHER_TESTS)
+
+exports: $(VENV)-exports/ready  ## the tests of exports and targets, with converters and runtimes
+	$(VENV)-exports/bin/python -m pytest -p no:anyio tests/exports
 
 quick: $(VENV)/dev  ## the suite without its long tests
-	$(PYTEST) tests -m "not slow" --hypothesis-profile=quick
+	$(PYTEST) tests $(OTHER_TESTS) -m "not slow" --hypothesis-profile=quick
 
 core: $(VENV)/dev  ## the tests of core, which need no framework
 	$(PYTEST) $(CORE_TESTS) -m "not slow and not framework" --hypothesis-profile=quick
 
 thorough: $(VENV)/dev  ## every case, and 10,000 examples for each property: hours
-	$(PYTEST) tests --thorough
+	$(PYTEST) tests $(OTHER_TESTS) --thorough
 
 fuzz: $(VENV)/dev  ## the nets, cast for long: 20,000 examples of each, every bit of a state file
 	SECATEUR_FUZZ=20000 $(PYTEST) tests/nets --thorough
@@ -42,8 +46,15 @@ $(VENV)-peers/ready: tests/benchmarks/peers-requirements.txt  # TFMOT wants Kera
 	$(VENV)-peers/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
+# Every version is pinned, so pip need not search; the last line is secateur with its entry points.
+$(VENV)-exports/ready: tests/exports/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)-exports
+	$(VENV)-exports/bin/python -m pip install --quiet --no-deps --requirement $<
+	$(VENV)-exports/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-exports .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
