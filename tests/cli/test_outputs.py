@@ -90,6 +90,19 @@ def test_outputs_are_neither_one_another_nor_the_policy(run, tmp_path, output, m
     assert contents(tmp_path) == before
 
 
+@pytest.mark.usefixtures("npz")
+def test_no_file_that_the_policy_extends_is_an_output(run, tmp_path):
+    Path("base.toml").write_text('[schedule]\nkind = "one_shot"\nfinal_sparsity = 0.5\n')
+    Path("middle.toml").write_text('extends = "base.toml"\n')
+    Path("own.toml").write_text('extends = "middle.toml"\nname = "mine"\n')
+    before = contents(tmp_path)
+    for masks in ("base.toml", "middle.toml", "own.toml"):
+        refused(run("prune", "model.npz", "own.toml", "-o", "new.npz", "--masks", masks), masks)
+        assert contents(tmp_path) == before
+    ready = secateur.Policy.load("cnn-80").files
+    assert [path.name for path in ready] == ["cnn-80.toml"]
+
+
 @pytest.mark.usefixtures("names")
 @pytest.mark.parametrize("words", [["--in-place"], *(["-o", name, "--in-place"] for name in SAME
                                                 if name != "hard.npz")])  # fmt: skip

@@ -48,9 +48,10 @@ def prune(
     Everything else in the file stays as it is.
     """
     output = _output(checkpoint, output, in_place)
-    read = [Path(policy)] if in_place else [checkpoint, Path(policy)]
-    check_outputs([output, masks], read)
+    read = [] if in_place else [checkpoint]
+    check_outputs([output, masks], [*read, Path(policy)])
     loaded = as_policy(policy)
+    check_outputs([output, masks], [*read, *loaded.files])
     source = open_checkpoint(checkpoint)
     with progress(f"reading {checkpoint}"):
         model = CheckpointBinding(source, parse_kinds(kind or ()), writable=True)

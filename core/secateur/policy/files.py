@@ -71,7 +71,8 @@ def extend(
     numbers = range(1, len(rules) + 1) if isinstance(rules, (list, tuple)) else ()
     _refuse_double_ids(rules, name)
     keys = {str(key): name for key in own}
-    merged = Merged(own, Origins(name, keys, [(name, number) for number in numbers]))
+    files = tuple(path for path in (chain[-1].path,) if path) if chain else ()
+    merged = Merged(own, Origins(name, keys, [(name, number) for number in numbers], files))
     if base is None:
         return merged
     if not isinstance(base, str):
@@ -106,10 +107,11 @@ def merge(base: Merged, over: Merged) -> Merged:
     """
     table = {**base.table, **over.table}
     keys = {**base.origins.keys, **over.origins.keys}
+    files = over.origins.files + base.origins.files
     old, new = base.table.get("rules", []), over.table.get("rules", [])
     if not isinstance(old, (list, tuple)) or not isinstance(new, (list, tuple)):
         origins = (over if "rules" in over.table else base).origins.rules
-        return Merged(table, Origins(over.origins.name, keys, origins))
+        return Merged(table, Origins(over.origins.name, keys, origins, files))
     known = {_id(rule) for rule in old} - {None}
     written = list(zip(new, over.origins.rules, strict=True))
     replacing = {_id(rule): (rule, origin) for rule, origin in written if _id(rule) in known}
@@ -127,7 +129,7 @@ def merge(base: Merged, over: Merged) -> Merged:
     needed = [each.table.get("plugins", []) for each in (base, over)]
     if all(isinstance(names, (list, tuple)) for names in needed) and any(needed):
         table["plugins"] = [name for names in needed for name in names]
-    return Merged(table, Origins(over.origins.name, keys, [origin for _, origin in rules]))
+    return Merged(table, Origins(over.origins.name, keys, [origin for _, origin in rules], files))
 
 
 def _warn_of_misspelt_ids(

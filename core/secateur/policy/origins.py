@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 IN_CODE = "policy"
 """What a policy is called in errors that was made of a mapping in code."""
@@ -20,12 +21,14 @@ class Origins:
         name: The file, or what errors call a policy without one.
         keys: The file of each key.
         rules: The file of each rule, and its number there.
+        files: Every file that was read: the policy's own, and those that it extends.
 
     """
 
     name: str = field(default=IN_CODE, compare=False)
     keys: Mapping[str, str] = field(default_factory=dict, compare=False)
     rules: Sequence[tuple[str, int]] = field(default=(), compare=False)
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
     def location(self, where: Sequence[int | str]) -> str:
         """Return the words for a location in the policy's table.

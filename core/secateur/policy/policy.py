@@ -111,6 +111,11 @@ class Policy(PolicyTable):
             for number, rule in enumerate(self.rules or (Rule(),), 1)
         )
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the policy was read from: its own, and those that it extends."""
+        return self._origins.files
+
     def _method(self, rule: Rule) -> Method | None:
         if not rule.prune:
             return None

@@ -8,6 +8,7 @@ import re
 import stat
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from os.path import normpath, realpath
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -23,7 +24,10 @@ _SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 class PolicySource(Protocol):
-    """What one policy file is read from; `name` is for people, `key` for comparing."""
+    """What one policy file is read from.
+
+    `name` is for people, `key` for comparing, and `path` None where it is no file of its own.
+    """
 
     @property
     def name(self) -> str: ...
@@ -31,6 +35,8 @@ class PolicySource(Protocol):
     def key(self) -> str: ...
     @property
     def suffix(self) -> str: ...
+    @property
+    def path(self) -> Path | None: ...
     def read(self) -> bytes: ...
     def relative(self, path: str) -> PolicySource: ...
 
@@ -101,7 +107,25 @@ class PackageSource:
     def suffix(self) -> str:
         return PurePosixPath(self.inside[-1]).suffix
 
+    @property
+    def path(self) -> Path | None:
+        try:
+            resource = self._resource()
+        except PolicyError:
+            return None
+        return resource if isinstance(resource, Path) else None
+
     def read(self) -> bytes:
+        resource = self._resource()
+        try:
+            if isinstance(resource, Path):
+                return _read_regular(resource)
+            with resource.open("rb") as file:  # in a zip file
+                return file.read(MAX_BYTES + 1)
+        except OSError:
+            raise PolicyError(f"{self.name}: package {self.package!r} has no such file") from None
+
+    def _resource(self) -> Traversable:
         try:
             spec = importlib.util.find_spec(self.package)  # imports nothing: it has no dot
         except ValueError:  # __main__, or a module that is being imported
@@ -112,14 +136,7 @@ class PackageSource:
                 "distribution that it belongs to"
             )
         # A module that is made of its spec, and not executed, is enough to find its files.
-        resource = files(importlib.util.module_from_spec(spec)).joinpath(*self.inside)
-        try:
-            if isinstance(resource, Path):
-                return _read_regular(resource)
-            with resource.open("rb") as file:  # in a zip file
-                return file.read(MAX_BYTES + 1)
-        except OSError:
-            raise PolicyError(f"{self.name}: package {self.package!r} has no such file") from None
+        return files(importlib.util.module_from_spec(spec)).joinpath(*self.inside)
 
     def relative(self, path: str) -> PackageSource:
         """Return the file that a path relative to this one's folder means."""
