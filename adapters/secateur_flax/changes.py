@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from flax import nnx
 
-from secateur.adapter import Found
+from secateur.adapter import ATTACH_AGAIN, Found
 from secateur_flax.walk import walk
 from secateur_flax.weight import FlaxWeight, Slot
 
-_ADVICE = "no mask applies to it. Call detach(), and attach to the model as it is now."
+_ADVICE = f"no mask applies to it{ATTACH_AGAIN}"
 
 
 def model_changes(model: nnx.Module, weights: Sequence[FlaxWeight]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from secateur.adapter import Collected, LayerWeight, Weight, WeightSpec
+from secateur.adapter import ATTACH_AGAIN, Collected, LayerWeight, Weight, WeightSpec
 from secateur.errors import ModelError
 from secateur.layout import Array
 from secateur_flax.masking import placed_like
@@ -143,8 +143,8 @@ class FlaxWeight(Weight):
     def _fitting_values(self) -> list[Any]:
         if change := self.change():
             raise ModelError(
-                f"{self.spec.name}: {change}; the model was changed after the pruner was attached. "
-                "Call detach(), and attach to the model as it is now."
+                f"{self.spec.name}: {change}; the model was changed after the pruner was attached"
+                f"{ATTACH_AGAIN}"
             )
         return [variable.get_value() for variable in self.slot.variables()]
 

@@ -83,7 +83,9 @@ class KerasBinding(Binding):
         return {name: count for name, count in counts.items() if name not in gone}
 
     def model_changes(self) -> Mapping[str, str]:
-        return changes(self.weights, self.training.masked.variables, self.model)
+        notes = changes(self.weights, self.training.masked.variables, self.model)
+        interrupted = self.training.note_on_interrupt()
+        return notes | ({"optimizer": interrupted} if interrupted else {})
 
     def release(self) -> None:
         with contextlib.ExitStack() as stack:  # everything is let go, even if one part fails
@@ -128,7 +130,7 @@ class KerasBinding(Binding):
                 "assign the new values to the variables of the model and the optimizer before "
                 "pruner.step(), and read them again after it, or nothing is pruned",
                 StateWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _install(self, names: Iterable[str]) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from secateur.adapter import Collected
+from secateur.adapter import ATTACH_AGAIN, Collected
 from secateur.errors import ModelError
 from secateur_keras.walk import find
 from secateur_keras.weight import KerasWeight
-
-AGAIN = "call pruner.detach(), and attach again if there is more to prune"
 
 
 def changes(weights: Sequence[KerasWeight], pruned: Collection[str], model: Any) -> dict[str, str]:
@@ -29,7 +27,7 @@ def changes(weights: Sequence[KerasWeight], pruned: Collection[str], model: Any)
         found, skipped = find(model)
     except Exception as error:  # a model that cannot be read any more, for whatever reason
         why = " ".join(str(error).split())[:200]
-        note = f"the model cannot be read any more ({why}); {AGAIN}"
+        note = f"the model cannot be read any more ({why}){ATTACH_AGAIN}"
         return {name: f"{name}: {note}" for name in pruned}
     now = {id(one.found.where): one for one in found}
     reasons = {one.name: one.reason for one in skipped}
@@ -44,7 +42,7 @@ def changes(weights: Sequence[KerasWeight], pruned: Collection[str], model: Any)
             lost[name] = f"{name} is being pruned, and cannot be any more: {_why(weight, reasons)}"
         else:
             renamed |= _renamed(weight, present)
-    return {name: f"{note}; {AGAIN}" for name, note in (renamed | lost).items()}
+    return {name: f"{note}{ATTACH_AGAIN}" for name, note in (renamed | lost).items()}
 
 
 def _why(weight: KerasWeight, reasons: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ class Training:
             ModelError: The model has no optimizer.
 
         """
-        uncounted = self._left_uncounted()
+        uncounted = self.left_uncounted()
         self.catch_up = catch_up
         self.in_batch, self._is_fitting = False, True
         if trained is not self.trained:
@@ -116,12 +117,32 @@ class Training:
         if self.masked.restore():
             self.record()
 
-    def _left_uncounted(self) -> int:
+    def left_uncounted(self) -> int:
         """Return the updates of a batch in which an exception ended the last fit()."""
         if not self._is_fitting or self.reloaded:
             return 0
         updates, most = self.pending(), getattr(self.trained, "steps_per_execution", 1) or 1
         return updates if updates <= most else 0
+
+    def note_on_interrupt(self) -> str | None:
+        """Return a note if an exception ended the last fit() before its last update was counted."""
+        updates = 0 if self._is_inside_fit() else self.left_uncounted()
+        if not updates:
+            return None
+        return (
+            f"fit() was interrupted after an update of the optimizer that is not counted yet, so "
+            f"the state is {updates} behind the weights: the next fit() with pruner.callback() "
+            f"counts it, or pruner.step({updates})"
+        )
+
+    def _is_inside_fit(self) -> bool:
+        """Return whether fit() is among the callers, where the callback counts in a moment."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            if frame.f_locals.get("self") is self.trained and frame.f_code.co_name == "fit":
+                return True
+            frame = frame.f_back  # type: ignore[assignment]
+        return False
 
     def mask_now(self) -> None:
         """Set pruned weights to +0.0, whatever changed them, and count updates from here."""

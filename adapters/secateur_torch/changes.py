@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from secateur.adapter import Found, Skipped
+from secateur.adapter import ATTACH_AGAIN, Found, Skipped
 from secateur.errors import ModelError
 from secateur_torch.memory import packed_rows
 from secateur_torch.parametrization import ParameterSlot
 from secateur_torch.weight import TorchWeight
-
-AGAIN = "call pruner.detach(), and attach again"
 
 Weight = Found[ParameterSlot]
 
@@ -52,7 +50,7 @@ class LiveModel:
             name = weight.spec.name
             found = self._slots.get(_slot_key(weight.slot, packed_rows(weight.entry)))
             if found is None:
-                notes[name] = f"{self._missing(name)}; {AGAIN}"
+                notes[name] = f"{self._missing(name)}{ATTACH_AGAIN}"
                 continue
             try:
                 weight.current()
@@ -85,11 +83,11 @@ class LiveModel:
         if new := sorted(now - {found.name, name, *aliases}):
             note = (
                 f"{name} was tied to {new[0]} after the pruner was attached, so that it has the "
-                f"masks of both; {AGAIN}"
+                f"masks of both{ATTACH_AGAIN}"
             )
             return {name: note}
         return {
-            alias: f"{alias} is not tied to {name} any more, and is not pruned; {AGAIN}"
+            alias: f"{alias} is not tied to {name} any more, and is not pruned{ATTACH_AGAIN}"
             for alias in aliases
             if alias not in now and alias in self._names
         }

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from secateur.adapter import FLOATS, QUANTIZED, Unprunable
+from secateur.adapter import ATTACH_AGAIN, FLOATS, QUANTIZED, Unprunable
 from secateur.errors import ModelError
 
 
@@ -60,8 +60,8 @@ class ParameterSlot:
     def _gone(self) -> ModelError:
         return ModelError(
             f"{type(self.owner).__name__}.{self.key} was a parameter when the pruner was "
-            "attached, and is not now: the layer was parametrized, replaced or made plain since. "
-            "Call pruner.detach(), and attach again."
+            "attached, and is not now: the layer was parametrized, replaced or made plain since"
+            f"{ATTACH_AGAIN}"
         )
 
 

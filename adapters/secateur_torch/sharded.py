@@ -23,7 +23,7 @@ except ImportError:  # where PyTorch 2.4 has them
         Shard,
     )
 
-from secateur.adapter import LayerWeight, WeightSpec, Workers
+from secateur.adapter import ATTACH_AGAIN, LayerWeight, WeightSpec, Workers
 from secateur.errors import ModelError, WorkerError
 from secateur.layout import Array
 from secateur_torch.parametrization import ParameterSlot
@@ -151,8 +151,8 @@ class ShardedWeight(TorchWeight):
             tensor = self.slot.parameter.detach()
         if _sharding(tensor) != self._sharding:
             raise ModelError(
-                f"{self.spec.name} is not sharded as it was when the pruner was attached; call "
-                "pruner.detach(), and attach again"
+                f"{self.spec.name} is not sharded as it was when the pruner was attached"
+                f"{ATTACH_AGAIN}"
             )
         local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
         return local[self._here]

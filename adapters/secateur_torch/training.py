@@ -73,7 +73,7 @@ class Training:
                 "come back. Pass all optimizers, as optimizer=[one, two], or make the optimizer "
                 "from the model's present parameters",
                 StateWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _trainable(self, weights: Sequence[TorchWeight]) -> list[TorchWeight]:

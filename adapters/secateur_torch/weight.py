@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from secateur.adapter import Collected, LayerWeight, Weight, WeightSpec
+from secateur.adapter import ATTACH_AGAIN, Collected, LayerWeight, Weight, WeightSpec
 from secateur.errors import ModelError
 from secateur.layout import Array
 from secateur_torch.masking import clear_pruned, count_nonzero_pruned
@@ -102,7 +102,7 @@ class TorchWeight(Weight):
         if reason := unprunable_reason(parameter):
             raise ModelError(
                 f"{name} has changed since the pruner was attached: its {self.slot.key} {reason}. "
-                "Call pruner.detach(); its masks stay to be read and saved."
+                f"Its masks stay, to be read and saved{ATTACH_AGAIN}"
             )
         try:
             shape: object = canonical_shape(self.entry, parameter)
@@ -111,7 +111,7 @@ class TorchWeight(Weight):
         if shape != self.spec.shape:
             raise ModelError(
                 f"{name} has the shape {shape} now, and had {self.spec.shape} when the pruner was "
-                "attached, so its mask does not fit. Call pruner.detach(), and attach again."
+                f"attached, so its mask does not fit{ATTACH_AGAIN}"
             )
 
     def gradient(self) -> Array | None:

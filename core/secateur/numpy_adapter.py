@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from secateur.adapter import (
+    ATTACH_AGAIN,
     Adapter,
     Collected,
     Found,
@@ -22,6 +23,7 @@ from secateur.adapter import (
     collect,
     layer_order,
 )
+from secateur.arrays.memory import overlaps
 from secateur.errors import ModelError, nearest, shown
 from secateur.kinds import kind_named, kind_names, role_names
 from secateur.layout import FLOATS, Array
@@ -125,18 +127,15 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
             return f"{name} is a {type(array).__name__} now, and was an array: it is not masked"
         if how := weight.change(array):
             return (
-                f"{name} {how}: it is not masked. Write values into the array that was attached, "
-                "by weights[name][...] = values, or detach and attach again"
+                f"{name} {how}, and is not masked: values were not written into the array that was "
+                f"attached, as by weights[name][...] = values{ATTACH_AGAIN}"
             )
         return None
 
 
 def _check_as_bound(weight: ArrayWeight) -> None:
     if how := weight.change(weight.array):
-        raise ModelError(
-            f"{weight.spec.name} {how}, so that its mask no longer fits; call pruner.detach(), "
-            "and attach again"
-        )
+        raise ModelError(f"{weight.spec.name} {how}, so that its mask no longer fits{ATTACH_AGAIN}")
 
 
 class NumpyAdapter(Adapter):
@@ -171,6 +170,7 @@ class NumpyAdapter(Adapter):
 
     def bind(self, model: Mapping[str, Any]) -> ArrayBinding:
         collected, skipped = collect(_walk(model))
+        _refuse_overlaps(collected)
         weights = [
             ArrayWeight(_spec(each), each.found.where, (each.found.name, *each.aliases))
             for each in collected
@@ -190,6 +190,17 @@ def _walk(model: Mapping[str, Any]) -> Iterator[Found[Array] | Skipped]:
         layer, role = _layer_and_role(name, kind)
         entry = LayerWeight("", kind or ("dense" if array.ndim == 2 else "conv"), role)
         yield Found(name, layer, entry, _place(array) if array.size else name, array)
+
+
+def _refuse_overlaps(weights: Sequence[Collected[Array]]) -> None:
+    """Raise ModelError for two weights that share memory and are not the same."""
+    for first, second in overlaps([each.found.where for each in weights]):
+        one, other = weights[first].found, weights[second].found
+        raise ModelError(
+            f"{one.name:.200} {one.where.shape} and {other.name:.200} {other.where.shape} are "
+            "views of the same memory and not the same weight, so each would undo the other's "
+            "masks. Pass one of them, or give each its own memory: array.copy()."
+        )
 
 
 def _place(array: Array) -> tuple[int, tuple[int, ...], tuple[int, ...]]:

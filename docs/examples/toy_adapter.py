@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from secateur.adapter import (
+    ATTACH_AGAIN,
     Adapter,
     AttachedPruner,
     Collected,
@@ -154,8 +155,7 @@ class ToyWeight(Weight):
     def read(self) -> Array:
         if self.array.shape != self.shape:
             raise ModelError(
-                f"{self.spec.name} has shape {self.array.shape}, and had {self.shape}; call "
-                "detach(), and attach to the network as it is now"
+                f"{self.spec.name} has shape {self.array.shape}, and had {self.shape}{ATTACH_AGAIN}"
             )
         view = self.entry.layout.to_canonical(self.array.view())
         view.flags.writeable = False
@@ -196,14 +196,13 @@ class ToyBinding(PairedBinding[ToyWeight, Array]):
 
     def model_changes(self) -> dict[str, str]:
         present = {id(layer) for layer in self.net.layers}
-        advice = "call detach(), and attach to the network as it is now"
         changes = {}
         for weight in self.weights:
             name = weight.spec.name
             if id(weight.layer) not in present:
-                changes[name] = f"{name} is gone from the network; {advice}"
+                changes[name] = f"{name} is gone from the network{ATTACH_AGAIN}"
             elif weight.array.shape != weight.shape:
-                changes[name] = f"{name} has another shape than when it was bound; {advice}"
+                changes[name] = f"{name} has another shape than when it was bound{ATTACH_AGAIN}"
         return changes
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:

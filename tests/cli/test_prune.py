@@ -105,6 +105,22 @@ def test_plan_says_what_is_assumed_and_what_is_left_dense(run, half, safetensors
     assert (table["size"], table["kept"], table["adapter"]) == (504, 252, "torch")
 
 
+def test_a_depthwise_kernel_is_told_by_its_name_and_shape(run, half, tmp_path):
+    names = ["stem", "a.conv_dw", "b.dwconv", "c.depthwise_conv2d", "d.window"]
+    arrays = {f"{name}.weight": np.ones((8, 1, 3, 3)) for name in names}
+    np.savez(tmp_path / "m.npz", **arrays, **{"e.conv_dw.weight": np.ones((8, 8, 1, 1))})
+    kinds = [each["kind"] for each in run("plan", half, "m.npz", "--json").json["weights"]]
+    assert kinds == ["conv", *["depthwise"] * 3, "conv", "conv"]
+
+
+def test_a_file_that_does_not_say_what_is_trained_says_that(run, half, npz):
+    half.write_text(half.read_text() + "[[rules]]\nmatch = { trainable = true }\n")
+    for words in (["plan", half, npz], ["prune", npz, half, "-o", "new.npz"]):
+        assert "rule 1, match.trainable: a file does not say" in run(*words).out
+        notes = run(*words, "--json").json["notes"]
+        assert sum("a file does not say" in note for note in notes) == 1
+
+
 def test_packed_tensors_whose_parts_cannot_be_told_are_left_dense_and_said(run, half, tmp_path):
     arrays = {"lstm.weight_ih_l0": np.ones((8, 3)), "a.in_proj_weight": np.ones((6, 4)),
               "fc.weight": np.ones((2, 2))}  # fmt: skip

@@ -144,3 +144,13 @@ def test_a_notebook_cell_that_is_run_again_is_told_so():
         pruner.detach()
     pruner = secateur.attach(weights, HALF)
     assert pruner.report().sparsity == 0.5
+
+
+@pytest.mark.parametrize("other", [lambda w: w.T, lambda w: w[1:], lambda w: w.reshape(2, 12)])
+def test_views_of_one_array_in_one_mapping_are_refused_before_anything_changes(other):
+    w = random((4, 6))
+    before = w.copy()
+    for verb in (secateur.plan, secateur.attach, secateur.prune):
+        with pytest.raises(ModelError, match=r"a \(4, 6\) and b .*views of the same memory"):
+            verb({"a": w, "c": np.ones((2, 2)), "b": other(w)}, HALF)
+    np.testing.assert_array_equal(w, before)

@@ -86,7 +86,7 @@ def bits(weights):
 
 def assert_consistent(pruner, weights):
     """The masks are those of the state, the weights obey them, and the sums agree."""
-    held = {weight.spec.name: mask for weight, mask in pruner._binding.pairs}
+    held = {weight.spec.name: mask for weight, mask in pruner._binding.binding.pairs}
     assert held.keys() == pruner.masks.keys()
     for name, mask in pruner.masks.items():
         assert (held[name] == mask).all()
@@ -159,7 +159,7 @@ def test_after_an_interrupted_detach_the_pruner_is_attached_or_not_and_it_can_be
         state = pruner.state_dict()
         pruner.detach()
         assert not pruner.attached
-        assert not pruner._binding.pairs
+        assert not pruner._binding.binding.pairs
         assert pruner.state_dict().keys() == state.keys()
         assert secateur.prune(weights, POLICY).sparsity > 0.5  # no claim is left
 

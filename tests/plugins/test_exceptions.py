@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 from typing import ClassVar
 
@@ -274,6 +275,55 @@ def test_an_adapter_that_fails_is_named(registered, fail, method):
     name = rf"plugin 'test 0', secateur_adapters \(adapter 'odd'\), {method}\(\): "
     with pytest.raises(PluginError, match=name):
         secateur.plan(model, {"schedule": HALF})
+
+
+OF_BINDINGS = ["apply", "applied_masks", "enforce", "watch_optimizer", "include", "to_native",
+               "from_native", "callback"]  # fmt: skip
+OF_WEIGHTS = ["read", "gradient", "identity"]
+
+
+class ByGradient(Magnitude):
+    kind = "by_gradient"
+
+    def score(self, weight, context):
+        return np.abs(context.gradient() or weight)
+
+    keys = score
+
+
+def use_all(pruner):
+    """Call what asks the binding for anything but new masks."""
+    for use in (
+        pruner.callback,
+        lambda: pruner.include(1),
+        pruner.state_dict,
+        lambda: pruner.load_state_dict({"step": 1}),
+        pruner.step,
+    ):
+        with contextlib.suppress(secateur.ModelError, secateur.StateError):
+            use()
+
+
+@pytest.mark.parametrize("method", [*OF_BINDINGS, *OF_WEIGHTS])
+def test_an_adapter_whose_binding_fails_is_named(registered, fail, method):
+    array = np.arange(1.0, 17).reshape(4, 4)
+    binding = secateur.NumpyAdapter().bind({"w": array})
+    failing = binding if method in OF_BINDINGS else binding.weights[0]
+    adapter = type("Failing", (Odd,), {"bind": lambda self, model: binding})()
+    registered(plugin_with("secateur_adapters", lambda: [adapter]))
+    registered(plugin_with("secateur_criteria", lambda: [ByGradient]))
+    criterion = "by_gradient" if method == "gradient" else "magnitude"
+    if method == "enforce":  # apply() calls it, too
+        pruner = secateur.attach(Model(), {"schedule": HALF})
+        setattr(failing, method, fail)
+    else:
+        setattr(failing, method, fail)
+        pruner = None
+    with pytest.raises(PluginError) as caught:
+        use_all(pruner or secateur.attach(Model(), {"schedule": HALF, "criterion": criterion}))
+    assert f"plugin 'test 0', secateur_adapters (adapter 'odd'), {method}()" in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert np.count_nonzero(array) in (8, 16)
 
 
 @pytest.mark.parametrize("method", ["suffixes", "read_file"])

@@ -12,6 +12,7 @@ from secateur.adapter.adapter import Adapter
 from secateur.adapter.binding import AttachedPruner, Binding, PairedBinding
 from secateur.adapter.checkpoint import Checkpoint, Tensor
 from secateur.adapter.collect import (
+    ATTACH_AGAIN,
     NORMALIZATION,
     NOT_PRUNABLE,
     QUANTIZED,
@@ -27,6 +28,7 @@ from secateur.layout import FLOATS
 from secateur.workers import SINGLE, Workers
 
 __all__ = [
+    "ATTACH_AGAIN",
     "FLOATS",
     "NORMALIZATION",
     "NOT_PRUNABLE",

@@ -82,6 +82,8 @@ class Binding(ABC):
             included; None where the adapter cannot count them.
         ordered: Whether the weights are listed in the order in which the model uses them; False
             for files whose order is the format's own.
+        knows_trainable: Whether weights are marked as trainable or frozen; False for files, which
+            do not say it.
         layers: Every layer with a prunable weight, in the order of the model, with the layers
             that only hold a tied weight met before (see `layer_order`); None means the layers
             of `weights`, in their order.
@@ -102,6 +104,7 @@ class Binding(ABC):
     workers: Workers = SINGLE
     parameters: int | None = None
     ordered: bool = True
+    knows_trainable: bool = True
     layers: Sequence[str] | None = None
 
     @abstractmethod
@@ -139,15 +142,14 @@ class Binding(ABC):
         Does nothing where the framework has done so inside its update.
         """
 
-    def nonzero_pruned(self) -> Mapping[str, int]:
+    def nonzero_pruned(self) -> Mapping[str, int] | None:
         """Return how many values are nonzero where the mask prunes, by the weight's name.
 
-        Counted from the live model; where an adapter does not define this, core reads the weights
-        and counts. Of weights in shards, what this process holds.  Weights in
-        which there are none do not appear, nor do those that `model_changes` names, whose masks
-        no longer fit.
+        Counted from the live model; None, as here, lets core read the weights and count. Of
+        weights in shards, what this process holds. Weights in which there are none do not
+        appear, nor do those that `model_changes` names, whose masks no longer fit.
         """
-        return {}
+        return None
 
     def model_changes(self) -> Mapping[str, str]:
         """Return a note for each weight that the live model no longer has as it was bound.
@@ -157,8 +159,8 @@ class Binding(ABC):
 
         Returns:
             The name of the weight, as its `WeightSpec` has it, to a note that names it and says
-            what to do.  A note on anything else in the model has another key, such as the path
-            of its layer.
+            what to do, at its end: `ATTACH_AGAIN`.  A note on anything else in the model has
+            another key, such as the path of its layer.
 
         """
         return {}

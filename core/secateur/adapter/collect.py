@@ -13,6 +13,8 @@ T = TypeVar("T")
 NORMALIZATION = "parameters of normalization are never pruned"
 NOT_PRUNABLE = "not a prunable weight of its layer"
 QUANTIZED = "prune before quantizing"
+ATTACH_AGAIN = "; call pruner.detach(), and attach again"
+"""How a note on a changed weight ends; `Pruner.detach`, which is that call, leaves it out."""
 
 
 class Unprunable(Exception):  # noqa: N818 - not an error: the reason why a layer is skipped

@@ -46,6 +46,7 @@ class CheckpointBinding:
         self.binding.skipped = [*self.binding.skipped, *inferred.skipped]
         self.binding.adapter = checkpoint.adapter
         self.binding.ordered = checkpoint.ordered
+        self.binding.knows_trainable = False
         self.binding.parameters = sum(map(_parameters, checkpoint.tensors.values()))
         self.reasons = {part.weight: part.reason for part in inferred.parts if part.reason}
 

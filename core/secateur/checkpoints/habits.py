@@ -26,6 +26,10 @@ _EMBEDDING = re.compile(
     r"|embed_(tokens|positions)|wte|wpe",
     re.IGNORECASE,
 )
+_DEPTHWISE = re.compile(
+    r"(.*_)?(dw|depth_?wise)(_.*|\d+)?|(.*_)?(dw|depth_?wise)_?conv.*|(.*_)?conv_?\d*dw.*",
+    re.IGNORECASE,
+)
 
 
 def split_name(tensor: str) -> tuple[str, str]:
@@ -94,3 +98,12 @@ def names_embedding(layer: str) -> bool:
     (True, False)
     """
     return bool(_EMBEDDING.fullmatch(split_name(layer)[1]))
+
+
+def names_depthwise(layer: str) -> bool:
+    """Return whether a layer is named as a depthwise convolution.
+
+    >>> names_depthwise("blocks.0.conv_dw"), names_depthwise("features.1.dwconv.conv")
+    (True, False)
+    """
+    return bool(_DEPTHWISE.fullmatch(split_name(layer)[1]))

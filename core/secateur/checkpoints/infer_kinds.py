@@ -3,6 +3,7 @@
 Layouts are taken as canonical, ``(out, in, *spatial)``, which is how PyTorch keeps dense and
 convolution kernels.  A tensor of rank 2 is dense and one of rank 3 to 5 a convolution, unless
 its name or the tensors next to it say that it is something else; all others are left dense.
+A depthwise kernel is one by its name alone: the first convolution of gray images has its shape.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from secateur.checkpoints.biases import Told, told_by_biases
 from secateur.checkpoints.habits import (
     is_kernel,
     is_parametrized,
+    names_depthwise,
     names_embedding,
     names_kernels,
     names_normalization,
@@ -170,10 +172,19 @@ def _parts_of(
     if said is None and last == "weight" and len(tensor.shape) == 2 and names_embedding(layer):
         name = weight_name(tensor.name, "embedding")
         return [Part(name, tensor.name, "embedding", reason="embedding, by the layer's name")]
+    if said is None and _is_depthwise(tensor, layer):
+        name = weight_name(tensor.name)
+        return [Part(name, tensor.name, "depthwise", reason="depthwise, by the layer's name")]
     if said is None and told:
         kind, layout, reason = told
         return [Part(weight_name(tensor.name), tensor.name, kind, layout=layout, reason=reason)]
     return [Part(weight_name(tensor.name, said), tensor.name, said)]
+
+
+def _is_depthwise(tensor: Tensor, layer: str) -> bool:
+    """Return whether a tensor has the shape of a depthwise kernel, and its layer such a name."""
+    is_fitting = len(tensor.shape) >= 3 and tensor.shape[0] > 1 == tensor.shape[1]
+    return is_fitting and names_depthwise(layer)
 
 
 def _skipped(left: Sequence[tuple[Tensor, str]], parts: Sequence[Part]) -> list[Skipped]:

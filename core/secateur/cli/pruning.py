@@ -17,9 +17,10 @@ from secateur.cli.output import progress, show_json, show_text
 from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError
 from secateur.files import is_same_file
-from secateur.policy.policy import Policy, as_policy
+from secateur.policy.policy import as_policy
 from secateur.run import state
 from secateur.run.one_shot import prune_once
+from secateur.run.plan import Plan
 from secateur.run.report import Report
 from secateur.run.resolve import resolve
 from secateur.run.state import State
@@ -55,17 +56,19 @@ def prune(
     source = open_checkpoint(checkpoint)
     with progress(f"reading {checkpoint}"):
         model = CheckpointBinding(source, parse_kinds(kind or ()), writable=True)
-    report = _prune(model, loaded)
+    planned = resolve(loaded, model.binding)
+    report = _prune(model, planned)
     with progress(f"writing {output}"):
         if masks:
             state.save(State(0, loaded.fingerprint, report.masks).to_arrays(), masks)
         source.write(output, model.changed(report.masks), loaded.fingerprint)
-    notes = assumptions(model.reasons)
+    assumed = assumptions(model.reasons)
     if json:
         table = {**report.to_dict(), "output": str(output)}
-        show_json({**table, "notes": [*report.notes, *notes]})
+        show_json({**table, "notes": [*planned.notes, *report.notes, *assumed]})
         return
-    show_text("\n".join([str(report), *notes, f"written to {output}"]))
+    notes = [f"note: {note}" for note in planned.notes]
+    show_text("\n".join([str(report), *notes, *assumed, f"written to {output}"]))
 
 
 def _output(checkpoint: Path, output: Path | None, in_place: bool) -> Path:
@@ -85,8 +88,7 @@ def _output(checkpoint: Path, output: Path | None, in_place: bool) -> Path:
     return output
 
 
-def _prune(model: CheckpointBinding, policy: Policy) -> Report:
-    planned = resolve(policy, model.binding)
+def _prune(model: CheckpointBinding, planned: Plan) -> Report:
     size = sum(spec.size for group in planned.rule_weights for spec in group.specs)
     # the weights of one rule are computed in one go: the bar then only shows that it runs
     with progress("pruning", size if len(planned.rule_weights) > 1 else None) as advance:

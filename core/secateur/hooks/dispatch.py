@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.adapter import Adapter, Binding
+from secateur.adapter.guarded import GuardedBinding
 from secateur.errors import ModelError, PluginCode, listed
 from secateur.hooks.contributions import ADAPTER
 from secateur.hooks.loading import DISABLE
@@ -22,7 +23,9 @@ def bind(model: Any) -> Binding:
     """
     adapter = adapter_of(model)
     with _adapter_blamed(adapter, "bind()"):
-        return adapter.bind(model)
+        binding = adapter.bind(model)
+    # a warning that the user made an error passes as it is
+    return GuardedBinding(binding, lambda call: _adapter_blamed(adapter, call, Warning))
 
 
 def adapter_of(model: Any) -> Adapter:

@@ -276,7 +276,7 @@ class Pruner:
             failure = self._let_go()
         for note in shortfalls:
             warnings.warn(note, ScheduleWarning, stacklevel=2)
-        for note in (*live.notes(), *filter(None, [failure])):
+        for note in (*live.notes(detaching=True), *filter(None, [failure])):
             warnings.warn(note, StateWarning, stacklevel=2)
 
     def check_attached(self) -> None:
@@ -413,7 +413,9 @@ class Pruner:
         try:
             self._binding.release()
         except Exception as error:  # whatever a framework raises for a model that was taken apart
-            failure = f"the pruner let go of its model, which raised {shown(error)}"
+            failure = (
+                f"the pruner let go of its model, which raised {shown(error.__cause__ or error)}"
+            )
         self._state = replace(self._state, attached=False, note="")
         claims.drop(self)
         return failure

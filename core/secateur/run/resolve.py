@@ -15,8 +15,9 @@ from secateur.policy.policy import Policy
 from secateur.policy.rule import ResolvedRule
 from secateur.run.plan import Plan, PlannedWeight, RuleWeights
 from secateur.run.rule_problems import (
-    policy_notes,
     schedule_notes,
+    shadowed_notes,
+    trainable_notes,
     unmatched_error,
     unordered_error,
 )
@@ -68,7 +69,7 @@ def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) ->
         rule_weights,
         binding.parameters,
         tuple(schedule_notes(rules, rule_weights, total_steps)),
-        tuple(policy_notes(rules, matches, deciding)),
+        (*shadowed_notes(rules, matches, deciding), *trainable_notes(rules, binding)),
     )
 
 

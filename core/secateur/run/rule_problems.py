@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from secateur.adapter import WeightSpec
+from secateur.adapter import Binding, WeightSpec
 from secateur.components.method import Method
 from secateur.components.periodic import Gradual
 from secateur.components.schedule import Schedule
@@ -96,7 +96,7 @@ def _too_few(schedule: Schedule, total_steps: int | None) -> str | None:
     )
 
 
-def policy_notes(
+def shadowed_notes(
     rules: Sequence[ResolvedRule],
     matches: Mapping[int, Sequence[int]],
     deciding: Mapping[int, int],
@@ -125,6 +125,22 @@ def policy_notes(
                 f"{rule} decides no weight: it matches only weights that {others} decides "
                 "already, since the first rule that matches a weight decides it. Put the rule "
                 "first, or remove it."
+            )
+
+
+def trainable_notes(rules: Sequence[ResolvedRule], binding: Binding) -> Iterator[str]:
+    """Yield a note for each rule that asks what a file does not say: which weights are trained.
+
+    Args:
+        rules: The rules of the policy.
+        binding: The bound model, or file.
+
+    """
+    for rule in rules:
+        if rule.match.trainable is not None and not binding.knows_trainable:
+            yield (
+                f"{rule}, match.trainable: a file does not say which weights the model trains, so "
+                "every weight counts as trainable here. Use the policy on the model itself."
             )
 
 

@@ -67,7 +67,7 @@ class LayoutChecks(Suite):
         binding.apply({name: np.zeros(shape, bool) for name, shape in shapes.items()})
         binding.apply({"first:kernel": np.zeros(shapes["first:kernel"], bool)})
         self.overwrite(model, network())  # all values are nonzero
-        found = binding.nonzero_pruned()
+        found = binding.nonzero_pruned() or {}
         binding.release()
         assert set(found) == {"first:kernel"}, f"masks are left on {set(found)}"
 

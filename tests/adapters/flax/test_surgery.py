@@ -95,7 +95,7 @@ def test_a_change_is_a_note_and_the_other_weights_stay_masked(change, bound):
     notes = binding.model_changes()
     assert name in notes
     assert re.search(words, notes[name])
-    assert "attach to the model as it is now" in notes[name]
+    assert "attach again" in notes[name]
     assert np.count_nonzero(model.body.kernel.get_value()) == 6
     assert name not in binding.nonzero_pruned()
     binding.release()

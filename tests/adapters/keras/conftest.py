@@ -86,7 +86,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def assert_held(pruner):
-    weights = {weight.spec.name: weight for weight in pruner._binding.weights}
+    weights = {weight.spec.name: weight for weight in pruner._binding.binding.weights}
     for name, mask in pruner.masks.items():
         pruned = weights[name].read()[~mask]
         assert not pruned.view(f"uint{8 * pruned.itemsize}").any(), name

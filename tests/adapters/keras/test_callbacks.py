@@ -171,8 +171,33 @@ def test_an_update_before_an_interrupt_is_in_the_file(network, data, compile_, t
         model.fit(
             *data(16), batch_size=4, verbose=0, callbacks=[InterruptAtEnd(2), pruner.callback()]
         )
+    (note,) = [each for each in pruner.report().notes if "not counted" in each]
+    assert "pruner.step(1)" in note
+    with pytest.warns(StateWarning, match="1 behind the weights"):
+        pruner.save(tmp_path / "state.npz")
     model.save_weights(tmp_path / "w.weights.h5")
     assert pruner.current_step == 3
+    assert not any("not counted" in each for each in pruner.report().notes)
+
+
+class ReportFirst(keras.callbacks.Callback):
+    """Asks for a report before the pruner's callback has counted the update."""
+
+    def __init__(self, pruner):
+        super().__init__()
+        self.pruner, self.notes = pruner, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.notes += self.pruner.report().notes
+
+
+def test_a_report_of_another_callback_calls_no_fit_interrupted(network, data, compile_):
+    model = network()
+    compile_(model)
+    pruner = secateur.attach(model, SLOWLY)
+    first = ReportFirst(pruner)
+    model.fit(*data(16), batch_size=4, verbose=0, callbacks=[first, pruner.callback()])
+    assert not any("interrupted" in note for note in first.notes)
 
 
 def test_updates_of_a_fit_without_the_callback_are_not_counted(network, data, compile_):

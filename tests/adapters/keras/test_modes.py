@@ -214,7 +214,7 @@ def test_recurrent_layers_stay_masked_through_backpropagation_in_time():
     x = np.random.default_rng(0).normal(size=(28, 5, 3)).astype("float32")
     model.fit(x, x[:, 0, :1], batch_size=2, verbose=0, callbacks=[pruner.callback()])
     assert pruner.report().sparsity == pytest.approx(0.9, abs=0.02)
-    for weight in pruner._binding.weights:
+    for weight in pruner._binding.binding.weights:
         assert not weight.read()[~pruner.masks[weight.spec.name]].any()
 
 

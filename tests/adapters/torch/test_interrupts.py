@@ -91,7 +91,7 @@ def hooks(optimizers):
 
 
 def assert_masked(model, pruner):
-    for weight in pruner._binding.weights:
+    for weight in pruner._binding.binding.weights:
         mask = pruner.masks[weight.spec.name]
         assert not weight.read()[~mask].any(), weight.spec.name
 

@@ -288,7 +288,7 @@ def test_channels_last_weights_get_the_same_masks(small, polynomial):
 
 def test_masks_take_one_byte_a_weight_held_once(small, polynomial):
     pruner = secateur.attach(small, polynomial(0.5, 2))
-    pairs = pruner._binding.pairs
+    pairs = pruner._binding.binding.pairs
     assert sum(mask.nbytes for _, mask in pairs) == 72 + 8352 + 290
     for weight, mask in pairs:
         array = pruner.masks[weight.spec.name]

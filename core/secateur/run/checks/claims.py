@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from secateur.adapter import Weight
+from secateur.arrays.memory import byte_bounds, share_memory
 from secateur.errors import ModelError
-from secateur.layout import Array
 
 _claims: weakref.WeakKeyDictionary[object, tuple[Claim, ...]] = weakref.WeakKeyDictionary()
 """What each pruner claims; an entry dies with its pruner."""
-_OVERLAP_WORK = 10_000
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,7 @@ class Claim:
     def on(cls, weight: Weight) -> Claim:
         """Return the claim on a weight."""
         holder, spec = weight.identity(), weight.spec
-        bounds = (
-            np.lib.array_utils.byte_bounds(holder) if isinstance(holder, np.ndarray) else (0, 0)
-        )
+        bounds = byte_bounds(holder) if isinstance(holder, np.ndarray) else (0, 0)
         return cls(spec.name, (spec.kind, spec.role), weakref.ref(holder), bounds)
 
     def conflicts(self, other: Claim) -> bool:
@@ -51,7 +48,7 @@ class Claim:
             return False
         if isinstance(mine, np.ndarray) and isinstance(others, np.ndarray):
             is_near = self.bounds[0] < other.bounds[1] and other.bounds[0] < self.bounds[1]
-            return is_near and _overlap(mine, others)
+            return is_near and share_memory(mine, others)
         # a packed parameter holds the query, key and value of one layer: these are three weights
         parts_differ = self.part[0] == other.part[0] and self.part[1] != other.part[1]
         return mine is others and not parts_differ
@@ -97,11 +94,3 @@ def _first_conflict(wanted: Iterable[Claim]) -> str | None:
     taken = [claim for claims in list(_claims.values()) for claim in claims]
     conflicts = (new.name for new in wanted for old in taken if new.conflicts(old))
     return next(conflicts, None)
-
-
-def _overlap(first: Array, second: Array) -> bool:
-    """Return whether two arrays share memory; where that is hard to tell, whether they may."""
-    try:
-        return np.shares_memory(first, second, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
-    except np.exceptions.TooHardError:
-        return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from secateur.adapter import Binding, Weight
+from secateur.adapter import ATTACH_AGAIN, Binding, Weight
 from secateur.errors import in_words, listed
 from secateur.layout import Array
 from secateur.run.plan import Plan, RuleWeights
@@ -30,9 +30,11 @@ class LiveModel:
     nonzero: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, str] = field(default_factory=dict)
 
-    def notes(self, attached: bool = True) -> Iterator[str]:
-        """Yield what a user should know."""
+    def notes(self, attached: bool = True, detaching: bool = False) -> Iterator[str]:
+        """Yield what a user should know; none advises to detach where that is being done."""
         notes, names = list(self.changes.values()), list(self.changes)
+        if detaching:
+            notes = [note.removesuffix(ATTACH_AGAIN) for note in notes]
         yield from notes[:_SHOWN]
         if len(notes) > _SHOWN:
             yield f"the same is true of others: {listed(names[_SHOWN:], _SHOWN)}"
@@ -40,10 +42,11 @@ class LiveModel:
             return
         which = f"pruned values of {listed(self.nonzero, 3)} are not zero"
         if attached:
+            remedy = "" if detaching else "; pruner.step(0) masks them"
             yield (
                 f"{which}: after the last step weights were put in place, as load_state_dict, "
                 "set_weights or EarlyStopping(restore_best_weights=True) does, or updated by an "
-                "optimizer that attach() was not given; pruner.step(0) masks them"
+                f"optimizer that attach() was not given{remedy}"
             )
         else:
             yield f"{which}: they were changed after pruner.detach(), from when on no mask applies"
@@ -59,12 +62,11 @@ def look(binding: Binding, masks: Mapping[str, Array], attached: bool = True) ->
     if not attached:
         return _read_each(weights, masks, {})
     changes = changes_of(binding)
-    if type(binding).nonzero_pruned is Binding.nonzero_pruned:  # it does not count
-        return _read_each(weights, masks, changes)
     try:
-        return LiveModel(dict(binding.nonzero_pruned()), changes)
+        counts = binding.nonzero_pruned()
     except Exception:  # whatever a framework raises for a model that was taken apart
-        return _read_each(weights, masks, changes)
+        counts = None
+    return _read_each(weights, masks, changes) if counts is None else LiveModel(counts, changes)
 
 
 def changes_of(binding: Binding) -> dict[str, str]:
@@ -72,7 +74,7 @@ def changes_of(binding: Binding) -> dict[str, str]:
     try:
         return dict(binding.model_changes())
     except Exception as error:  # as in `look`
-        return {"": f"the model can no longer be compared with its plan: {in_words(error, 200)}"}
+        return {"": f"the model can no longer be compared with its plan: {_cause(error)}"}
 
 
 def _read_each(
@@ -90,10 +92,15 @@ def _read_each(
             nonzero[name] = int(np.count_nonzero((values != 0) & ~mask))
         except Exception as error:  # as in `look`
             unread[name] = (
-                f"{name} cannot be read any more, and counts as not pruned ({in_words(error, 200)})"
+                f"{name} cannot be read any more, and counts as not pruned ({_cause(error)})"
             )
     counts = {name: count for name, count in nonzero.items() if count}
     return LiveModel(counts, {**changes, **unread})
+
+
+def _cause(error: Exception) -> str:
+    """Return what a framework raised, without the words for the adapter that it passed through."""
+    return in_words(error.__cause__ or error, 200)
 
 
 def schedule_notes(plan: Plan, state: RunState, updates: int | None) -> Iterator[str]:
