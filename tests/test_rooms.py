@@ -21,7 +21,7 @@ PUBLIC = {
 _BASE = "errors layout kinds"
 _SELECTION = f"adapter arrays {_BASE} workers"
 _COMPONENTS = f"{_SELECTION} selection"
-_POLICY = f"adapter {_BASE} hooks components files"
+_POLICY = f"adapter {_BASE} hooks components files tables"
 ARROWS = {
     room: set(below.split())
     for room, below in {

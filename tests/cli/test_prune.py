@@ -97,9 +97,11 @@ def test_plan_says_what_is_assumed_and_what_is_left_dense(run, half, safetensors
     outcome = run("plan", half, safetensors)
     assert outcome.code == 0
     assert "conv:kernel" in outcome.out
-    assert "norm.weight: 8 float32: not a kernel" in outcome.out
+    assert "2 x float32 of rank 1: not a kernel" in outcome.out
     assert "assumed: kernels as (out, in, *spatial)" in outcome.out
-    assert "272 of 544 prunable weights stay" in outcome.out
+    assert outcome.out.endswith("\n272 of 544 weights stay\n")
+    every = run("plan", half, safetensors, "--all").out
+    assert "  norm.weight: float32 of rank 1: not a kernel (8 parameters)\n" in every
     table = run("plan", half, safetensors, "--json", "--kind", "embed*=skip").json
     assert [weight["name"] for weight in table["weights"]] == ["conv:kernel", "fc:kernel"]
     assert (table["size"], table["kept"], table["adapter"]) == (504, 252, "torch")

@@ -245,7 +245,7 @@ def verbs(policy: dict, **settings):
         assert sorted(str(each.message) for each in caught) == sorted(plan.notes)
         found.append([(each.category, str(each.message)) for each in caught])
     assert found[0] == found[1]
-    text = str(plan)
+    text = " ".join(str(plan).split())  # long notes are wrapped
     assert all(f"note: {note}" in text for note in plan.notes)
     assert plan.to_dict()["notes"] == list(plan.notes)
     return found[0]

@@ -138,7 +138,8 @@ def _refusal(
     tensor: Tensor, said: str | None, tensors: Mapping[str, Tensor], framework: bool, packed: bool
 ) -> str | None:
     """Return why a tensor is left dense, or None."""
-    described = f"{'x'.join(map(str, tensor.shape)) or 'scalar'} {tensor.dtype}"
+    # without the shape, so that tensors that are left dense for one reason are listed as one
+    described = f"{tensor.dtype} of rank {len(tensor.shape)}"
     if said == SKIP:
         return "left out by --kind"
     if tensor.dtype not in FLOATS or not 2 <= len(tensor.shape) <= 5:

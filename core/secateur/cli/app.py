@@ -27,6 +27,9 @@ Model = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+All = Annotated[
+    bool, typer.Option("--all", help="List each layer that is left dense, with the reason.")
+]
 Kind = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,7 +10,7 @@ import typer
 from secateur.checkpoints import SUFFIXES, open_checkpoint
 from secateur.cli.app import Json, Kind, TotalSteps, app
 from secateur.cli.model_files import is_model_file, open_model, open_weights
-from secateur.cli.output import progress, show_json, show_table, show_text
+from secateur.cli.output import progress, show, show_json, table
 from secateur.compare.masks import mask_changes
 from secateur.compare.plans import Pair, plan_changes, rule_counts, twin_changes
 from secateur.compare.policies import policy_changes
@@ -22,7 +22,33 @@ from secateur.policy.limits import MAX_BYTES
 from secateur.policy.policy import Policy, as_policy
 from secateur.run.plan import Plan, PlannedWeight
 from secateur.run.resolve import resolve
-from secateur.tables import format_sparsity
+from secateur.tables import Column, Paragraph, Table, format_sparsity
+
+_CHANGES = (
+    Column("rule", long="wrap"),
+    Column("setting", long="shorten"),
+    Column("before", long="wrap"),
+    Column("after", long="wrap"),
+)
+_PAIRS = (
+    Column("weight", long="shorten"),
+    Column("before", long="shorten", least=14),
+    Column("after", long="shorten", least=14),
+)
+_MASKS = (
+    Column("weight in A", long="shorten"),
+    Column("weight in B", long="shorten"),
+    Column("mask bits", right=True, drop=1),
+    Column("differing", right=True),
+)
+_TENSORS = (
+    Column("tensor", long="shorten"),
+    Column("shape before", long="shorten", drop=2),
+    Column("shape after", long="shorten", drop=1),
+    Column("zeros before", right=True),
+    Column("zeros after", right=True),
+    Column("changed", right=True),
+)
 
 EVERYTHING = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
 """The policy of twins that are compared without one: every weight is matched."""
@@ -109,22 +135,21 @@ def _policies(before: Policy, after: Policy, plans: list[Plan], json: bool) -> N
             }
         )
         return
+    parts: list[Table | Paragraph] = []
     if changes:
         rows = [(c.rule, c.setting, c.before, c.after) for c in changes]
-        show_table(("rule", "setting", "before", "after"), rows)
+        parts.append(table(_CHANGES, rows))
     if pairs:
-        typer.echo()
-        _show_pairs(pairs)
+        parts.append(_pairs_table(pairs, (before, after)))
     same = before.fingerprint == after.fingerprint
-    if changes:
-        typer.echo()
-    show_text(
+    lines = [
         ("the same masks: both are" if same else "other masks:")
         + f" {before.fingerprint[:12]}"
         + ("" if same else f" and {after.fingerprint[:12]}")
-    )
+    ]
     if plans:
-        show_text(f"kept: {kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
+        lines.append(f"kept: {kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
+    show([*parts, Paragraph(lines)])
 
 
 def _twins(plans: list[Plan], json: bool) -> None:
@@ -135,22 +160,28 @@ def _twins(plans: list[Plan], json: bool) -> None:
         rules = [{"rule": number, "weights": each} for number, each in counts]
         show_json({"adapters": adapters, "rules": rules, "weights": _as_dicts(pairs)})
         return
+    policy = plans[0].policy
     rows = [
-        (n, each[0], each[1], "only in one" if 0 in each and any(each) else "")
+        (policy.rule_label(n), each[0], each[1], "only in one" if 0 in each and any(each) else "")
         for n, each in counts
     ]
-    columns = [f"weights in A ({adapters[0]})", f"weights in B ({adapters[1]})"]
-    show_table(("rule", *columns, ""), rows, {0, 1, 2})
-    typer.echo()
-    if pairs:
-        _show_pairs(pairs)
-    else:
-        typer.echo("every weight has its twin, and the policy treats both alike")
+    columns = (
+        Column("rule", long="shorten", least=10),
+        Column(f"weights in A ({adapters[0]})", right=True),
+        Column(f"weights in B ({adapters[1]})", right=True),
+        Column(""),
+    )
+    alike = Paragraph(["every weight has its twin, and the policy treats both alike"])
+    found = _pairs_table(pairs, (policy, policy)) if pairs else alike
+    show([table(columns, rows), found])
 
 
-def _show_pairs(pairs: list[Pair]) -> None:
-    rows = [(_name(pair), *map(_rule, pair), *map(_target, pair)) for pair in pairs]
-    show_table(("weight", "rule before", "rule after", "target before", "target after"), rows)
+def _pairs_table(pairs: list[Pair], policies: tuple[Policy, Policy]) -> Table:
+    rows = [
+        (_name(pair), *(_outcome(*each) for each in zip(pair, policies, strict=True)))
+        for pair in pairs
+    ]
+    return table(_PAIRS, rows)
 
 
 def _name(pair: Pair) -> str:
@@ -158,15 +189,15 @@ def _name(pair: Pair) -> str:
     return " / ".join(names)
 
 
-def _rule(planned: PlannedWeight | None) -> str:
+def _outcome(planned: PlannedWeight | None, policy: Policy) -> str:
+    """Return what decides a weight, and where that leads."""
     if planned is None:
         return "no such weight"
-    return "none" if planned.rule is None else str(planned.rule)
+    rule = "no rule" if planned.rule is None else f"rule {policy.rule_label(planned.rule)}"
+    return f"{rule}, {_target(planned)}"
 
 
-def _target(planned: PlannedWeight | None) -> str:
-    if planned is None:
-        return "no such weight"
+def _target(planned: PlannedWeight) -> str:
     if not planned.pruned:
         return "dense"
     return "by score" if planned.target is None else format_sparsity(planned.target)
@@ -197,11 +228,10 @@ def _masks(first: Path, second: Path, names: dict[str, str], json: bool) -> None
         show_json([vars(change) for change in changes])
         return
     rows = [(c.name, c.other, f"{c.size:,}", c.differing) for c in changes]
-    show_table(("weight in A", "weight in B", "mask bits", "differing"), rows, {2, 3})
     unpaired = sum(change.differing is None for change in changes)
     differing = sum(change.differing or 0 for change in changes)
     alone = f"; {unpaired} weights have no twin of their shape, see --map" if unpaired else ""
-    typer.echo(f"\n{differing:,} mask bits differ{alone}")
+    show([table(_MASKS, rows), Paragraph([f"{differing:,} mask bits differ{alone}"])])
 
 
 def _checkpoints(first: Path, second: Path, json: bool) -> None:
@@ -219,5 +249,4 @@ def _checkpoints(first: Path, second: Path, json: bool) -> None:
         (c.name, *("x".join(map(str, s)) if s else s for s in c.shapes), *c.zeros, c.changed)
         for c in changes
     ]
-    head = ("tensor", "shape before", "shape after", "zeros before", "zeros after", "changed")
-    show_table(head, rows, {3, 4, 5})
+    show([table(_TENSORS, rows)])

@@ -10,12 +10,23 @@ import typer
 
 from secateur.cli.app import Json, Kind, Model, app
 from secateur.cli.model_files import open_model
-from secateur.cli.output import progress, show_json, show_table, show_text
+from secateur.cli.output import progress, show, show_json, table
 from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError, StateError
 from secateur.hooks.at_work import exporter, write_export
 from secateur.run import state
-from secateur.tables import format_sparsity
+from secateur.tables import Column, Paragraph, format_sparsity, stay_line
+
+_COLUMNS = (
+    Column("weight", long="shorten"),
+    Column("kind", drop=2),
+    Column("shape", drop=3),
+    Column("dtype", drop=4),
+    Column("size", right=True),
+    Column("nonzero", right=True),
+    Column("sparsity", right=True),
+)
+_COUNTS = (Column("size", right=True), Column("kept", right=True))
 
 
 @app.command("inspect")
@@ -66,7 +77,7 @@ def inspect(
         total = {"size": size, "nonzero": nonzero, "sparsity": 1 - nonzero / size}
         show_json({**total, "adapter": binding.adapter, "weights": weights})
         return
-    table: list[tuple[str | None, ...]] = [
+    table_rows: list[tuple[str | None, ...]] = [
         (
             spec.name,
             spec.kind,
@@ -78,12 +89,9 @@ def inspect(
         )
         for spec, count in rows
     ]
-    table.append(
-        ("all", "", "", "", f"{size:,}", f"{nonzero:,}", format_sparsity(1 - nonzero / size))
-    )
-    show_table(
-        ("weight", "kind", "shape", "dtype", "size", "nonzero", "sparsity"), table, {4, 5, 6}
-    )
+    all_of_it = f"{size:,}", f"{nonzero:,}", format_sparsity(1 - nonzero / size)
+    table_rows.append(("all", "", "", "", *all_of_it))
+    show([table(_COLUMNS, table_rows, total=True)])
 
 
 @app.command("report")
@@ -111,12 +119,14 @@ def report(
         )
         return
     rows.append(("all", size, kept))
-    show_table(
-        ("mask", "size", "kept", "sparsity"),
+    columns = (Column("mask", long="shorten"), *_COUNTS, Column("sparsity", right=True))
+    table_rows = [
+        (name, f"{n:,}", f"{k:,}", format_sparsity(1 - k / n) if n else None) for name, n, k in rows
+    ]
+    show(
         [
-            (name, f"{n:,}", f"{k:,}", format_sparsity(1 - k / n) if n else None)
-            for name, n, k in rows
-        ],
-        {1, 2, 3},
+            table(columns, table_rows, total=True),
+            Paragraph([f"step {saved.step}", f"policy {saved.fingerprint}"]),
+            Paragraph([stay_line(kept, size)], "result"),
+        ]
     )
-    show_text(f"\nstep {saved.step}, policy {saved.fingerprint}")

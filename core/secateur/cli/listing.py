@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from secateur.cli.app import Json, app
-from secateur.cli.output import show_json, show_table
+from secateur.cli.output import show, show_json, table
 from secateur.errors import PolicyError, nearest
 from secateur.hooks.registry import registry
 from secateur.policy import ready
 from secateur.policy.schema import policy_schema
+from secateur.tables import Column, Lines
 
 
 @app.command("schema")
@@ -40,7 +41,14 @@ def plugins(json: Json = False) -> None:
         )
         for plugin in found
     ]
-    show_table(("plugin", "distribution", "version", "state", "provides"), rows)
+    columns = (
+        Column("plugin", long="shorten", least=10),
+        Column("distribution", long="shorten", least=12),
+        Column("version", drop=1),
+        Column("state"),
+        Column("provides", long="wrap"),
+    )
+    show([table(columns, rows)])
 
 
 def _summary(provides: tuple[str, ...]) -> str:
@@ -72,8 +80,4 @@ def policies(
     elif name is not None:
         typer.echo(ready.text(name), nl=False)
     else:
-        typer.echo("\n\n".join(f"{each}\n{_indented(ready.about(each))}" for each in known))
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+        show([Lines(each, [" ".join(ready.about(each).split())]) for each in known])

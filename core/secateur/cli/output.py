@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,34 +11,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from secateur.tables import render
+from secateur.tables import Column, Table, View, for_stdout, printable
 
 Advance = Callable[[int], None]
-_LONGEST_CELL = 200
-_LONGEST_LINE = 2000
+_LONGEST_TASK = 200
 
 
-def printable(text: str, most: int) -> str:
-    r"""Return one line of a text that a terminal can show, shortened in its middle.
-
-    Names in files may hold anything: control characters, which a terminal would obey, halves of
-    surrogate pairs, which cannot be encoded, and megabytes.
-
-    >>> printable("fc\x1b[31m:kernel", 40), printable("a" * 50, 20)
-    ('fc\\x1b[31m:kernel', 'aaaaaaaa ... aaaaaaa')
-    """
-    if len(text) > most:
-        kept = most - len(" ... ")
-        text = f"{text[: kept - kept // 2]} ... {text[len(text) - kept // 2 :]}"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def show_text(text: str) -> None:
-    """Print lines of text."""
-    lines = (printable(line, _LONGEST_LINE) for line in text.split("\n"))
-    typer.echo("\n".join(lines))
+def show(view: View) -> None:
+    """Print tables and lines: rich's tables on a terminal, aligned text in a pipe."""
+    typer.echo(for_stdout(view))
 
 
 def show_json(value: Any) -> None:
@@ -51,15 +32,17 @@ def show_json(value: Any) -> None:
     typer.echo(text)
 
 
-def show_table(
-    head: Sequence[str], rows: Sequence[Sequence[Any]], right: Collection[int] = ()
-) -> None:
-    """Print a table; None is shown as a dash."""
-    cells = [
-        ["-" if cell is None else printable(str(cell), _LONGEST_CELL) for cell in row]
-        for row in rows
-    ]
-    typer.echo(render(head, cells, right))
+def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], total: bool = False) -> Table:
+    """Return a table; None is shown as a dash.
+
+    Args:
+        columns: Its columns.
+        rows: Its rows, a value for each column.
+        total: Whether the last row sums up the others.
+
+    """
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    return Table(tuple(columns), cells, total)
 
 
 @contextmanager
@@ -73,5 +56,5 @@ def progress(what: str, total: int | None = None) -> Iterator[Advance]:
     columns = (SpinnerColumn(), shown, BarColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with bar:
-        task = bar.add_task(printable(what, _LONGEST_CELL), total=total)
+        task = bar.add_task(printable(what, _LONGEST_TASK), total=total)
         yield lambda amount: bar.update(task, advance=amount)

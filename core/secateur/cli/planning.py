@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from secateur.cli.app import Json, Kind, Model, PolicyName, TotalSteps, app
+from secateur.cli.app import All, Json, Kind, Model, PolicyName, TotalSteps, app
 from secateur.cli.model_files import open_model
-from secateur.cli.output import show_json, show_text
+from secateur.cli.output import show, show_json
 from secateur.policy.policy import as_policy
 from secateur.run.resolve import resolve
 
@@ -15,6 +15,7 @@ def plan(
     model: Model,
     kind: Kind = None,
     total_steps: TotalSteps = None,
+    every: All = False,
     json: Json = False,
 ) -> None:
     """Show what a policy will do to each weight of a model.  Changes nothing."""
@@ -25,5 +26,4 @@ def plan(
         table = {**planned.to_dict(), "size": planned.size, "kept": planned.kept}
         show_json({**table, "notes": [*planned.notes, *opened.notes]})
         return
-    kept = f"{planned.kept:,} of {planned.size:,} prunable weights stay"
-    show_text("\n".join([str(planned), kept, *opened.notes]))
+    show(planned.view(fold=not every, notes=opened.notes))

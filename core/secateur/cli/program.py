@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from secateur.cli import compare, inspection, listing, planning, pruning
 from secateur.cli.app import app
-from secateur.cli.output import printable
 from secateur.errors import PluginWarning, PolicyWarning, ScheduleWarning, SecateurError
+from secateur.tables import printable
 
 __all__ = ["COMMANDS", "app", "main"]
 

@@ -13,7 +13,7 @@ from secateur.checkpoints.bind import CheckpointBinding
 from secateur.checkpoints.infer_kinds import parse_kinds
 from secateur.cli.app import Json, Kind, PolicyName, app
 from secateur.cli.model_files import assumptions
-from secateur.cli.output import progress, show_json, show_text
+from secateur.cli.output import progress, show, show_json
 from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError
 from secateur.files import is_same_file
@@ -68,7 +68,7 @@ def prune(
         show_json({**table, "notes": [*planned.notes, *report.notes, *assumed]})
         return
     notes = [f"note: {note}" for note in planned.notes]
-    show_text("\n".join([str(report), *notes, *assumed, f"written to {output}"]))
+    show(report.view(notes=[*notes, *assumed, f"written to {output}"]))
 
 
 def _output(checkpoint: Path, output: Path | None, in_place: bool) -> Path:

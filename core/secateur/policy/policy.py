@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -24,6 +24,7 @@ from secateur.components.distributions import Distribution, Uniform
 from secateur.components.method import Method
 from secateur.components.patterns import Pattern, Unstructured
 from secateur.components.schedules import Constant, OneShot
+from secateur.components.words import method_in_words, table_in_words
 from secateur.errors import PolicyError, shown
 from secateur.hooks.registry import registry
 from secateur.policy import files as policy_files
@@ -31,6 +32,7 @@ from secateur.policy.messages import explain, located
 from secateur.policy.origins import Origins
 from secateur.policy.rule import AS_TABLE, AnySchedule, ResolvedRule, Rule, component
 from secateur.policy.table import PolicyTable
+from secateur.tables import Column, Paragraph, Printed, Table, View, printable
 
 
 def _integer(value: Any) -> Any:
@@ -52,7 +54,7 @@ def _installed(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-class Policy(PolicyTable):
+class Policy(Printed, PolicyTable):
     """What to prune, how, how far and when.
 
     Attributes:
@@ -107,6 +109,7 @@ class Policy(PolicyTable):
                 rule.required,
                 self._method(rule),
                 self._origins.rule(number, rule.id),
+                rule.id,
             )
             for number, rule in enumerate(self.rules or (Rule(),), 1)
         )
@@ -254,6 +257,61 @@ class Policy(PolicyTable):
         """
         text = json.dumps(self._normalized(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def title(self) -> str:
+        """Its name, if it has one, and the beginning of its fingerprint."""
+        name = f"{printable(self.name, 80)} " if self.name else ""
+        return f"{name}{self.fingerprint[:12]}"
+
+    def rule_label(self, number: int | None) -> str:
+        """Return what tables call a rule: its id or, without one, its number.
+
+        Args:
+            number: The number of the rule, from 1; None for no rule.
+
+        """
+        return "none" if number is None else self.resolved_rules[number - 1].label
+
+    def rules_table(self, decided: Mapping[int | None, int] | None = None) -> Table:
+        """Return a table of the rules with every setting.
+
+        Args:
+            decided: How many weights each rule decides, by its number; None leaves it out.
+
+        """
+        columns = [
+            Column("rule", long="shorten", least=10),
+            Column("match", long="wrap") if decided is None else Column("weights", right=True),
+            Column("how its weights are pruned", long="wrap"),
+        ]
+        rows = [
+            (
+                rule.label,
+                table_in_words(rule.match.normalized()) or "all"
+                if decided is None
+                else f"{decided.get(rule.number, 0):,}",
+                method_in_words(rule.method),
+            )
+            for rule in self.resolved_rules
+        ]
+        return Table(tuple(columns), rows)
+
+    def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
+        """Return what is printed of the policy.
+
+        Args:
+            fold: Whether what repeats is shown once; a policy repeats nothing.
+            notes: More that the reader should know.
+
+        """
+        return [self.rules_table(), Paragraph([*notes, f"policy {self.title}"], "result")]
+
+    def __str__(self) -> str:
+        return Printed.__str__(self)
+
+    def __repr__(self) -> str:
+        return f"<Policy {self.title} of {len(self.resolved_rules)} rules>"
 
     def _normalized(self) -> dict[str, Any]:
         rules = [

@@ -61,6 +61,7 @@ class ResolvedRule:
         required: Whether it must match a weight.
         method: How its weights are pruned; None keeps them dense.
         words: What errors call it: its file, number and id.
+        id: Its id in the policy file, if it has one.
 
     """
 
@@ -69,6 +70,12 @@ class ResolvedRule:
     required: bool
     method: Method | None
     words: str
+    id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What tables call it: its id or, without one, its number."""
+        return self.id or str(self.number)
 
     def __str__(self) -> str:
         return self.words

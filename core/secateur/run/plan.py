@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,19 @@ from secateur.components.method import Method
 from secateur.errors import listed
 from secateur.hooks.events import ObservedRun, ObservedWeight
 from secateur.policy.policy import Policy
-from secateur.tables import format_sparsity, render
+from secateur.tables import (
+    Column,
+    Lines,
+    Paragraph,
+    Printed,
+    Table,
+    View,
+    format_sparsity,
+    stay_line,
+)
+
+HOW_TO_UNFOLD = "--all or to_text(fold=False) lists each"
+_MOST_TIES = 5
 
 
 @dataclass(frozen=True)
@@ -51,8 +64,8 @@ class RuleWeights:
     specs: tuple[WeightSpec, ...]
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Printed):
     """The outcome of a policy on one model, weight by weight; prints as a table.
 
     Attributes:
@@ -179,42 +192,84 @@ class Plan:
         }
         return ObservedRun(self.adapter, self.policy.to_dict(), MappingProxyType(found))
 
-    def __str__(self) -> str:
-        return "\n\n".join(part for part in self._parts() if part)
+    def __repr__(self) -> str:
+        stay = stay_line(self.kept, self.size)
+        return f"<Plan of {len(self.weights)} weights, policy {self.policy.title}: {stay}>"
 
-    def _parts(self) -> Iterator[str]:
-        head = ["weight", "kind", "shape", "size", "rule", "pattern", "schedule", "target"]
+    def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
+        """Return what is printed of the plan.
+
+        Args:
+            fold: Whether what repeats is shown once, and counted.
+            notes: More that the reader should know.
+
+        """
+        parts = (
+            self._weights_table(),
+            self._rules_table(),
+            self._ties(fold),
+            self._left_dense(fold),
+            Paragraph([f"note: {note}" for note in self.notes] + list(notes), "note"),
+            Paragraph([*self._left_dense_line(), self._policy_line()]),
+            Paragraph([stay_line(self.kept, self.size)], "result"),
+        )
+        return [part for part in parts if isinstance(part, Table) or part.lines]
+
+    def _weights_table(self) -> Table:
+        columns = [
+            Column("weight", long="shorten"),
+            Column("kind", drop=2),
+            Column("shape", drop=3),
+            Column("size", right=True),
+            Column("rule", long="shorten", least=10),
+            Column("target", right=True),
+        ]
         rows = [self._row(planned) for planned in self.weights]
         if not all(planned.spec.trainable for planned in self.weights):
-            head.append("note")
+            columns.append(Column("note"))
             for row, planned in zip(rows, self.weights, strict=True):
                 row.append("" if planned.spec.trainable else "frozen")
-        yield render(head, rows, right=(3, 7))
-        tied = ((planned.spec.name, _tied_names(planned.spec)) for planned in self.weights)
-        yield _section("tied:", [f"{name} is also {listed(also)}" for name, also in tied if also])
-        yield _section("left dense:", map(_skipped_line, self.skipped))
-        yield self._left_dense_line()
-        yield "\n".join(f"note: {note}" for note in self.notes)
-        name = f"{listed([self.policy.name])} " if self.policy.name else ""
-        yield f"policy {name}{self.policy.fingerprint[:12]}, adapter {self.adapter}"
+        return Table(tuple(columns), rows)
 
     def _row(self, planned: PlannedWeight) -> list[str]:
         spec = planned.spec
         shape = "x".join(map(str, spec.shape))
-        rule = "none" if planned.rule is None else str(planned.rule)
+        rule = self.policy.rule_label(planned.rule)
         row = [spec.name, spec.kind, shape, f"{spec.size:,}", rule]
         method = planned.rule and self.policy.resolved_rules[planned.rule - 1].method
         if not method:
-            return [*row, "", "", "dense"]
+            return [*row, "dense"]
         by = f"by {method.distribution.kind}"
-        target = by if planned.target is None else format_sparsity(planned.target)
-        return [*row, method.pattern.kind, method.schedule.kind, target]
+        return [*row, by if planned.target is None else format_sparsity(planned.target)]
 
-    def _left_dense_line(self) -> str:
-        if not self.left_dense:
-            return ""
-        of = "" if self.parameters is None else f" of {self.parameters:,}"
-        return f"{self.left_dense:,}{of} parameters are in layers left dense"
+    def _rules_table(self) -> Table:
+        decided = Counter(planned.rule for planned in self.weights)
+        return self.policy.rules_table(decided)
+
+    def _ties(self, fold: bool) -> Lines:
+        tied = [(planned.spec.name, _tied_names(planned.spec)) for planned in self.weights]
+        lines = [f"{name} is also {listed(also)}" for name, also in tied if also]
+        if fold and len(lines) > _MOST_TIES:
+            lines[_MOST_TIES:] = [f"and {len(lines) - _MOST_TIES} more"]
+        return Lines("tied:", lines)
+
+    def _left_dense(self, fold: bool) -> Lines:
+        if not fold:
+            return Lines("left dense:", [_skipped_line(each) for each in self.skipped])
+        alike: dict[str, list[Skipped]] = {}
+        for each in self.skipped:
+            alike.setdefault(each.reason, []).append(each)
+        is_folded = len(alike) < len(self.skipped)
+        hint = f" ({HOW_TO_UNFOLD})" if is_folded else ""
+        return Lines(f"left dense{hint}:", [_folded_line(each) for each in alike.values()])
+
+    def _left_dense_line(self) -> Iterator[str]:
+        if self.left_dense:
+            of = "" if self.parameters is None else f" of {self.parameters:,}"
+            yield f"{self.left_dense:,}{of} parameters are in layers left dense"
+
+    def _policy_line(self) -> str:
+        return f"policy {self.policy.title}, adapter {self.adapter}"
 
 
 def _tied_names(spec: WeightSpec) -> tuple[str, ...]:
@@ -224,11 +279,16 @@ def _tied_names(spec: WeightSpec) -> tuple[str, ...]:
     return tuple(alias for alias in spec.aliases if alias not in longer)
 
 
-def _section(head: str, lines: Iterable[str]) -> str:
-    text = "".join(f"\n  {line}" for line in lines)
-    return head + text if text else ""
+def _folded_line(alike: Sequence[Skipped]) -> str:
+    """Return the line for what is left dense for one reason."""
+    if len(alike) == 1:
+        return _skipped_line(alike[0])
+    return f"{len(alike):,} x {alike[0].reason}{_size(sum(each.size for each in alike))}"
 
 
 def _skipped_line(skipped: Skipped) -> str:
-    size = f" ({skipped.size:,} parameters)" if skipped.size else ""
-    return f"{skipped.name}: {skipped.reason}{size}"
+    return f"{skipped.name}: {skipped.reason}{_size(skipped.size)}"
+
+
+def _size(parameters: int) -> str:
+    return f" ({parameters:,} parameters)" if parameters else ""

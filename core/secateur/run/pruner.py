@@ -29,6 +29,7 @@ from secateur.run.run_state import RunState, begin_schedules, evaluate
 from secateur.run.schedule_state import ScheduleState
 from secateur.run.sharded_state import ShardedMasks
 from secateur.run.state import MOST_STEPS, State
+from secateur.tables import Paragraph, as_html
 
 
 class Pruner:
@@ -78,6 +79,11 @@ class Pruner:
         return (
             f"<Pruner of {len(sizes)} weights, step {self.current_step}, sparsity {sparsity:.4f}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what the run has come to."""
+        view = [Paragraph([repr(self).strip("<>")], "result"), *self.report().view()]
+        return as_html(view, "Pruner")
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

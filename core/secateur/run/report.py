@@ -11,7 +11,7 @@ from secateur.errors import nearest, shown
 from secateur.layout import Array
 from secateur.run.checks.live import LiveModel
 from secateur.run.plan import Plan
-from secateur.tables import format_sparsity, render
+from secateur.tables import Column, Paragraph, Printed, Table, View, format_sparsity, stay_line
 
 
 class Masks(Mapping[str, Array]):
@@ -96,8 +96,8 @@ class WeightReport:
         return 1 - self.kept / self.size if self.size else 0.0
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Printed):
     """What a run has come to, counted from the live model; prints as a table.
 
     Attributes:
@@ -169,25 +169,49 @@ class Report:
             ],
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        stay = stay_line(self.kept, self.size)
+        return f"<Report of {len(self.weights)} weights at step {self.step}: {stay}>"
+
+    def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
+        """Return what is printed of the report.
+
+        Args:
+            fold: Whether what repeats is shown once; a report repeats nothing.
+            notes: More that the reader should know.
+
+        """
         rows = [
             (w.name, f"{w.size:,}", f"{w.kept:,}", format_sparsity(w.sparsity), _target(w.target))
             for w in self.weights
         ]
         rows.append(("all", f"{self.size:,}", f"{self.kept:,}", format_sparsity(self.sparsity), ""))
-        text = render(("weight", "size", "kept", "sparsity", "target"), rows, right=(1, 2, 3, 4))
-        notes = "".join(f"\nnote: {note}" for note in self.notes)
-        return f"{text}\n\n{self._of_all()}step {self.step}, policy {self.fingerprint[:12]}{notes}"
+        columns = (
+            Column("weight", long="shorten"),
+            Column("size", right=True, drop=1),
+            Column("kept", right=True),
+            Column("sparsity", right=True),
+            Column("target", right=True),
+        )
+        step = f"step {self.step}, policy {self.fingerprint[:12]}"
+        parts = (
+            Table(columns, rows, total=True),
+            Paragraph([f"note: {note}" for note in self.notes] + list(notes), "note"),
+            Paragraph([*self._of_all(), step]),
+            Paragraph([stay_line(self.kept, self.size)], "result"),
+        )
+        return [part for part in parts if isinstance(part, Table) or part.lines]
 
-    def _of_all(self) -> str:
-        """Return the figures for the whole model, as a line."""
+    def _of_all(self) -> Iterator[str]:
+        """Yield the figures for the whole model, as a line."""
         parts = []
         if self.parameters is not None:
             parts.append(f"{self.zeros:,} of {self.parameters:,} parameters are zero")
         if self.left_dense:
             which = "are" if parts else "parameters are"
             parts.append(f"{self.left_dense:,} {which} in layers left dense")
-        return "; ".join(parts) + "\n" if parts else ""
+        if parts:
+            yield "; ".join(parts)
 
 
 def _target(target: float | None) -> str:
