@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"secateur", "secateur_flax", "secateur_keras", "secateur_report", "secateur_torch"}
+PACKAGES = {
+    *("secateur", "secateur_flax", "secateur_keras", "secateur_torch"),
+    *("secateur_plots", "secateur_report", "secateur_tensorboard"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.cli import app
+from secateur.cli import whole_app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "command-line.md").read_text()
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -40,4 +40,4 @@ def test_every_command_of_the_page_prints_what_is_shown(run):
 
 def test_every_command_is_on_the_page():
     commands = {command.split()[0] for command, _ in shown()}
-    assert commands == {each.name for each in app.registered_commands}
+    assert commands == {each.name for each in whole_app().registered_commands}

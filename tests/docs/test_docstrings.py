@@ -12,8 +12,14 @@ from types import ModuleType
 import pytest
 import torch  # noqa: F401  # before Keras may load TensorFlow
 
-PACKAGES = ("secateur", "secateur_flax", "secateur_keras", "secateur_report", "secateur_torch")
-SURFACE = ("secateur", "secateur.adapter", "secateur.errors", "secateur.layout", "secateur.testing")
+PACKAGES = (
+    *("secateur", "secateur_flax", "secateur_keras", "secateur_torch"),
+    *("secateur_plots", "secateur_report", "secateur_tensorboard"),
+)
+SURFACE = (
+    *("secateur", "secateur.adapter", "secateur.errors", "secateur.layout", "secateur.testing"),
+    "secateur_plots",
+)
 
 
 def modules() -> list[str]:

@@ -34,7 +34,7 @@ def section(hook: str) -> str:
 
 def test_the_page_has_the_hooks_that_there_are_and_no_others():
     assert re.findall(r"^## (\w+)$", PAGE, re.MULTILINE) == [*_in_page_order()]
-    assert len(HOOKS) == 9
+    assert len(HOOKS) == 10
 
 
 def _in_page_order() -> list[str]:
@@ -304,3 +304,35 @@ def test_secateur_kinds(registered):
     secateur.unregister("capsules")
     with pytest.raises(secateur.ModelError, match="no kind 'capsule'"):
         secateur.plan(weights, {"schedule": HALF})
+
+
+def test_secateur_commands(registered, capsys, monkeypatch):
+    from secateur.cli import main
+
+    class Plugin:
+        def __init__(self, name):
+            self.name = name
+
+        @secateur.hookimpl
+        def secateur_commands(self, app):
+            @app.command(self.name)
+            def hello(name: str) -> None:
+                """Greet."""
+                print(f"hello {name}")
+
+    class Broken:
+        @secateur.hookimpl
+        def secateur_commands(self, app):
+            raise RuntimeError("out of order")
+
+    for plugin in (Plugin("hello"), Plugin("plan"), Broken()):
+        registered(plugin)
+    monkeypatch.setattr(sys, "argv", ["secateur", "hello", "you"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    captured = capsys.readouterr()
+    assert (left.value.code, captured.out) == (0, "hello you\n")
+    plan, broken = sorted(captured.err.splitlines())
+    assert "'test 1'" in plan
+    assert "there is a command 'plan' already" in plan
+    assert "RuntimeError: out of order; its commands are left out" in broken

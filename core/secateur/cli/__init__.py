@@ -12,6 +12,7 @@ try:
     from secateur.cli.program import COMMANDS as COMMANDS
     from secateur.cli.program import app as app
     from secateur.cli.program import main as main
+    from secateur.cli.program import whole_app as whole_app
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in _NEEDED:
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import sys
 import threading
@@ -12,12 +13,15 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
 
+import typer
+
 from secateur.cli import compare, inspection, listing, planning, pruning
 from secateur.cli.app import app
 from secateur.errors import PluginWarning, PolicyWarning, ScheduleWarning, SecateurError
+from secateur.hooks.at_work import commands
 from secateur.tables import printable
 
-__all__ = ["COMMANDS", "app", "main"]
+__all__ = ["COMMANDS", "app", "main", "whole_app"]
 
 COMMANDS = (planning, pruning, inspection, compare, listing)
 """The modules that put their commands on the app."""
@@ -40,13 +44,29 @@ def main() -> None:
         warnings.simplefilter("always", ScheduleWarning)
         warnings.showwarning = _show_warning
         try:
-            app(prog_name="secateur")
+            whole_app()(prog_name="secateur")
         except SecateurError as error:
             _refuse(str(error))
         except OSError as error:
             _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except MemoryError as error:
             _refuse(f"out of memory: {error}")
+
+
+def whole_app() -> typer.Typer:
+    """Return the app with the commands of plugins; one of a name that is taken is left out."""
+    whole = copy.copy(app)
+    whole.registered_commands = [*app.registered_commands]
+    for plugin, own in commands(typer.Typer):
+        taken = {command.name for command in whole.registered_commands}
+        for command in own.registered_commands:
+            command.name = command.name or getattr(command.callback, "__name__", "")
+            if command.name in taken:
+                message = f"plugin {plugin}: there is a command {command.name!r} already"
+                warnings.warn(message, PluginWarning, stacklevel=2)
+            else:
+                whole.registered_commands.append(command)
+    return whole
 
 
 @contextmanager

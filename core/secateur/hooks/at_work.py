@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pluggy
 
 from secateur.adapter import LayerWeight
-from secateur.errors import PluginCode, PluginError, listed, shown
+from secateur.errors import PluginCode, PluginError, PluginWarning, in_words, listed, shown
 from secateur.hooks.contributions import EXPORTER
 from secateur.hooks.events import MasksUpdated
 from secateur.hooks.exporter import Exporter
@@ -93,6 +94,28 @@ def checked_observers(observers: Sequence[Observer]) -> tuple[Observer, ...]:
                 "method secateur_masks_updated(event), such as secateur.Recorder(path)"
             )
     return chosen
+
+
+def commands(make: Callable[[], Any]) -> Iterator[tuple[Plugin, Any]]:
+    """Yield each plugin that brings commands, and a program with them.
+
+    Args:
+        make: Makes an empty program, a `typer.Typer`.
+
+    Warns:
+        PluginWarning: A plugin failed; it is left out.
+
+    """
+    for implementation in registry().manager.hook.secateur_commands.get_hookimpls():
+        plugin, app = _plugin(implementation), make()
+        try:
+            _call(implementation, app=app)
+        except Exception as error:  # whatever a third party's code raises
+            why = in_words(error)
+            message = f"plugin {plugin}, secateur_commands: {why}; its commands are left out"
+            warnings.warn(message, PluginWarning, stacklevel=2)
+        else:
+            yield plugin, app
 
 
 def notify(event: MasksUpdated, observers: Sequence[Observer] = ()) -> None:

@@ -32,7 +32,11 @@ _HOOK_OF = {
     EXPORTER: "secateur_exporters",
     KIND: "secateur_kinds",
 }
-_AT_WORK = {"secateur_layer_weights": "layer weights", "secateur_masks_updated": "observer"}
+_AT_WORK = {
+    "secateur_layer_weights": "layer weights",
+    "secateur_masks_updated": "observer",
+    "secateur_commands": "commands",
+}
 
 Key = tuple[str, str]
 """A family and a name in it, such as ``("schedule", "cosine")``."""

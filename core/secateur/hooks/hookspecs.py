@@ -3,12 +3,14 @@
 A plugin is a module or an object with functions of these names, each marked with
 ``@secateur.hookimpl``.  An entry point of the group ``secateur``, or ``secateur.register``,
 registers it.  Most hooks are called once, at that time; `secateur_layer_weights` is called for
-the layers of each model, and `secateur_masks_updated` during a run.
+the layers of each model, `secateur_masks_updated` during a run, and `secateur_commands` when the
+program runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pluggy
 
@@ -102,5 +104,15 @@ def secateur_masks_updated(event: MasksUpdated) -> None:
 
     Args:
         event: The step, the masks and their targets; nothing in it can be changed.
+
+    """
+
+
+@hookspec
+def secateur_commands(app: Any) -> None:
+    """Add commands to the program ``secateur``; called only when it runs.
+
+    Args:
+        app: A `typer.Typer`, empty at first.
 
     """
