@@ -57,7 +57,7 @@ class LiveModel:
             except ModelError as error:
                 notes[name] = str(error)
             else:
-                notes |= self._ties(weight, found)
+                notes |= self._moved(weight, found) or self._ties(weight, found)
         return notes
 
     def _missing(self, name: str) -> str:
@@ -76,6 +76,18 @@ class LiveModel:
             f"{name} is no longer in the model, or not as a weight that is known: its layer was "
             "removed, renamed or replaced after the pruner was attached"
         )
+
+    def _moved(self, weight: TorchWeight, found: Weight) -> Mapping[str, str]:
+        """Describe a weight whose name is that of another one now."""
+        name = weight.spec.name
+        present = self._names.get(name)
+        if present is None or present.identity == found.identity:
+            return {}
+        note = (
+            f"{name} is the weight of another layer than when the pruner was attached, and is not "
+            f"pruned: the layer was moved, and is pruned as {found.name}"
+        )
+        return {name: f"{note}{ATTACH_AGAIN}"}
 
     def _ties(self, weight: TorchWeight, found: Weight) -> Mapping[str, str]:
         name, aliases = weight.spec.name, weight.spec.aliases

@@ -5,13 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from secateur.adapter import LayerWeight
 from secateur.errors import ModelError
 from secateur_torch.layers import TorchLayerWeight
+from secateur_torch.parametrization import ParameterSlot, own_tensor
 
 
 class MemoryRange(NamedTuple):
@@ -71,33 +72,46 @@ def refuse_overlaps(names: Mapping[MemoryRange, str]) -> None:
             )
 
 
-class _Part:
-    """Stands for some rows of a parameter, for as long as the parameter lives."""
+class _Token:
+    """Stands for a weight, for as long as the module that holds it lives."""
 
 
-_parts: dict[int, tuple[weakref.ref[Tensor], dict[tuple[int, int], _Part]]] = {}
-"""The parts of each parameter, by its id."""
+_homes: dict[int, tuple[weakref.ref[nn.Module], str]] = {}
+"""The slot at which each parameter was met first, by the parameter's id."""
+_tokens: weakref.WeakKeyDictionary[Any, dict[object, _Token]] = weakref.WeakKeyDictionary()
+"""The tokens of the weights of each module, by slot and rows."""
 
 
-def identity_of(parameter: Tensor, rows: tuple[int, int] | None) -> object:
-    """Return the object that stands for a weight: the parameter, or a part of it.
+def identity_of(slot: ParameterSlot, rows: tuple[int, int] | None) -> object:
+    """Return the object that stands for a weight: one for each parameter, or part of it.
+
+    The parameter itself is not referenced, not even weakly: torch refuses to swap a tensor that
+    is, as `Module.to` does with one of a class of its own.
 
     Args:
-        parameter: The parameter.
+        slot: Where the parameter is stored.
         rows: The rows that are the weight; None for all.
 
     Example:
-        >>> import torch
-        >>> packed = torch.nn.Parameter(torch.ones(4, 2))
-        >>> identity_of(packed, (0, 2)) is identity_of(packed, (0, 2))
+        >>> packed = nn.Linear(2, 4)
+        >>> slot = ParameterSlot(packed, "weight")
+        >>> identity_of(slot, (0, 2)) is identity_of(slot, (0, 2))
         True
-        >>> identity_of(packed, (0, 2)) is identity_of(packed, (2, 4))
+        >>> identity_of(slot, (0, 2)) is identity_of(slot, (2, 4))
         False
 
     """
-    if rows is None:
-        return parameter
-    key = id(parameter)
-    if key not in _parts or _parts[key][0]() is not parameter:
-        _parts[key] = (weakref.ref(parameter, lambda _: _parts.pop(key, None)), {})
-    return _parts[key][1].setdefault(rows, _Part())
+    owner, key = _home(slot)
+    return _tokens.setdefault(owner, {}).setdefault((key, rows), _Token())
+
+
+def _home(slot: ParameterSlot) -> tuple[nn.Module, str]:
+    """Return the slot at which a parameter was met first, if it is still there."""
+    parameter = slot.parameter
+    known = id(parameter)
+    if known in _homes:
+        module, key = _homes[known][0](), _homes[known][1]
+        if module is not None and own_tensor(module, key) is parameter:
+            return module, key
+    _homes[known] = weakref.ref(slot.owner, lambda _: _homes.pop(known, None)), slot.key
+    return slot.owner, slot.key

@@ -38,7 +38,7 @@ class ParameterSlot:
 
         """
         self._check()
-        found = _own_tensor(self.owner, self.key)
+        found = own_tensor(self.owner, self.key)
         if found is None:
             raise self._gone()
         return found
@@ -144,7 +144,7 @@ def find_slot(module: nn.Module, attribute: str) -> ParameterSlot:
     found = _parametrized(owner, name) if parametrize.is_parametrized(owner, name) else None
     if found is None:
         _refuse_hooks(owner, name)
-        if _own_tensor(owner, name) is None:
+        if own_tensor(owner, name) is None:
             what = "is not a parameter" if hasattr(owner, name) else "does not exist"
             raise Unprunable(f"its {attribute} {what}")
         found = ParameterSlot(owner, name)
@@ -179,8 +179,14 @@ def unprunable_reason(tensor: Any) -> str | None:
     return None
 
 
-def _own_tensor(module: nn.Module, key: str) -> Tensor | None:
-    """Return a parameter or a buffer of a module; None for any other attribute."""
+def own_tensor(module: nn.Module, key: str) -> Tensor | None:
+    """Return a parameter or a buffer of a module; None for any other attribute.
+
+    Args:
+        module: The module that holds it itself.
+        key: Its name there.
+
+    """
     for kept in (module._parameters, module._buffers):
         if key in kept:
             return kept[key]

@@ -121,7 +121,7 @@ class TorchWeight(Weight):
         return self._canonical(gradient.to_dense() if gradient.is_sparse else gradient)
 
     def identity(self) -> object:
-        return identity_of(self.slot.parameter, self._rows)
+        return identity_of(self.slot, self._rows)
 
     def _canonical(self, tensor: Tensor) -> Array:
         array = self._layout.to_canonical(to_numpy(self._part(tensor)))

@@ -163,10 +163,16 @@ def make_property(m):
     m.body[2].weight = torch.ones(6, 6)
 
 
+def move_layer(m):
+    m.body.add_module("moved", m.body[2])
+    m.body[2] = nn.Linear(6, 6)
+
+
 TOLD = {
     # what is done: the weights that the notes name, and whether the next update is an error
     replace_layer: ("body.2:kernel", False),
     replace_by_other_kind: ("body.2:kernel", False),
+    move_layer: ("body.2:kernel", False),
     remove_layer: ("body.2:kernel", False),
     replace_block: ("body.0:kernel", False),
     resize: ("body.2:kernel", True),
@@ -375,3 +381,17 @@ def test_a_weight_that_may_not_be_written_is_an_error_with_its_name():
     model[0].weight = nn.Parameter(torch.randn(4, 1).expand(4, 4))
     with pytest.raises(ModelError, match="0:kernel cannot be written"):
         pruner.step(0)
+
+
+def test_tensors_can_be_swapped_while_a_pruner_is_attached():
+    model, optimizer, pruner = attached()
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        model.double()
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+    update(model, optimizer)
+    assert pruner.current_step == 2
+    assert pruner.report().sparsity == 0.5
+    assert not changes(pruner)
+    pruner.detach()

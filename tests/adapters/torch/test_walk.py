@@ -321,9 +321,16 @@ def test_the_identity_of_a_weight_is_its_parameter_or_a_part_of_it():
     again = {weight.spec.name: weight.identity() for weight in bind(model).weights}
     assert all(first[name] is again[name] for name in first)
     assert len(set(map(id, first.values()))) == len(first) == 5
-    assert first["fc:kernel"] is model["fc"].weight
     for identity in first.values():
         assert weakref.ref(identity)() is identity
+    fc = first["fc:kernel"]
+    model["fc"].weight = nn.Parameter(torch.ones(4, 4))
+    assert bind(model).weights[-1].identity() is fc, "the slot counts"
+    other = nn.Sequential(nn.Linear(4, 4))
+    other[0].weight = model["fc"].weight
+    assert bind(other).weights[0].identity() is fc, "and so does the parameter in it"
+    other[0].weight = nn.Parameter(torch.ones(4, 4))
+    assert bind(other).weights[0].identity() is not fc
 
 
 def test_an_activation_with_a_slope_is_not_offered_to_plugins():
