@@ -32,10 +32,14 @@ from secateur_torch.layers import (
 )
 from secateur_torch.memory import memory_range, packed_rows
 from secateur_torch.parametrization import ParameterSlot, find_slot
+from secateur_torch.source_paths import ANY
 from secateur_torch.weight import canonical_shape
 
 Custom = Callable[[nn.Module], Sequence[LayerWeight] | None]
 """Asks the plugins for the weights of a layer."""
+
+Reasons = Mapping[str, str]
+"""Why layers must be left dense, by their paths from a module."""
 
 Met = Found[ParameterSlot] | Skipped
 """What a walk meets: a weight, or what is left dense."""
@@ -87,7 +91,7 @@ class _Walk:
         module: nn.Module,
         path: tuple[str, ...],
         above: frozenset[int],
-        passed_by: str | None = None,
+        passed_by: Reasons = {},  # noqa: B006 - never changed
     ) -> Iterator[Met]:
         """Meet a module and all that it holds.
 
@@ -95,7 +99,8 @@ class _Walk:
             module: The module.
             path: Where it is in the model.
             above: The ids of the modules that hold it.
-            passed_by: Why the module that holds it may compute with other values, if it may.
+            passed_by: Why modules that hold it may compute with other values, by the paths from
+                here of the layers that they pass by; an empty one is the module itself.
 
         """
         cls = plain_class(module)
@@ -117,16 +122,16 @@ class _Walk:
             return
         _refuse_fsdp1(cls, name)
         _refuse_lazy(module, name)
-        entries, other_values = self._entries(module, cls, passed_by)
+        entries, other_values = self._entries(module, cls, passed_by.get(""))
         yield from self._weights(module, cls, name, entries or (), other_values)
         claimed = {entry.attribute.split(".")[0] for entry in entries or ()}
         yield from self._rest(module, cls, name, claimed, known=entries is not None)
         if parametrize.is_parametrized(module):
             claimed.add("parametrizations")
-        reasons, inside = bypass_reasons(cls), above | {id(module)}
+        reasons, inside = {**passed_by, **bypass_reasons(cls)}, above | {id(module)}
         for key, child in module._modules.items():  # named_children() leaves repeats out
             if child is not None and key not in claimed and id(child) not in above:
-                yield from self.module(child, (*path, key), inside, reasons.get(key))
+                yield from self.module(child, (*path, key), inside, _below(reasons, key))
 
     def _entries(
         self, module: nn.Module, cls: type[nn.Module], passed_by: str | None
@@ -183,6 +188,12 @@ class _Walk:
         new = {id(each): each for each in parameters if id(each) not in self.counted}
         self.counted |= new.keys()
         return sum(each.numel() for each in new.values())
+
+
+def _below(reasons: Reasons, key: str) -> Reasons:
+    """Return the reasons for layers in a part of a module, by their paths from that part."""
+    heads = ((path.partition("."), reason) for path, reason in reasons.items())
+    return {rest: reason for (head, _, rest), reason in heads if head in (key, ANY)}
 
 
 def _unknown_reason(module: nn.Module, cls: type[nn.Module], own: Mapping[str, Tensor]) -> str:

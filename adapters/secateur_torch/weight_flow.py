@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,53 +12,10 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import torch
-from torch.nn import functional
 
+from secateur_torch import operations as ops
 from secateur_torch.layers import is_of_torch
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_VIEWS = _words(
-    "T mT data to type float half bfloat16 double contiguous detach t transpose permute view "
-    "reshape flatten unflatten squeeze unsqueeze swapaxes movedim narrow select expand chunk "
-    "split unbind clone cuda cpu"
-)
-"""Attributes and methods of a weight that give the same values in another form."""
-_FACTS = _words(
-    "shape dtype device ndim requires_grad is_cuda layout is_meta size dim numel nelement "
-    "stride ndimension element_size is_contiguous is_floating_point is_complex new_zeros "
-    "new_ones new_empty new_full new_tensor get_device data_ptr"
-)
-"""Attributes and methods of a weight that do not tell its values."""
-_LIKE = _words("type_as to view_as reshape_as expand_as")
-"""Methods of another tensor that use the form of a weight, and not its values."""
-_PRODUCTS = _words("matmul mm bmm mv")
-"""Methods that multiply a weight with an input."""
-
-
-def _functions(names: str) -> set[Any]:
-    modules = (functional, torch)
-    return {getattr(m, name) for m in modules for name in names.split() if hasattr(m, name)}
-
-
-_SECOND = _functions(
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d embedding "
-    "embedding_bag"
-)
-"""Operations whose second argument is a weight, and whose first is an input."""
-_ANY = _functions(
-    "bilinear multi_head_attention_forward matmul mm bmm mv addmm baddbmm einsum tensordot"
-)
-"""Operations that take a weight anywhere, and an input besides it."""
-_SHAPES = _functions("zeros_like ones_like empty_like full_like rand_like randn_like")
-"""Functions that use the form of a weight, and not its values."""
-_JOINS = _functions("cat concat concatenate stack vstack")
-"""Functions that put weights side by side."""
-_FORWARDS = _words("forward _conv_forward __call__")
-"""Methods of torch's layers that compute with the weight."""
+from secateur_torch.source_paths import Paths, covers, parameters_of, tree_of
 
 
 class OtherValues(Exception):  # noqa: N818 - not an error: what a layer does with its weight
@@ -116,6 +72,10 @@ class Scope:
     method: Callable[[str, type | None], object]
     traced: dict[object, Flow] = field(default_factory=dict)
 
+    def is_weight(self, path: str) -> bool:
+        """Return whether the path of an attribute is that of a weight."""
+        return path in self.weights or any(covers(each, path) for each in self.weights)
+
 
 def trace(
     function: Any, scope: Scope, given: frozenset[str] = frozenset(), owner: type | None = None
@@ -145,7 +105,7 @@ def trace(
 
 def _trace(function: Any, scope: Scope, given: frozenset[str], owner: type | None) -> Flow:
     code = function.__code__
-    node = _parsed(function)
+    node = tree_of(function)
     if node is None:
         touched = given or scope.weights & set(_names_in(code))
         if touched:
@@ -159,15 +119,6 @@ def _trace(function: Any, scope: Scope, given: frozenset[str], owner: type | Non
             names[name] = cell.cell_contents
     tracer = _Tracer(scope, names, owner, is_method=owner is not None)
     return tracer.function(node, set(given))
-
-
-def _parsed(function: Any) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    return next((node for node in ast.walk(tree) if isinstance(node, kinds)), None)
 
 
 def _names_in(code: CodeType) -> Iterator[str]:
@@ -193,10 +144,14 @@ class _Tracer:
     inner: dict[str, Any] = field(default_factory=dict)
     results: set[bool] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.paths = Paths(lambda name: name == self.self_name or not self.self_name)
+
     def function(self, node: Any, given: set[str]) -> Flow:
-        parameters = _parameters(node)
+        parameters = parameters_of(node)
         if self.is_method:
             self.self_name = parameters[0] if parameters else ""
+        self.paths.learn(node)
         self.aliases = (self.aliases - set(parameters)) | given
         body = node.body if isinstance(node.body, list) else [ast.Return(node.body)]
         local = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
@@ -311,9 +266,9 @@ class _Tracer:
         return is_weight
 
     def on_attribute(self, node: ast.Attribute) -> bool:
-        name = self._of_self(node)
+        name = self.paths.of(node)
         if name is not None:
-            if name in self.scope.weights:
+            if self.scope.is_weight(name):
                 self.flow.used = True
                 return True
             if any(each.startswith(f"{name}.") for each in self.scope.weights):
@@ -323,22 +278,18 @@ class _Tracer:
                 return self.traced(getter.function, frozenset(), getter.owner)
         if not self.value(node.value):
             return False
-        if node.attr in _VIEWS:
+        if node.attr in ops.VIEWS:
             return True
-        if node.attr in _FACTS:
+        if node.attr in ops.FACTS:
             return False
         raise _other(node)
 
-    def _of_self(self, node: ast.expr) -> str | None:
-        """Return the dotted path of an attribute of the layer; None for anything else."""
-        path: list[str] = []
-        while isinstance(node, ast.Attribute):
-            path.insert(0, node.attr)
-            node = node.value
-        if not path or not isinstance(node, ast.Name):
-            return None
-        is_owner = node.id == self.self_name or not self.self_name
-        return ".".join(path) if is_owner else None
+    def on_listcomp(self, node: ast.ListComp | ast.GeneratorExp) -> bool:
+        for generator in node.generators:
+            self.part(generator)
+        return self.value(node.elt)
+
+    on_generatorexp = on_listcomp
 
     def on_subscript(self, node: ast.Subscript) -> bool:
         self.plain(node.slice)
@@ -385,7 +336,7 @@ class _Tracer:
         if isinstance(func, ast.Attribute):
             if self._is_weight(func.value):
                 return self._method_of_weight(node, func.attr, touches)
-            if touches and func.attr in _LIKE | _PRODUCTS and self._from_inputs(func.value):
+            if touches and func.attr in ops.LIKE | ops.PRODUCTS and self._from_inputs(func.value):
                 return False
         return self._call_of(node, self._callee(func), positions, keywords)
 
@@ -396,24 +347,24 @@ class _Tracer:
         touches = bool(positions or keywords)
         if found is getattr:
             return self._getattr(node)
-        if found in (isinstance, hasattr) or _is_in(found, _SHAPES):
+        if found in (isinstance, hasattr) or ops.is_in(found, ops.SHAPES):
             return False
         if found is TORCH:
-            self.flow.used |= touches or getattr(node.func, "attr", "") in _FORWARDS
+            self.flow.used |= touches or getattr(node.func, "attr", "") in ops.FORWARDS
             return False
         if isinstance(found, ast.AST):
-            return self.nested(found, _given(_parameters(found), positions, keywords)).returns
+            return self.nested(found, _given(parameters_of(found), positions, keywords)).returns
         if isinstance(found, Method):
-            parameters = _parameters_of(found.function)[found.kind != "static" :]
+            parameters = _code_parameters(found.function)[found.kind != "static" :]
             given = frozenset(_given(parameters, positions, keywords))
             return self.traced(found.function, given, found.owner)
-        if not touches or (positions == [0] and _is_in(found, _JOINS)):
+        if not touches or (positions == [0] and ops.is_in(found, ops.JOINS)):
             return touches
         if isinstance(found, FunctionType) and not is_of_torch(found):
-            given = frozenset(_given(_parameters_of(found), positions, keywords))
+            given = frozenset(_given(_code_parameters(found), positions, keywords))
             return self.traced(found, given, None)
-        is_second = _is_in(found, _SECOND) and self._is_second(node, positions, keywords)
-        if not is_second and not (_is_in(found, _ANY) and self._has_input(node)):
+        is_second = ops.is_in(found, ops.SECOND) and self._is_second(node, positions, keywords)
+        if not is_second and not (ops.is_in(found, ops.ANY) and self._has_input(node)):
             raise _other(node)
         return False
 
@@ -427,6 +378,7 @@ class _Tracer:
         """Trace a function that is defined inside this one."""
         tracer = _Tracer(self.scope, self.names, self.owner, False, self.self_name)
         tracer.aliases, tracer.inputs, tracer.inner = set(self.aliases), self.inputs, self.inner
+        tracer.paths.names |= self.paths.names
         flow = tracer.function(node, given)
         self.flow.used |= flow.used
         return flow
@@ -441,11 +393,11 @@ class _Tracer:
         return isinstance(func, ast.Name) and func.id == "super"
 
     def _method_of_weight(self, node: ast.Call, name: str, touches: bool) -> bool:
-        if name in _FACTS:
+        if name in ops.FACTS:
             return False
-        if name in _VIEWS:
+        if name in ops.VIEWS:
             return True
-        if name in _PRODUCTS and not touches and self._has_input(node):
+        if name in ops.PRODUCTS and not touches and self._has_input(node):
             return False
         raise _other(node)
 
@@ -460,7 +412,7 @@ class _Tracer:
 
     def _getattr(self, node: ast.Call) -> bool:
         owner, name = [*node.args, None, None][:2]
-        if isinstance(owner, ast.Name) and isinstance(name, ast.Constant):
+        if isinstance(owner, ast.expr) and isinstance(name, ast.Constant):
             return self.on_attribute(ast.Attribute(owner, str(name.value)))
         return False
 
@@ -473,7 +425,7 @@ class _Tracer:
             return None
         if self._is_super(func.value):
             return self.scope.method(func.attr, self.owner)
-        name = self._of_self(func)
+        name = self.paths.of(func)
         if name is not None and self.self_name:
             return self.scope.method(name, None) if "." not in name else None
         found, owner = self._resolved(func), self._resolved(func.value)
@@ -490,12 +442,7 @@ class _Tracer:
         return None
 
 
-def _parameters(node: Any) -> list[str]:
-    plain = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    return [each.arg for each in plain]
-
-
-def _parameters_of(function: Any) -> list[str]:
+def _code_parameters(function: Any) -> list[str]:
     code = inspect.unwrap(function).__code__
     return list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
@@ -507,10 +454,6 @@ def _given(
     if any(index >= len(parameters) for index in positions) or set(keywords) - set(parameters):
         raise OtherValues("passes weight on by * or **")
     return {parameters[index] for index in positions} | set(keywords)
-
-
-def _is_in(thing: Any, known: set[Any]) -> bool:
-    return any(thing is each for each in known)
 
 
 def _other(node: ast.AST) -> OtherValues:

@@ -456,13 +456,74 @@ class ByAProperty(Holder):
         return F.linear(self.other(x), self.effective)
 
 
-@pytest.mark.parametrize("cls", [MergedBelow, CosineHead, ByAProperty])
+class OtherNameOfSelf(Holder):
+    def forward(module, x):  # noqa: N805
+        return F.linear(module.other(x), module.full.weight.sign())
+
+
+class ByGetattr(Holder):
+    def forward(self, x):
+        return F.linear(self.other(x), getattr(self.full, "weight") + 1)  # noqa: B009
+
+
+class ByALocalName(Holder):
+    def forward(self, x):
+        layer = self.full
+        return F.linear(self.other(x), layer.weight.softmax(-1))
+
+
+class ByAFunctionalCall(Holder):
+    def forward(self, x):
+        changed = {"weight": self.full.weight + self.b @ self.a}
+        return torch.func.functional_call(self.full, changed, (self.other(x),))
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        *(MergedBelow, CosineHead, ByAProperty),
+        *(OtherNameOfSelf, ByGetattr, ByALocalName, ByAFunctionalCall),
+    ],
+)
 def test_a_layer_that_is_passed_by_for_other_values_is_skipped(cls):
     binding = bind(nn.Sequential(cls()))
     assert [weight.spec.name for weight in binding.weights] == ["0.other:kernel"]
     (reason,) = (each.reason for each in binding.skipped if each.name == "0.full:kernel")
     assert f"{cls.__name__} does not call it and touches its weight" in reason
     assert len(reason) < 300
+
+
+class Stack(nn.Module):
+    """Layers in containers; none is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
+        self.parts = nn.ModuleDict({"one": nn.Linear(3, 3), "two": nn.Linear(3, 3)})
+        self.block = nn.Sequential(nn.Module(), nn.ReLU())
+        self.block[0].inner = nn.Linear(3, 3)
+
+    def forward(self, x):
+        for index, layer in enumerate(self.layers):
+            x = F.linear(x, layer.weight - index)
+        mean = sum(part.weight for part in self.parts.values())
+        return F.linear(F.linear(x, mean), self.block[0].inner.weight.exp())
+
+
+class StackAsItIs(Stack):
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        weights = torch.stack([part.weight for part in self.parts.values()])
+        x = torch.einsum("bi,eoi->bo", x, weights)
+        return F.linear(x, self.block[0].inner.weight)
+
+
+@pytest.mark.parametrize(("cls", "count"), [(Stack, 0), (StackAsItIs, 5)])
+def test_layers_in_containers_are_told_apart_by_their_paths(cls, count):
+    binding = bind(nn.Sequential(nn.Linear(3, 3), cls()))
+    assert len(binding.weights) == 1 + count
+    assert sum("does not call it" in each.reason for each in binding.skipped) == 5 - count
 
 
 class Penalized(Holder):
