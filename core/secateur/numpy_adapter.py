@@ -86,11 +86,6 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
 
     def native_mask(self, weight: ArrayWeight, mask: Array) -> Array:
         _check_as_bound(weight)
-        if not weight.array.flags.writeable:
-            raise ModelError(
-                f"{weight.spec.name}: the array is read-only, and a mapping is pruned in place; "
-                "nothing was changed. Pass a copy: array.copy()."
-            )
         return mask
 
     def zero(
@@ -121,10 +116,16 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
 
     def _change(self, weight: ArrayWeight, name: str) -> str | None:
         if name not in self._model:
-            return f"{name} is gone from the mapping; the pruner still masks the array it was"
+            return (
+                f"{name} is gone from the mapping; the pruner still masks the array it was"
+                f"{ATTACH_AGAIN}"
+            )
         array, _ = _split(self._model[name])
         if not isinstance(array, np.ndarray):
-            return f"{name} is a {type(array).__name__} now, and was an array: it is not masked"
+            return (
+                f"{name} is a {type(array).__name__} now, and was an array: it is not masked"
+                f"{ATTACH_AGAIN}"
+            )
         if how := weight.change(array):
             return (
                 f"{name} {how}, and is not masked: values were not written into the array that was "
@@ -136,6 +137,11 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
 def _check_as_bound(weight: ArrayWeight) -> None:
     if how := weight.change(weight.array):
         raise ModelError(f"{weight.spec.name} {how}, so that its mask no longer fits{ATTACH_AGAIN}")
+    if not weight.array.flags.writeable:
+        raise ModelError(
+            f"{weight.spec.name}: the array is read-only, and a mapping is pruned in place; "
+            "nothing was changed. Pass a copy: array.copy()."
+        )
 
 
 class NumpyAdapter(Adapter):
@@ -183,7 +189,11 @@ class NumpyAdapter(Adapter):
 def _walk(model: Mapping[str, Any]) -> Iterator[Found[Array] | Skipped]:
     """Yield every array of a mapping; one that it holds under several names is a tied weight."""
     for name, value in model.items():
+        if not isinstance(name, str):
+            raise ModelError(f"names of weights are strings, and a key is {shown(name)}")
         array, kind = _split(value)
+        if isinstance(array, np.matrix):
+            array = array.view(np.ndarray)
         if reason := _refusal(name, array, kind):
             yield Skipped(name, reason, array.size)
             continue
@@ -238,6 +248,8 @@ def _spec(collected: Collected[Array]) -> WeightSpec:
 
 def _refusal(name: str, array: Array, kind: str | None) -> str | None:
     """Return why an array is left dense, if it is; a kind that does not fit is an error."""
+    if isinstance(array, np.ma.MaskedArray):
+        return "a masked array; pass its .data"
     if array.dtype.name not in FLOATS:
         return f"dtype {array.dtype} is not a floating-point type"
     if kind is None:

@@ -266,3 +266,26 @@ def test_a_model_that_is_as_sparse_as_its_schedule_starts_is_no_matter(distribut
     policy = {"schedule": {"kind": "constant", "final_sparsity": 0.6}, "rules": rules}
     assert secateur.prune(weights, policy).notes == ()
     secateur.attach(weights, policy).detach()
+
+
+def test_an_array_that_became_read_only_is_refused_by_name_and_the_step_is_not_counted():
+    weights = {"a": random()}
+    pruner = secateur.attach(weights, HALF)
+    weights["a"].flags.writeable = False
+    with pytest.raises(ModelError, match="a: the array is read-only"):
+        pruner.step()
+    assert pruner.current_step == 0
+    weights["a"].flags.writeable = True
+    pruner.step()
+    assert pruner.current_step == 1
+
+
+def test_arrays_of_other_classes_are_pruned_in_place_or_left_dense_with_the_reason():
+    weights = {"a": np.ma.masked_array(random(), random() > 0), "b": random()}
+    weights["c"] = random(seed=1).view(np.matrix)
+    report = secateur.prune(weights, HALF)
+    assert [weight.name for weight in report.weights] == ["b", "c"]
+    assert np.count_nonzero(weights["c"]) == weights["c"].size // 2
+    assert "masked array" in secateur.plan(weights, HALF).skipped[0].reason
+    with pytest.raises(ModelError, match="names of weights are strings"):
+        secateur.plan({1: random()}, HALF)
