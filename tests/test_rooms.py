@@ -44,6 +44,7 @@ ARROWS = {
         "recording": f"adapter {_BASE} checkpoints components files hooks version",
         "run": f"{_COMPONENTS} components masks hooks policy files tables",
         "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
+        "targets": f"{_COMPONENTS} components masks hooks policy run tables",
         "api": "errors hooks policy run",
     }.items()
 }

@@ -125,7 +125,8 @@ def _einsum(layer: Any) -> Entries:
 def _conv(layer: Any) -> Entries:
     depthwise = layer.feature_group_count == layer.in_features > 1
     layout = conv_hwio(len(layer.kernel_size))
-    return [LayerWeight("kernel", "depthwise" if depthwise else "conv", layout=layout)]
+    kind, groups = "depthwise" if depthwise else "conv", layer.feature_group_count
+    return [LayerWeight("kernel", kind, layout=layout, groups=groups)]
 
 
 def _conv_transpose(layer: Any) -> Entries:

@@ -170,6 +170,7 @@ def spec_of(collected: Collected[Slot]) -> WeightSpec:
         collected.aliases,
         all(isinstance(variable, nnx.Param) for variable in variables),
         collected.alias_layers,
+        found.entry.groups,
     )
 
 

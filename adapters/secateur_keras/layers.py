@@ -157,7 +157,8 @@ def _einsum(layer: Any) -> Layout:
 
 
 def _conv(layer: Any) -> Entries:
-    return (LayerWeight("kernel", "conv", layout=conv_hwio(layer.rank)),)
+    layout = conv_hwio(layer.rank)
+    return (LayerWeight("kernel", "conv", layout=layout, groups=layer.groups),)
 
 
 def _conv_transpose(layer: Any) -> Entries:
@@ -172,7 +173,7 @@ def _separable(layer: Any) -> Entries:
     first = depthwise_hwcm(_shape(layer, "depthwise_kernel"))
     return (
         LayerWeight("depthwise_kernel", "depthwise", layout=first),
-        LayerWeight("pointwise_kernel", "conv", layout=conv_hwio(layer.rank)),
+        LayerWeight("pointwise_kernel", "conv", layout=conv_hwio(layer.rank), groups=1),
     )
 
 

@@ -39,6 +39,7 @@ class KerasWeight(Weight):
             aliases=weight.aliases,
             trainable=bool(self.variable.trainable),
             alias_layers=weight.alias_layers,
+            groups=found.entry.groups,
         )
 
     def read(self) -> Array:

@@ -70,14 +70,15 @@ def _embedding(module: nn.Module) -> list[TorchLayerWeight]:
 
 def _conv(module: Any) -> list[TorchLayerWeight]:
     depthwise = module.groups == module.in_channels > 1
-    return [TorchLayerWeight("weight", "depthwise" if depthwise else "conv")]
+    kind = "depthwise" if depthwise else "conv"
+    return [TorchLayerWeight("weight", kind, groups=module.groups)]
 
 
 def _conv_transpose(module: Any) -> list[TorchLayerWeight]:
     spatial = len(module.kernel_size)
     shape = (module.in_channels, module.out_channels // module.groups, *module.kernel_size)
     layout = conv_transpose_iohw(shape[: spatial + 2], module.groups)
-    return [TorchLayerWeight("weight", "conv_transpose", layout=layout)]
+    return [TorchLayerWeight("weight", "conv_transpose", layout=layout, groups=module.groups)]
 
 
 DIRECTIONS = {"": "forward", "_reverse": "backward"}

@@ -194,6 +194,7 @@ def spec_of(collected: Collected[ParameterSlot]) -> WeightSpec:
         collected.aliases,
         bool(tensor.requires_grad),
         collected.alias_layers,
+        entry.groups,
     )
 
 

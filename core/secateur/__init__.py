@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from secateur.errors import SecateurError as SecateurError
     from secateur.errors import StateError as StateError
     from secateur.errors import StateWarning as StateWarning
+    from secateur.errors import TargetError as TargetError
     from secateur.errors import WeightError as WeightError
     from secateur.errors import WorkerError as WorkerError
     from secateur.files import write_atomically as write_atomically
@@ -79,6 +80,9 @@ if TYPE_CHECKING:
     from secateur.selection.groups import Pooled as Pooled
     from secateur.selection.groups import RankedGroups as RankedGroups
     from secateur.selection.select import select as select
+    from secateur.targets.judge import target as target
+    from secateur.targets.report import TargetReport as TargetReport
+    from secateur.targets.report import TargetWeight as TargetWeight
 
 _NAMES_OF = {
     "adapter": (
@@ -129,6 +133,7 @@ _NAMES_OF = {
         "SecateurError",
         "StateError",
         "StateWarning",
+        "TargetError",
         "WeightError",
         "WorkerError",
     ),
@@ -171,6 +176,11 @@ _NAMES_OF = {
         "RankedGroups",
     ),
     "selection.select": ("select",),
+    "targets.judge": ("target",),
+    "targets.report": (
+        "TargetReport",
+        "TargetWeight",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]

@@ -98,6 +98,18 @@ class RecordingError(SecateurError, ValueError):
     """
 
 
+class TargetError(SecateurError, ValueError):
+    """A target is not known, its file is not valid, or nothing can estimate for it.
+
+    Example:
+        >>> import numpy, secateur
+        >>> secateur.target("tensor-rt", {"fc": numpy.ones((2, 2))})
+        Traceback (most recent call last):
+        secateur.errors.TargetError: no target 'tensor-rt': did you mean 'tensorrt'? ...
+
+    """
+
+
 class WorkerError(SecateurError, RuntimeError):
     """Another process of a run that shards a model has failed; its own error says why.
 

@@ -32,6 +32,15 @@ RNN = {
     "mid": ("dense", 32, 32),
     "head": ("dense", 10, 32),
 }
+SEPARABLE = {
+    "stem": ("conv", 16, 3, 3, 3),
+    "dw": ("depthwise", 16, 1, 3, 3),
+    "pw": ("conv", 64, 16, 1, 1),
+    "dw2": ("depthwise", 64, 1, 3, 3),
+    "pw2": ("conv", 128, 64, 1, 1),
+    "head": ("dense", 2, 128),
+}
+MLP = {"a": ("dense", 64, 16), "b": ("dense", 32, 64), "head": ("dense", 5, 32)}
 TRANSFORMER = {
     "embed": ("embedding", 50, 16),
     "attn__query": ("attention", 16, 16),
@@ -42,6 +51,9 @@ TRANSFORMER = {
 MODELS = {
     "cnn-80": (CNN, {"stem", "dw", "head"}, 0.8),
     "cnn-block-4x1": (CNN, {"stem", "dw", "head"}, 0.7),
+    "ethos-u85-2to4": (CNN, {"stem", "dw", "head"}, 0.5),
+    "apple-14of16": (TRANSFORMER, {"embed", "head"}, 0.875),
+    "fpga-90": (MLP, {"head"}, 0.9),
     "rnn-80": (RNN, {"embed", "head"}, None),
     "transformer-2to4": (TRANSFORMER, {"embed", "head"}, 0.5),
     "embedding-50": (RNN, {"lstm:kernel", "lstm:recurrent", "mid", "head"}, 0.5),
@@ -64,6 +76,36 @@ def test_it_prunes_what_it_says_and_no_more(name):
         size = sum(weight.size for weight in pruned)
         kept = sum(weight.kept for weight in pruned)
         assert kept / size == pytest.approx(1 - sparsity, abs=0.002)
+
+
+TARGETS = {
+    "ethos-u85-2to4": ("ethos-u85", CNN, "2:4"),
+    "apple-14of16": ("coreml", TRANSFORMER, "8:16"),
+    "fpga-90": ("fpga", MLP, "unrolled"),
+    "transformer-2to4": ("tensorrt", TRANSFORMER, "2:4"),
+    "cnn-block-4x1": ("xnnpack-arm", SEPARABLE, "sparse"),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_its_target_uses_the_zeros_that_it_sets(name):
+    target, shapes, use = TARGETS[name]
+    model = {
+        key: (array.astype("float32"), kind) for key, (array, kind) in weights(**shapes).items()
+    }
+    assert not secateur.target(target, model).meets
+    pruned = set(secateur.prune(model, name).masks)
+    report = secateur.target(target, model)
+    used = {each.spec.name for each in report.weights if each.status == "met"}
+    assert report.meets
+    assert used == pruned
+    assert {each.use.id for each in report.weights if each.status == "met"} == {use}
+
+
+def test_blocks_gain_nothing_for_3x3_convolutions():
+    model = {key: (a.astype("float32"), kind) for key, (a, kind) in weights(**CNN).items()}
+    found = secateur.target("xnnpack-arm", model, "cnn-block-4x1").weights
+    assert all("latency" not in each.use.gains for each in found if each.spec.name in "ab")
 
 
 def test_the_recurrent_weights_stay_denser():

@@ -23,6 +23,7 @@ class WeightSpec:
         aliases: The other names of a tied weight.
         trainable: Whether the framework updates it; a frozen weight can be pruned all the same.
         alias_layers: The other layers that a tied weight belongs to.
+        groups: The groups of channels of a convolution; None where it is not known, as in files.
 
     Example:
         >>> WeightSpec("fc:kernel", "dense", "kernel", (4, 3), "float32", "fc").size
@@ -39,6 +40,7 @@ class WeightSpec:
     aliases: tuple[str, ...] = ()
     trainable: bool = True
     alias_layers: tuple[str, ...] = ()
+    groups: int | None = None
 
     @property
     def size(self) -> int:
@@ -78,6 +80,7 @@ class LayerWeight:
         kind: The name of its kind, such as ``dense``.
         role: What it does in the layer.
         layout: Leads from the attribute's own shape to the canonical one.
+        groups: The groups of channels of a convolution; None for other kinds.
 
     Example:
         >>> from secateur.layout import DENSE_IN_OUT
@@ -90,6 +93,7 @@ class LayerWeight:
     kind: str
     role: str = "kernel"
     layout: Layout = field(default=IDENTITY)
+    groups: int | None = field(default=None, kw_only=True)
 
 
 class Weight(ABC):

@@ -1,0 +1,85 @@
+"""Targets from their data files, which ship with the package; or from a file of one's own."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from secateur.errors import PolicyError, TargetError, nearest
+from secateur.policy.messages import explain
+from secateur.policy.origins import Origins
+from secateur.targets.target import Target
+
+_MAX_BYTES = 1 << 20
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of the targets that ship with the package, sorted.
+
+    >>> names()[:2]
+    ('coreml', 'ethos-u55')
+    """
+    found = (entry.name for entry in (files(__package__) / "data").iterdir())
+    return tuple(sorted(name[: -len(".toml")] for name in found if name.endswith(".toml")))
+
+
+def load(name: str) -> Target:
+    """Return a target.
+
+    Args:
+        name: One of `names`, or the path of a file that ends in ``.toml``.
+
+    Raises:
+        TargetError: There is no such target, or its file is not valid.
+
+    """
+    if name in names():
+        return _shipped(name)
+    if not name.endswith(".toml"):
+        raise TargetError(f"no target {name[:80]!r}: {nearest(name, names())}; or a .toml file")
+    path = Path(name)
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise TargetError(f"{name:.200}: no such file") from None
+    if len(content) > _MAX_BYTES:
+        raise TargetError(f"{name:.200}: larger than {_MAX_BYTES:,} bytes, which no target is")
+    return parse(content, path.stem, f"{name:.200}")
+
+
+@cache
+def _shipped(name: str) -> Target:
+    content = (files(__package__) / "data" / f"{name}.toml").read_bytes()
+    return parse(content, name, f"target {name}")
+
+
+def parse(content: bytes, name: str, where: str) -> Target:
+    """Return the target that the content of a file describes.
+
+    Args:
+        content: The bytes of the file.
+        name: The name of the target.
+        where: What errors call the file.
+
+    Raises:
+        TargetError: The file is not well formed, or not a valid target.
+
+    """
+    try:
+        table = tomllib.loads(content.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise TargetError(f"{where}: not well formed: {error!s:.300}") from None
+    try:
+        return Target.model_validate({**table, "name": name})
+    except ValidationError as error:
+        raise _worded(explain(error, Origins(where))) from None
+
+
+def _worded(error: PolicyError) -> TargetError:
+    return TargetError(str(error))
