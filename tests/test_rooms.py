@@ -42,7 +42,7 @@ ARROWS = {
         "masks": f"{_COMPONENTS} components",
         "policy": _POLICY,
         "recording": f"adapter {_BASE} checkpoints components files hooks version",
-        "run": f"{_COMPONENTS} components masks hooks policy files tables",
+        "run": f"{_COMPONENTS} components masks hooks policy files tables recording",
         "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
         "targets": f"{_COMPONENTS} components masks hooks policy run tables",
         "api": "errors hooks policy run",

@@ -1,4 +1,4 @@
-"""``secateur inspect`` and ``secateur report``: what is in a file."""
+"""``secateur inspect``: how sparse the weights in a file are."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from secateur.cli.app import Json, Kind, Model, app
 from secateur.cli.model_files import open_model
 from secateur.cli.output import progress, show, show_json, table
 from secateur.cli.outputs import check_outputs
-from secateur.errors import ModelError, StateError
+from secateur.errors import ModelError
 from secateur.hooks.at_work import exporter, write_export
-from secateur.run import state
-from secateur.tables import Column, Paragraph, format_sparsity, stay_line
+from secateur.tables import Column, format_sparsity
 
 _COLUMNS = (
     Column("weight", long="shorten"),
@@ -26,7 +25,6 @@ _COLUMNS = (
     Column("nonzero", right=True),
     Column("sparsity", right=True),
 )
-_COUNTS = (Column("size", right=True), Column("kept", right=True))
 
 
 @app.command("inspect")
@@ -92,41 +90,3 @@ def inspect(
     all_of_it = f"{size:,}", f"{nonzero:,}", format_sparsity(1 - nonzero / size)
     table_rows.append(("all", "", "", "", *all_of_it))
     show([table(_COLUMNS, table_rows, total=True)])
-
-
-@app.command("report")
-def report(
-    file: Annotated[Path, typer.Argument(metavar="STATE", help="A file that pruner.save() wrote.")],
-    json: Json = False,
-) -> None:
-    """Show a saved pruning state: its step, its policy, and the sparsity of each mask."""
-    saved = state.load(file)
-    if not saved.masks:
-        raise StateError(f"{file}: saved at step {saved.step}, before any mask was made")
-    rows = [(name, mask.size, int(mask.sum())) for name, mask in saved.masks.items()]
-    size, kept = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    if json:
-        show_json(
-            {
-                "step": saved.step,
-                "fingerprint": saved.fingerprint,
-                "sparsity": 1 - kept / size,
-                "weights": [
-                    {"name": name, "size": n, "kept": k, "sparsity": 1 - k / n if n else 0.0}
-                    for name, n, k in rows
-                ],
-            }
-        )
-        return
-    rows.append(("all", size, kept))
-    columns = (Column("mask", long="shorten"), *_COUNTS, Column("sparsity", right=True))
-    table_rows = [
-        (name, f"{n:,}", f"{k:,}", format_sparsity(1 - k / n) if n else None) for name, n, k in rows
-    ]
-    show(
-        [
-            table(columns, table_rows, total=True),
-            Paragraph([f"step {saved.step}", f"policy {saved.fingerprint}"]),
-            Paragraph([stay_line(kept, size)], "result"),
-        ]
-    )

@@ -15,7 +15,15 @@ from typing import Any, NoReturn
 
 import typer
 
-from secateur.cli import compare, inspection, listing, planning, pruning, targeting
+from secateur.cli import (
+    compare,
+    inspection,
+    listing,
+    planning,
+    pruning,
+    reporting,
+    targeting,
+)
 from secateur.cli.app import app
 from secateur.errors import PluginWarning, PolicyWarning, ScheduleWarning, SecateurError
 from secateur.hooks.at_work import commands
@@ -23,7 +31,7 @@ from secateur.tables import printable
 
 __all__ = ["COMMANDS", "app", "main", "whole_app"]
 
-COMMANDS = (planning, pruning, inspection, compare, targeting, listing)
+COMMANDS = (planning, pruning, inspection, compare, targeting, reporting, listing)
 """The modules that put their commands on the app."""
 _LONGEST_ERROR = 4000
 """How many characters of an error are shown: some list what a large model has."""

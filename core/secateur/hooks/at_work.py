@@ -134,6 +134,24 @@ def notify(event: MasksUpdated, observers: Sequence[Observer] = ()) -> None:
             observer.secateur_masks_updated(event)
 
 
+def page(recording: Any, against: Any, notes: Sequence[str]) -> str:
+    """Return the HTML page of a recorded run that the first plugin makes which makes one.
+
+    Raises:
+        PluginError: A plugin failed, lacks a package, or none makes pages.
+
+    """
+    for implementation in registry().manager.hook.secateur_page.get_hookimpls():
+        plugin = _plugin(implementation)
+        with PluginCode(lambda why, plugin=plugin: f"plugin {plugin}, secateur_page: {why}"):  # type: ignore[misc]
+            found = _call(implementation, recording=recording, against=against, notes=notes)
+        if isinstance(found, str):
+            return found
+    raise PluginError(
+        "no plugin makes report pages; secateur's own is left out, see: secateur plugins"
+    )
+
+
 def _call(implementation: pluggy.HookImpl, **given: Any) -> Any:
     return implementation.function(*(given[name] for name in implementation.argnames))
 

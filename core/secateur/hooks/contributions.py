@@ -36,6 +36,7 @@ _AT_WORK = {
     "secateur_layer_weights": "layer weights",
     "secateur_masks_updated": "observer",
     "secateur_commands": "commands",
+    "secateur_page": "report page",
 }
 
 Key = tuple[str, str]

@@ -3,8 +3,8 @@
 A plugin is a module or an object with functions of these names, each marked with
 ``@secateur.hookimpl``.  An entry point of the group ``secateur``, or ``secateur.register``,
 registers it.  Most hooks are called once, at that time; `secateur_layer_weights` is called for
-the layers of each model, `secateur_masks_updated` during a run, and `secateur_commands` when the
-program runs.
+the layers of each model, `secateur_masks_updated` during a run, `secateur_page` for each page, and
+`secateur_commands` when the program runs.
 """
 
 from __future__ import annotations
@@ -114,5 +114,17 @@ def secateur_commands(app: Any) -> None:
 
     Args:
         app: A `typer.Typer`, empty at first.
+
+    """
+
+
+@hookspec
+def secateur_page(recording: Any, against: Any, notes: Sequence[str]) -> str | None:
+    """Return a recorded run as one HTML page that needs nothing else, or None.
+
+    Args:
+        recording: A `secateur.Recording`.
+        against: Another one that it is compared with, or None.
+        notes: What the reader should know besides.
 
     """

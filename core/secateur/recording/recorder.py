@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import sys
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,12 +17,10 @@ from secateur.hooks.hookspecs import hookimpl
 from secateur.layout import Array
 from secateur.recording import bits
 from secateur.recording.measures import deflated_size, histogram, threshold
-from secateur.recording.plane import Plane
 from secateur.recording.recording import RecordedUpdate, RecordedWeight, Recording
-from secateur.version import __version__
+from secateur.recording.snapshot import recorded_weight, versions
 
 IfExists = Literal["refuse", "resume", "replace"]
-_FRAMEWORKS = ("flax", "jax", "keras", "tensorflow", "torch")
 
 
 class Recorder:
@@ -180,34 +174,13 @@ def _last_masks(recording: Recording) -> list[tuple[RecordedUpdate, Array]]:
 def _begun(event: MasksUpdated, run: ObservedRun) -> Recording:
     """Return a recording that holds no update yet."""
     weights = {name: _recorded(observed) for name, observed in run.weights.items()}
-    return Recording(run.adapter, event.fingerprint, run.policy, _versions(), weights)
+    return Recording(run.adapter, event.fingerprint, run.policy, versions(), weights)
 
 
 def _recorded(observed: ObservedWeight) -> RecordedWeight:
-    spec, method = observed.weight.spec, observed.method
+    spec = observed.weight.spec
     local = observed.weight.read().size if observed.weight.sharded else spec.size
-    return RecordedWeight(
-        spec.name,
-        spec.kind,
-        spec.role,
-        spec.dtype,
-        spec.shape,
-        observed.rule,
-        observed.target,
-        None if method is None else method.to_dict(),
-        _tile(observed),
-        Plane.of(spec, local),
-    )
-
-
-def _tile(observed: ObservedWeight) -> tuple[int | None, ...] | None:
-    """Return how far a group of a weight's pattern reaches; None where groups are no tiles."""
-    if observed.method is None:
-        return None
-    try:
-        return observed.method.pattern.checked_extent(observed.weight.spec)
-    except NotImplementedError:
-        return None
+    return recorded_weight(spec, local, observed.rule, observed.method, observed.target)
 
 
 def _update(
@@ -231,14 +204,3 @@ def _update(
 
 def _is_final(target: float, observed: ObservedWeight) -> bool:
     return observed.method is not None and target >= observed.method.final
-
-
-def _versions() -> Mapping[str, str]:
-    found = {"python": platform.python_version(), "secateur": __version__, "numpy": np.__version__}
-    for name in _FRAMEWORKS:
-        if name in sys.modules:
-            try:
-                found[name] = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                found[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
-    return found

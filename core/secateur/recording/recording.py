@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from secateur.errors import RecordingError, nearest, shown
+from secateur.files import check_output, write_atomically
+from secateur.hooks.at_work import page
 from secateur.layout import Array
 from secateur.recording import bits, file
 from secateur.recording.plane import Plane
@@ -180,6 +182,35 @@ class Recording:
 
         """
         file.write(Path(path), _header(self), self.history, list(self.weights))
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        against: Self | None = None,
+        notes: Sequence[str] = (),
+    ) -> str:
+        """Return a page about the run: one HTML file that opens from disk, without a network.
+
+        It needs ``pip install "secateur[page]"``.
+
+        Args:
+            path: Where to write the page, too.
+            against: Another recording, to show what differs.
+            notes: What the reader should know besides.
+
+        Raises:
+            PluginError: A package that makes pages is missing.
+            OSError: The file cannot be written.
+
+        """
+        target = None if path is None else Path(path)
+        if target is not None:
+            check_output(target)
+        text = page(self, against, notes)
+        if target is not None:
+            write_atomically(target, text.encode())
+        return text
 
     @cached_property
     def steps(self) -> tuple[int, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from secateur.adapter.native_names import in_our_words, named_natively
-from secateur.errors import nearest, shown
+from secateur.errors import StateError, nearest, shown
 from secateur.layout import Array
+from secateur.recording.recording import Recording
+from secateur.recording.snapshot import PresentWeight, snapshot
 from secateur.run.checks.live import LiveModel
 from secateur.run.plan import Plan
 from secateur.tables import Column, Paragraph, Printed, Table, View, format_sparsity, stay_line
@@ -109,6 +112,7 @@ class Report(Printed):
         parameters: The number of all parameters of the model, biases and dense layers included;
             None where the adapter cannot count them.
         left_dense: How many of them lie in layers that the adapter leaves dense.
+        plan: The plan that the model is pruned by.
 
     Example:
         >>> import numpy as np, secateur
@@ -126,6 +130,7 @@ class Report(Printed):
     fingerprint: str
     parameters: int | None = None
     left_dense: int = 0
+    plan: Plan | None = field(default=None, compare=False)
 
     @property
     def size(self) -> int:
@@ -168,6 +173,45 @@ class Report(Printed):
                 for weight in self.weights
             ],
         }
+
+    def to_html(
+        self, path: str | os.PathLike[str] | None = None, *, against: Recording | None = None
+    ) -> str:
+        """Return a page about the run: one HTML file that opens from disk, without a network.
+
+        It shows the masks as they are now. To see how they came about, record the run by
+        `secateur.Recorder` and call `Recording.to_html`. It needs
+        ``pip install "secateur[page]"``.
+
+        Args:
+            path: Where to write the page, too.
+            against: A recording of another run, to show what differs.
+
+        Raises:
+            PluginError: A package that makes pages is missing.
+            OSError: The file cannot be written.
+
+        """
+        return self._snapshot().to_html(path, against=against, notes=self.notes)
+
+    def _snapshot(self) -> Recording:
+        if self.plan is None:
+            raise StateError("this report has no plan, so that there is no page of it")
+        kept = {weight.name: weight.kept for weight in self.weights}
+        methods = {s.name: rule.method for rule in self.plan.rule_weights for s in rule.specs}
+        weights = [
+            PresentWeight(
+                planned.spec,
+                planned.rule,
+                methods.get(planned.spec.name),
+                planned.target,
+                self.masks.get(planned.spec.name),
+                kept[planned.spec.name],
+            )
+            for planned in self.plan.weights
+        ]
+        policy = self.plan.policy.to_dict()
+        return snapshot(self.plan.adapter, self.fingerprint, policy, weights, self.step)
 
     def __repr__(self) -> str:
         stay = stay_line(self.kept, self.size)
@@ -254,6 +298,7 @@ def make_report(
         plan.policy.fingerprint,
         plan.parameters,
         plan.left_dense,
+        plan,
     )
 
 

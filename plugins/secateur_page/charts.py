@@ -1,0 +1,171 @@
+"""The chart of a run: the schedule of each rule, and the sparsity that was reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import secateur
+from secateur import Recording
+from secateur_page.text import shown
+
+_MOST_RULES = 5
+_POINTS = 120
+ALL = "all prunable weights"
+OTHER = "other run, all"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A sparsity at a step.
+
+    Attributes:
+        step: The step.
+        series: Whose sparsity it is.
+        what: ``scheduled`` or ``reached``.
+        sparsity: The sparsity.
+
+    """
+
+    step: int
+    series: str
+    what: str
+    sparsity: float
+
+
+def points(
+    recording: Recording, against: Recording | None, labels: Mapping[int, str]
+) -> list[Point]:
+    """Return what the chart shows.
+
+    Args:
+        recording: The run.
+        against: Another run, of which the sparsity of all weights is shown.
+        labels: What each rule is called, by its number.
+
+    """
+    found = [Point(step, ALL, "reached", value) for step, value in recording.sparsities.items()]
+    rules = list(dict.fromkeys(w.rule for w in recording.weights.values() if w.method and w.rule))
+    if len(rules) <= _MOST_RULES:
+        for rule in rules:
+            found += _reached(recording, rule, labels[rule])
+            found += _scheduled(recording, rule, labels[rule])
+    if against is not None:
+        sparsities = against.sparsities.items()
+        found += [Point(step, OTHER, "reached", value) for step, value in sparsities]
+    return found
+
+
+def _reached(recording: Recording, rule: int, label: str) -> Iterator[Point]:
+    """Yield the sparsity of all weights of a rule, after each of its updates."""
+    kept = {name: w.size for name, w in recording.weights.items() if w.rule == rule}
+    size, found = sum(kept.values()), {}
+    for update in recording.history:
+        if update.weight in kept:
+            kept[update.weight] = update.kept
+            found[update.step] = 1 - sum(kept.values()) / size if size else 0.0
+    return (Point(step, label, "reached", value) for step, value in found.items())
+
+
+def _scheduled(recording: Recording, rule: int, label: str) -> Iterator[Point]:
+    """Yield the schedule of a rule over the run; what was recorded, if it cannot be computed."""
+    method = next(w.method for w in recording.weights.values() if w.rule == rule)
+    last = max(recording.steps, default=0)
+    table = (method or {}).get("schedule", {})
+    try:
+        schedule = secateur.Policy.parse({"schedule": table}).schedule
+    except secateur.PolicyError:  # of a plugin that is not installed here
+        schedule = None
+    if schedule is None or table.get("begin_when"):
+        targets = {u.step: u.target for u in recording.history
+                   if recording.weights[u.weight].rule == rule}  # fmt: skip
+        yield from (Point(step, label, "scheduled", value) for step, value in targets.items())
+        return
+    end = table.get("end_step", 0)
+    until = max(last, end if isinstance(end, int) else 0, 1)
+    for number in range(_POINTS + 1):
+        step = until * number // _POINTS
+        yield Point(step, label, "scheduled", schedule.sparsity(step))
+
+
+def spec(found: list[Point], description: str) -> dict[str, Any]:
+    """Return the chart for Vega-Lite; the page's style sheet says what its colours are.
+
+    Args:
+        found: What it shows.
+        description: What a screen reader says of it.
+
+    """
+    series = list(dict.fromkeys(point.series for point in found))
+    rules = [name for name in series if name not in (ALL, OTHER)]
+    numbers = {ALL: "0", OTHER: "other", **{name: str(n) for n, name in enumerate(rules, 1)}}
+    legend = {"title": None, "orient": "top", "labelLimit": 260, "symbolSize": 90}
+    of_series = {"field": "series", "type": "nominal", "legend": legend}
+    range_ = [f"var(--series-{numbers[name]})" for name in series]
+    colour = {**of_series, "scale": {"domain": series, "range": range_}}
+    shape = {**of_series, "scale": {"domain": series}}
+    x = {"field": "step", "type": "quantitative", "title": "step",
+         "axis": {"tickMinStep": 1, "grid": False, "format": ",d"}}  # fmt: skip
+    y = {"field": "sparsity", "type": "quantitative", "title": "sparsity",
+         "scale": {"domain": [0, 1]}, "axis": {"format": ".1f", "tickCount": 6}}  # fmt: skip
+    tooltip = [
+        {"field": "series", "title": "weights"},
+        {"field": "step", "format": ",d"},
+        {"field": "what", "title": "figure"},
+        {"field": "sparsity", "format": ".4f"},
+    ]
+    return {
+        "description": description,
+        "width": "container",
+        "height": 260,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "data": {"values": [vars(point) for point in found]},
+        "encoding": {"x": x, "y": y, "color": colour},
+        "layer": [
+            {
+                "transform": [{"filter": "datum.what == 'scheduled'"}],
+                "mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.75},
+                "encoding": {"detail": {"field": "series"}},
+            },
+            {
+                "transform": [{"filter": "datum.what == 'reached'"}],
+                "mark": {"type": "line", "strokeWidth": 1, "strokeDash": [2, 3]},
+                "encoding": {"detail": {"field": "series"}},
+            },
+            {
+                "transform": [{"filter": "datum.what == 'reached'"}],
+                "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
+                "encoding": {"shape": shape, "tooltip": tooltip},
+            },
+        ],
+        "config": {
+            "background": None,
+            "view": {"stroke": None},
+            "font": "system-ui, sans-serif",
+            "axis": {
+                "labelColor": "var(--ink)", "titleColor": "var(--ink)", "labelFontSize": 12,
+                "titleFontSize": 12, "titleFontWeight": "normal", "domainColor": "var(--line)",
+                "tickColor": "var(--line)", "gridColor": "var(--line)",
+            },
+            "legend": {"labelColor": "var(--ink)", "labelFontSize": 12},
+        },
+    }  # fmt: skip
+
+
+def labels(recording: Recording) -> dict[int, str]:
+    """Return what each rule of a recorded policy is called: its id or, without one, its number.
+
+    Args:
+        recording: The run.
+
+    """
+    rules = recording.policy.get("rules")
+    tables = rules if isinstance(rules, list) else []
+    ids = {n: t.get("id") for n, t in enumerate(tables, 1) if isinstance(t, dict)}
+    numbers = {w.rule for w in recording.weights.values() if w.rule}
+    taken: dict[int, str] = {}
+    for number in sorted(numbers):
+        label = shown(ids[number]) if ids.get(number) else f"rule {number}"
+        taken[number] = f"{label} ({number})" if label in (*taken.values(), ALL, OTHER) else label
+    return taken
