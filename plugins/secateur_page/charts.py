@@ -140,6 +140,7 @@ def spec(found: list[Point], description: str) -> dict[str, Any]:
             },
         ],
         "config": {
+            "aria": False,  # hundreds of marks; a label and a table say it instead
             "background": None,
             "view": {"stroke": None},
             "font": "system-ui, sans-serif",

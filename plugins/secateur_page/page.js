@@ -9,6 +9,7 @@ if (data.chart) {
   await window.vegaEmbed("#chart", data.chart, {
     mode: "vega-lite", renderer: "svg", actions: false, ast: true, tooltip: { theme: "custom" },
   });
+  byId("chart").setAttribute("role", "img");
 }
 
 // The masks
@@ -55,7 +56,7 @@ function paint(pictures, number, difference) {
     if (difference && other && kept !== bit(other, 0, at)) which = kept ? 3 : 2;
     image.data.set([...colours[which], 255], at * 4);
   }
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
 // Dots are square where there is room for that, and at least one pixel high.

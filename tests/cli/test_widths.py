@@ -23,6 +23,8 @@ COMMANDS = {
                          "--total-steps", "1000"],
     "diff of files": ["diff", "long.npz", "pruned.npz"],
     "diff of twins": ["diff", "long.toml", "--model", "long.npz", "--model", "pruned.npz"],
+    "targets": ["target"],
+    "target": ["target", "tensorrt", "long.npz"],
     "plugins": ["plugins"],
     "policies": ["policies"],
 }  # fmt: skip

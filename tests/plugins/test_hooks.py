@@ -34,7 +34,7 @@ def section(hook: str) -> str:
 
 def test_the_page_has_the_hooks_that_there_are_and_no_others():
     assert re.findall(r"^## (\w+)$", PAGE, re.MULTILINE) == [*_in_page_order()]
-    assert len(HOOKS) == 10
+    assert len(HOOKS) == 11
 
 
 def _in_page_order() -> list[str]:
@@ -336,3 +336,15 @@ def test_secateur_commands(registered, capsys, monkeypatch):
     assert "'test 1'" in plan
     assert "there is a command 'plan' already" in plan
     assert "RuntimeError: out of order; its commands are left out" in broken
+
+
+def test_secateur_page(registered, tmp_path):
+    class Plugin:
+        @secateur.hookimpl
+        def secateur_page(self, recording, against, notes):
+            return f"<p>{list(recording.weights)} {against} {notes}</p>"
+
+    registered(Plugin())
+    report = secateur.prune({"fc": np.ones((2, 2))}, {"schedule": HALF})
+    assert report.to_html(tmp_path / "page.html") == "<p>['fc'] None ()</p>"
+    assert (tmp_path / "page.html").read_text() == "<p>['fc'] None ()</p>"

@@ -135,15 +135,15 @@ def notify(event: MasksUpdated, observers: Sequence[Observer] = ()) -> None:
 
 
 def page(recording: Any, against: Any, notes: Sequence[str]) -> str:
-    """Return the HTML page of a recorded run that the first plugin makes which makes one.
+    """Return the HTML page of a recorded run, of the plugin registered last that makes one.
 
     Raises:
         PluginError: A plugin failed, lacks a package, or none makes pages.
 
     """
-    for implementation in registry().manager.hook.secateur_page.get_hookimpls():
-        plugin = _plugin(implementation)
-        with PluginCode(lambda why, plugin=plugin: f"plugin {plugin}, secateur_page: {why}"):  # type: ignore[misc]
+    implementations = registry().manager.hook.secateur_page.get_hookimpls()
+    for implementation in reversed(implementations):
+        with _blamed(implementation, "the page of a run"):
             found = _call(implementation, recording=recording, against=against, notes=notes)
         if isinstance(found, str):
             return found
