@@ -14,7 +14,7 @@ import torch  # noqa: F401  # before Keras may load TensorFlow
 
 PACKAGES = (
     *("secateur", "secateur_flax", "secateur_keras", "secateur_torch"),
-    *("secateur_plots", "secateur_report", "secateur_tensorboard"),
+    *("secateur_page", "secateur_plots", "secateur_report", "secateur_tensorboard"),
 )
 SURFACE = (
     *("secateur", "secateur.adapter", "secateur.errors", "secateur.layout", "secateur.testing"),

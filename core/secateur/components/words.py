@@ -15,10 +15,10 @@ def method_in_words(method: Method | None) -> str:
     >>> from secateur.components.criteria import Magnitude
     >>> from secateur.components.distributions import Uniform
     >>> from secateur.components.patterns import Unstructured
-    >>> from secateur.components.schedules import Constant
-    >>> schedule = Constant(final_sparsity=0.5)
+    >>> from secateur.components.schedules import OneShot
+    >>> schedule = OneShot(final_sparsity=0.5)
     >>> method_in_words(Method(schedule, Magnitude(), Unstructured(), Uniform()))
-    'constant (final_sparsity 0.5); unstructured; uniform; magnitude'
+    'one_shot (final_sparsity 0.5); unstructured; uniform; magnitude'
     """
     if method is None:
         return "dense"

@@ -73,10 +73,10 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
 
     The gap is put where it leaves the most names different from one another.
 
-    >>> shortened(["model.layers.10.q_proj:kernel", "model.layers.11.q_proj:kernel"], 20)
-    ['mode...q_proj:kernel', 'mode...q_proj:kernel']
+    >>> shortened(["model.layers.10.q_proj:kernel", "model.layers.11.q_proj:kernel"], 12)
+    ['mode...ernel', 'mode...ernel']
     >>> shortened(["model.layers.10.q_proj:kernel", "model.layers.11.q_proj:kernel"], 22)
-    ['model.layers.10...rnel', 'model.layers.11...rnel']
+    ['mod...10.q_proj:kernel', 'mod...11.q_proj:kernel']
     """
     if all(width_of(name) <= width for name in names):
         return list(names)
