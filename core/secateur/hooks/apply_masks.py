@@ -35,8 +35,22 @@ def apply_masks(
     for mask in masks.values():
         mask.flags.writeable = False
     masks_seen, targets = MappingProxyType(dict(event.masks)), MappingProxyType(dict(event.targets))
-    notify(replace(event, masks=masks_seen, targets=targets), observers)
+    sparsity = _of_all(binding, masks)
+    notify(replace(event, masks=masks_seen, targets=targets, sparsity=sparsity), observers)
     binding.apply(masks)
+
+
+def _of_all(binding: Binding, masks: Mapping[str, Array]) -> float:
+    """Return the sparsity of all prunable weights of a model together."""
+    size = kept = 0
+    for weight in binding.weights:
+        mask = masks.get(weight.spec.name)
+        if mask is None:
+            local = weight.read().size if weight.sharded else weight.spec.size
+            size, kept = size + local, kept + local
+        else:
+            size, kept = size + mask.size, kept + int(np.count_nonzero(mask))
+    return 1 - kept / size if size else 0.0
 
 
 def sparsities(masks: Mapping[str, Array]) -> dict[str, float]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from secateur.adapter import Weight
 from secateur.components.method import Method
 from secateur.layout import Array
+
+_PIECE = 2**16  # what fits the cache
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class MasksUpdated:
         fingerprint: The fingerprint of the policy.
         run: The run; None where masks are transferred without a policy.
         resumed: Whether the masks are those of a saved state that a run goes on from.
+        sparsity: The sparsity of all prunable weights together, once these masks are applied.
 
     Example:
         >>> import numpy, secateur
@@ -97,3 +103,43 @@ class MasksUpdated:
     fingerprint: str
     run: ObservedRun | None = None
     resumed: bool = False
+    sparsity: float = 0.0
+
+    @property
+    def sparsities(self) -> dict[str, float]:
+        """The sparsity of each of the masks."""
+        return {name: _sparsity(mask) for name, mask in self.masks.items()}
+
+    def threshold(self, weight: str) -> float | None:
+        """Return the smallest magnitude that a mask keeps.
+
+        Where single weights are ranked by magnitude, this is the threshold itself.
+
+        Args:
+            weight: The name of a weight that has a new mask.
+
+        Returns:
+            The magnitude; None where nothing is kept, or where there is no run.
+
+        """
+        if self.run is None:
+            return None
+        return smallest_kept(self.run.weights[weight].weight.read(), self.masks[weight])
+
+
+def smallest_kept(values: Array, mask: Array) -> float | None:
+    """Return the smallest magnitude that a mask keeps, or None.
+
+    >>> smallest_kept(np.array([[1.0, -3.0], [2.0, 4.0]]), np.array([[False, True], [False, True]]))
+    3.0
+    """
+    flat, kept = values.reshape(-1), mask.reshape(-1)
+    if not kept.any():
+        return None
+    pruned = np.array(math.inf, flat.dtype)
+    pieces = (slice(start, start + _PIECE) for start in range(0, flat.size, _PIECE))
+    return min(float(np.where(kept[piece], np.abs(flat[piece]), pruned).min()) for piece in pieces)
+
+
+def _sparsity(mask: Array) -> float:
+    return 1 - int(np.count_nonzero(mask)) / mask.size if mask.size else 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 
 import numpy as np
@@ -13,19 +12,6 @@ from secateur.recording.plane import Plane
 
 _MOST_COUNTED = 2**16
 _MOST_DEFLATED = 2**20
-_PIECE = 2**16  # what fits the cache
-
-
-def threshold(values: Array, mask: Array) -> float:
-    """Return the smallest magnitude that a mask keeps; it keeps at least one.
-
-    >>> threshold(np.array([[1.0, -3.0], [2.0, 4.0]]), np.array([[False, True], [False, True]]))
-    3.0
-    """
-    flat, kept = values.reshape(-1), mask.reshape(-1)
-    pruned = np.array(math.inf, flat.dtype)
-    pieces = (slice(start, start + _PIECE) for start in range(0, flat.size, _PIECE))
-    return min(float(np.where(kept[piece], np.abs(flat[piece]), pruned).min()) for piece in pieces)
 
 
 def histogram(plane: Plane, values: Array) -> tuple[float, Array]:

@@ -12,11 +12,11 @@ import numpy as np
 
 from secateur.errors import RecordingError, listed, shown
 from secateur.files import check_output
-from secateur.hooks.events import MasksUpdated, ObservedRun, ObservedWeight
+from secateur.hooks.events import MasksUpdated, ObservedRun, ObservedWeight, smallest_kept
 from secateur.hooks.hookspecs import hookimpl
 from secateur.layout import Array
 from secateur.recording import bits
-from secateur.recording.measures import deflated_size, histogram, threshold
+from secateur.recording.measures import deflated_size, histogram
 from secateur.recording.recording import RecordedUpdate, RecordedWeight, Recording
 from secateur.recording.snapshot import recorded_weight, versions
 
@@ -194,7 +194,7 @@ def _update(
         kept,
         1 - kept / mask.size if mask.size else 0.0,
         event.targets[weight.name],
-        threshold(values, mask) if kept else None,
+        smallest_kept(values, mask),
         largest,
         counts,
         event.resumed,
