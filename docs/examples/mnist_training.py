@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from mnist import Digits
 from mnist_networks import keras_network, torch_network
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -36,21 +34,13 @@ class Length:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """The mask of one weight at one time, canonical."""
-
-    when: str
-    mask: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class Run:
     """What training one network came to."""
 
     dense_accuracy: float
     pruned_accuracy: float
     report: secateur.Report
-    snapshots: tuple[Snapshot, ...]
+    recording: Path
     dense_file: Path
     pruned_file: Path
 
@@ -72,16 +62,17 @@ def train_keras(digits: Digits, length: Length, policy: Path, output: Path) -> R
     dense_accuracy = _keras_accuracy(model, digits)
     dense_file = _save_keras(model, output / "keras-dense.keras")
 
-    pruner = secateur.attach(model, policy, total_steps=length.pruned * steps)
-    album = _Album(pruner, length.pruned * steps)
+    recorder = secateur.Recorder(output / "keras-run.npz", if_exists="replace")
+    total = length.pruned * steps
+    pruner = secateur.attach(model, policy, total_steps=total, observers=[recorder])
     with _progress("Keras, pruned", length.pruned * steps) as tick:
-        callbacks = [pruner.callback(), _ticking(tick, album.look)]
+        callbacks = [pruner.callback(), _ticking(tick)]
         model.fit(**fit, epochs=length.pruned, callbacks=callbacks)
     return Run(
         dense_accuracy,
         _keras_accuracy(model, digits),
         pruner.report(),
-        album.snapshots("after"),
+        recorder.path,
         dense_file,
         _save_keras(model, output / "keras-pruned.keras"),
     )
@@ -111,41 +102,22 @@ def train_torch(digits: Digits, length: Length, policy: Path, output: Path) -> R
     dense_accuracy = _torch_accuracy(model, digits)
     dense_file = _save_torch(model, output / "torch-dense.pt")
 
-    pruner = secateur.attach(model, policy, optimizer=optimizer, total_steps=length.pruned * steps)
-    album = _Album(pruner, length.pruned * steps)
+    recorder = secateur.Recorder(output / "torch-run.npz", if_exists="replace")
+    total = length.pruned * steps
+    pruner = secateur.attach(
+        model, policy, optimizer=optimizer, total_steps=total, observers=[recorder]
+    )
     with _progress("PyTorch, pruned", length.pruned * steps) as tick:
         for _ in range(length.pruned):
-            epoch(lambda: (tick(), album.look()))
+            epoch(tick)
     return Run(
         dense_accuracy,
         _torch_accuracy(model, digits),
         pruner.report(),
-        album.snapshots("after"),
+        recorder.path,
         dense_file,
         _save_torch(model, output / "torch-pruned.pt"),
     )
-
-
-class _Album:
-    """Takes a picture of one weight's mask before, midway and after."""
-
-    def __init__(self, pruner: secateur.Pruner, total_steps: int) -> None:
-        self._pruner, self._middle = pruner, total_steps // 4
-        self._kept: list[Snapshot] = []
-        self._take("before")
-
-    def _take(self, when: str) -> None:
-        shape = next(w.spec.shape for w in self._pruner.plan.weights if w.spec.name == PICTURED)
-        mask = self._pruner.masks.get(PICTURED, np.ones(shape, bool))
-        self._kept.append(Snapshot(f"{when} (step {self._pruner.current_step})", mask))
-
-    def look(self) -> None:
-        if self._pruner.current_step >= self._middle and len(self._kept) == 1:
-            self._take("midway")
-
-    def snapshots(self, when: str) -> tuple[Snapshot, ...]:
-        self._take(when)
-        return tuple(self._kept)
 
 
 @contextmanager
@@ -161,12 +133,10 @@ def _progress(title: str, steps: int) -> Iterator[Any]:
         yield lambda: bar.advance(task)
 
 
-def _ticking(*actions: Any) -> Any:
+def _ticking(tick: Any) -> Any:
     import keras
 
-    return keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: [action() for action in actions]
-    )
+    return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: tick())
 
 
 def _keras_accuracy(model: Any, digits: Digits) -> float:

@@ -20,11 +20,13 @@ import mnist
 import mnist_networks
 import mnist_training
 import numpy as np
+from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 import secateur
+import secateur_plots
 
 HERE = Path(__file__).parent
 POLICY = HERE / "policies" / "mnist-90.toml"
@@ -93,7 +95,7 @@ def train(
     """Train one network dense, then prune it while it trains on; save both, and a picture."""
     run: Callable[..., mnist_training.Run] = getattr(mnist_training, f"train_{framework}")
     done = run(digits, length, POLICY, output)
-    draw(done, output / f"{framework}-masks.png")
+    draw(done, output / f"{framework}-masks.png", output / f"{framework}-pruning.gif")
     for file in (done.dense_file, done.pruned_file):
         file.with_name(file.name + ".gz").write_bytes(gzip.compress(file.read_bytes()))
     return Result(
@@ -131,23 +133,17 @@ def summary(results: list[Result]) -> Table:
     return table
 
 
-def draw(run: mnist_training.Run, path: Path) -> None:
-    """Draw one weight's masks before, midway and after: kept weights black."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(len(run.snapshots), 1, figsize=(10, 2.6 * len(run.snapshots)))
-    for axis, snapshot in zip(axes, run.snapshots, strict=True):
-        mask = snapshot.mask.reshape(len(snapshot.mask), -1)
-        axis.imshow(mask, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        axis.set_title(f"{snapshot.when}: sparsity {1 - mask.mean():.3f}", fontsize=10)
-        axis.set_ylabel("filter")
-    axes[-1].set_xlabel(f"the weights of each filter of {mnist_training.PICTURED}")
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+def draw(run: mnist_training.Run, picture: Path, animation: Path) -> None:
+    """Draw one weight's mask before, midway and after, and as an animation."""
+    recording = secateur.Recording.load(run.recording)
+    found = list(recording.masks(mnist_training.PICTURED))
+    chosen = [found[0], found[len(found) // 3], found[-1]]
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    for ax, (update, mask) in zip(figure.subplots(len(chosen), 1), chosen, strict=True):
+        title = f"step {update.step}: sparsity {update.sparsity:.3f}"
+        secateur_plots.plot_mask(mask, ax, title=title)
+    figure.savefig(picture, dpi=100)
+    secateur_plots.animate(recording, mnist_training.PICTURED, animation)
 
 
 def _import_in_order(wanted: list[str]) -> None:
