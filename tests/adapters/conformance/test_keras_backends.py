@@ -16,6 +16,7 @@ SUITES = (HERE / "test_keras.py", HERE.parent / "keras")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("backend", OTHERS)
 def test_the_keras_adapter_passes_its_suites_on(backend, request):
     command = [sys.executable, "-m", "pytest", *map(str, SUITES), "-q", "-p", "no:cacheprovider"]
@@ -30,7 +31,6 @@ def test_the_keras_adapter_passes_its_suites_on(backend, request):
         check=False,
         capture_output=True,
         text=True,
-        timeout=1800,
         env=environment,
     )
     assert done.returncode == 0, done.stdout[-5000:]
