@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -186,3 +187,12 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path):
         secateur.attach(arrays(seed=1), POLICY).load(path)
     pruner.save(path)
     assert path.read_bytes() != before
+
+
+def test_no_interrupted_line_leaves_a_lock_behind():
+    """A thread of its own waits for whatever the interrupted one still holds."""
+    for things in each_interrupted(lambda: (arrays(),), lambda a: secateur.prune(a, POLICY)):
+        thread = threading.Thread(target=secateur.prune, args=(*things, POLICY), daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()

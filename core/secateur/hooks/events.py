@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,8 @@ class ObservedRun:
 
     Attributes:
         adapter: The name of the adapter that bound the model, such as ``torch``.
-        policy: The policy, as `Policy.to_dict` returns it.
         weights: Every prunable weight by name, also those that stay dense.
+        policy_table: Returns `policy`, which most observers never ask for.
 
     Example:
         >>> import numpy, secateur
@@ -65,8 +66,19 @@ class ObservedRun:
     """
 
     adapter: str
-    policy: Mapping[str, Any]
     weights: Mapping[str, ObservedWeight]
+    policy_table: Callable[[], Mapping[str, Any]] = field(repr=False)
+
+    @cached_property
+    def policy(self) -> Mapping[str, Any]:
+        """The policy, as `Policy.to_dict` returns it.
+
+        Example:
+            >>> ObservedRun("numpy", {}, lambda: {"version": 1}).policy
+            {'version': 1}
+
+        """
+        return self.policy_table()
 
 
 @dataclass(frozen=True)

@@ -204,12 +204,7 @@ def registry() -> Registry:
 
     """
     global _registry
-    with _lock:
-        if _registry is None:
-            found = Registry()
-            found.find()
-            _registry = found  # before plugins load, so that they may register others
-        found = _registry
+    found = _registry or _found()  # once there is one, it is read without a lock
     try:
         found.load_pending()
     except BaseException:
@@ -218,6 +213,16 @@ def registry() -> Registry:
                 _registry = None  # the next call tries anew
         raise
     return found
+
+
+def _found() -> Registry:
+    global _registry
+    with _lock:
+        if _registry is None:
+            found = Registry()
+            found.find()
+            _registry = found  # before plugins load, so that they may register others
+        return _registry
 
 
 def register(plugin: object, name: str | None = None) -> None:

@@ -190,7 +190,7 @@ class Plan(Printed):
             )
             for weight in weights
         }
-        return ObservedRun(self.adapter, self.policy.to_dict(), MappingProxyType(found))
+        return ObservedRun(self.adapter, MappingProxyType(found), self.policy.to_dict)
 
     def __repr__(self) -> str:
         stay = stay_line(self.kept, self.size)
