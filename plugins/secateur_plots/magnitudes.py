@@ -37,7 +37,7 @@ def plot_magnitudes(
     Example:
         >>> weight = np.random.default_rng(0).normal(size=(32, 32))
         >>> plot_magnitudes(weight, threshold=0.7).axes[0].get_title()
-        '540 of 1,024 weights lie below 0.7'
+        '546 of 1,024 weights lie below 0.7'
 
     """
     try:
