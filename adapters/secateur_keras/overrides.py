@@ -2,8 +2,9 @@
 
 A weight-standardized convolution extends Conv2D and uses ``(kernel - mean) / deviation``: zeros in
 its kernel are none in the convolution.  An override that touches the attribute of the weight is
-taken for such a one, whether itself or through another method of its class.  Of a property, such
-as the quantized kernel of a layer of HGQ2, it is tried out whether zeros stay zero.
+taken for such a one, whether itself or through another method of its class.  Of a property it is
+tried out whether zeros stay zero; so it is for the layers of HGQ2, whose property ``qkernel`` is
+the quantized kernel that they multiply by.
 """
 
 from __future__ import annotations
@@ -45,9 +46,22 @@ def computed_in(layer: Any, known: type, attribute: str) -> str | None:
     word = attribute.rpartition(".")[2]
     words = {word, f"_{word}"}
     for name in FORWARD:
-        if name in overrides and _touches(layer, overrides, name, words):
+        touched = name in overrides and _touches(layer, overrides, name, words)
+        if touched and not _is_of_hgq2(layer, name, word, words):
             return name
     return None
+
+
+def _is_of_hgq2(layer: Any, method: str, word: str, words: set[str]) -> bool:
+    """Return whether HGQ2 itself defines a method, and its quantized weight keeps zeros."""
+    quantized = f"q{word}"
+    owners = [
+        next((cls for cls in type(layer).__mro__ if name in vars(cls)), object)
+        for name in (method, quantized)
+    ]
+    if not all(owner.__module__.startswith("hgq.") for owner in owners):
+        return False
+    return _keeps_zeros(layer, vars(owners[1])[quantized], quantized, words)
 
 
 def _overrides(cls: type, known: type) -> dict[str, Any]:

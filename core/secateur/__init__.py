@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from secateur.selection.groups import Pooled as Pooled
     from secateur.selection.groups import RankedGroups as RankedGroups
     from secateur.selection.select import select as select
+    from secateur.targets.estimate import Estimate as Estimate
+    from secateur.targets.estimate import estimate as estimate
     from secateur.targets.judge import target as target
     from secateur.targets.report import TargetReport as TargetReport
     from secateur.targets.report import TargetWeight as TargetWeight
@@ -176,6 +178,10 @@ _NAMES_OF = {
         "RankedGroups",
     ),
     "selection.select": ("select",),
+    "targets.estimate": (
+        "Estimate",
+        "estimate",
+    ),
     "targets.judge": ("target",),
     "targets.report": (
         "TargetReport",

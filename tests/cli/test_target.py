@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+DATA = Path(__file__).parents[1] / "targets" / "data"
 
 
 @pytest.fixture
@@ -42,12 +45,24 @@ def test_without_a_model_it_says_what_the_target_takes_and_without_a_name_what_t
 
 
 @pytest.mark.usefixtures("_file")
+def test_estimates_are_shown_with_the_tool_and_its_version(run):
+    model = DATA / "sparse.tflite"
+    outcome = run("target", "ethos-u85", model)
+    assert "these are the tool's own estimates: ethos-u-vela 5.2" in outcome.out
+    assert json.loads(run("target", "ethos-u85", model, "--json").out)["figures"]["cycles"] > 0
+    assert run("target", "ethos-u85", model, "--check").code == 2
+    luts = json.loads(run("target", "fpga", "model.npz", "--estimate", "--json").out)
+    assert luts["estimate"]["figures"]["fc:kernel"] > 0
+    assert luts["weights"][0]["status"] == "dense"
+
+
+@pytest.mark.usefixtures("_file")
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["ethos-u85x", "model.npz"], 1, "did you mean 'ethos-u85'?"),
         (["fpga", "missing.npz"], 1, "missing.npz"),
-        (["fpga", "--check"], 2, "need a MODEL"),
+        (["fpga", "--check"], 2, "needs a MODEL"),
         (["fpga", "model.npz", "-o", "policy.txt"], 2, ".toml"),
         (["fpga", "model.npz", "--policy", "cnn-81"], 1, "did you mean 'cnn-80'?"),
         (["torch-2to4", "model.npz", "--kind", "fc*=skip", "-o", "p.toml"], 1, "was not written"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,11 @@ from secateur.files import write_atomically
 from secateur.policy.policy import as_policy
 from secateur.tables import Column
 from secateur.targets.describe import describe
+from secateur.targets.estimate import estimate as estimate_of
+from secateur.targets.estimate import is_estimated_from_file, of_binding
 from secateur.targets.judge import judge
 from secateur.targets.load import load, names
+from secateur.targets.report import TargetReport
 
 
 @app.command("target")
@@ -40,43 +44,104 @@ def target(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the suggested policy to this file.")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Add what the target's own tool estimates.")
+    ] = False,
+    configuration: Annotated[
+        str | None,
+        typer.Option(help="What --estimate estimates for, such as ethos-u55-256."),
+    ] = None,
     every: All = False,
     json: Json = False,
 ) -> None:
     """Show which zeros of a model a runtime or hardware uses, what is gained, and how to prune.
 
-    Weight by weight, with the reason where it does not; and a policy that it can use.
+    Weight by weight, with the reason where it does not; and a policy that it can use.  Of an
+    int8 .tflite file, which holds no weights that could be pruned: Vela's estimates.
     """
-    if model is None and (policy or kind or check or output):
-        raise typer.BadParameter("--policy, --kind, --check and --output need a MODEL")
-    if output and output.suffix != ".toml":
-        raise typer.BadParameter("--output is the name of a .toml file")
+    asks = _Asks(policy, kind, check, output, estimate, configuration, every, json)
+    asks.check(model)
     if name is None:
         _list(json)
-        return
+    elif model is None:
+        _describe(name, json)
+    elif is_estimated_from_file(model):
+        _estimate_file(name, model, asks)
+    else:
+        _judge(name, model, asks)
+
+
+@dataclass(frozen=True)
+class _Asks:
+    """The options of the command."""
+
+    policy: str | None
+    kind: list[str] | None
+    check_zeros: bool
+    output: Path | None
+    estimate: bool
+    configuration: str | None
+    every: bool
+    json: bool
+
+    def check(self, model: Path | None) -> None:
+        """Refuse options that ask for what cannot be done."""
+        of_weights = self.policy or self.kind or self.check_zeros or self.output or self.every
+        if model is None and (of_weights or self.estimate or self.configuration):
+            raise typer.BadParameter("every option but --json needs a MODEL")
+        if model and is_estimated_from_file(model) and of_weights:
+            raise typer.BadParameter(f"a {model.suffix} file is estimated, and nothing else")
+        if model and self.configuration and not is_estimated_from_file(model):
+            raise typer.BadParameter("--configuration is for the estimate of a .tflite file")
+        if self.output and self.output.suffix != ".toml":
+            raise typer.BadParameter("--output is the name of a .toml file")
+
+
+def _describe(name: str, json: bool) -> None:
     chosen = load(name)
-    if model is None:
-        if json:
-            show_json(chosen.model_dump(mode="json", by_alias=True, exclude_none=True))
-        else:
-            show(describe(chosen))
-        return
-    wanted = None if policy is None else as_policy(policy)
-    check_outputs([output], [model])
-    opened = open_model(model, kind)
+    if json:
+        show_json(chosen.model_dump(mode="json", by_alias=True, exclude_none=True))
+    else:
+        show(describe(chosen))
+
+
+def _estimate_file(name: str, model: Path, asks: _Asks) -> None:
+    with progress(f"estimating {model}"):
+        found = estimate_of(name, model, configuration=asks.configuration)
+    if asks.json:
+        show_json(found.to_dict())
+    else:
+        show(found.view())
+
+
+def _judge(name: str, model: Path, asks: _Asks) -> None:
+    chosen = load(name)
+    wanted = None if asks.policy is None else as_policy(asks.policy)
+    check_outputs([asks.output], [model])
+    opened = open_model(model, asks.kind)
     with progress("counting", sum(each.spec.size for each in opened.binding.weights)) as advance:
         report = judge(chosen, opened.binding, wanted, lambda spec: advance(spec.size))
-    if output:
-        if report.policy is None:
-            raise TargetError(f"{name} uses no zeros of this model, so {output} was not written")
-        write_atomically(output, report.policy.encode())
-    if json:
+    with progress("estimating"):
+        costs = of_binding(name, opened.binding) if asks.estimate else None
+    if asks.output:
+        _write_policy(report, asks.output)
+    if asks.json:
         shown = report.to_dict()
-        show_json({**shown, "notes": [*shown["notes"], *opened.notes]})
+        extra = {"estimate": costs.to_dict()} if costs else {}
+        show_json({**shown, "notes": [*shown["notes"], *opened.notes], **extra})
     else:
-        show(report.view(fold=not every, notes=opened.notes))
-    if check and not report.meets:
+        parts = list(report.view(fold=not asks.every, notes=opened.notes))
+        show([*parts, *costs.view()] if costs else parts)
+    if asks.check_zeros and not report.meets:
         raise typer.Exit(1)
+
+
+def _write_policy(report: TargetReport, output: Path) -> None:
+    if report.policy is None:
+        raise TargetError(
+            f"{report.target.name} uses no zeros of this model, so {output} was not written"
+        )
+    write_atomically(output, report.policy.encode())
 
 
 def _list(json: bool) -> None:

@@ -1,0 +1,185 @@
+"""What a model costs on a target, by the target's own tool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from secateur.adapter import Binding
+from secateur.errors import TargetError, listed, shown
+from secateur.hooks.dispatch import bind
+from secateur.tables import Column, Paragraph, Printed, Table, View
+from secateur.targets.load import load
+
+TFLITE = ".tflite"
+_TOOLS = {
+    "ethos-u55": ("ethos-u-vela", "ethosu", "vela"),
+    "ethos-u85": ("ethos-u-vela", "ethosu", "vela"),
+    "fpga": ("da4ml", "da4ml", "fpga"),
+}
+"""By target: the package of its tool, the module of it, and the extra that installs it."""
+
+
+@dataclass(frozen=True, repr=False)
+class Estimate(Printed):
+    """What a tool estimates; prints as a table.
+
+    Attributes:
+        target: The name of the target.
+        tool: The name of the tool's package.
+        version: Its version.
+        configuration: What it estimates for, in its own words.
+        figures: The figures, by what they count; the most important first.
+        notes: What the figures do not hold.
+
+    Example:
+        >>> Estimate("fpga", "da4ml", "0.6.0", "8 bits", {"LUTs": 367})
+        <Estimate for fpga by da4ml 0.6.0: LUTs 367>
+
+    """
+
+    target: str
+    tool: str
+    version: str
+    configuration: str
+    figures: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the estimate as plain values, for JSON.
+
+        Example:
+            >>> Estimate("fpga", "da4ml", "0.6.0", "8 bits", {"LUTs": 367}).to_dict()["figures"]
+            {'LUTs': 367}
+
+        """
+        return {
+            "target": self.target,
+            "tool": self.tool,
+            "version": self.version,
+            "configuration": self.configuration,
+            "figures": dict(self.figures),
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        name, value = next(iter(self.figures.items()))
+        return f"<Estimate for {self.target} by {self.tool} {self.version}: {name} {value:,}>"
+
+    def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
+        """Return what is printed of the estimate.
+
+        Args:
+            fold: Makes no difference here.
+            notes: More that the reader should know.
+
+        """
+        columns = (Column(f"estimate for {self.target}", long="shorten"), Column("", right=True))
+        rows = [(name, f"{value:,}") for name, value in self.figures.items()]
+        words = f"these are the tool's own estimates: {self.tool} {self.version}"
+        parts: View = (
+            Table(columns, rows),
+            Paragraph([f"{words}, {self.configuration}"]),
+            Paragraph([f"note: {note}" for note in (*self.notes, *notes)], "note"),
+        )
+        return [part for part in parts if isinstance(part, Table) or part.lines]
+
+
+def estimate(target: str, model: Any, *, configuration: str | None = None) -> Estimate:
+    """Return what a model costs on a target, by the estimates of the target's own tool.
+
+    Args:
+        target: ``ethos-u55`` or ``ethos-u85``, by Arm's Vela; or ``fpga``, by da4ml.
+        model: For the first two the path of an int8 ``.tflite`` file, as ``secateur export``
+            writes it; for ``fpga`` any model that `plan` takes.
+        configuration: The variant of an Ethos-U that it is estimated for, such as
+            ``ethos-u55-256``; 128 multipliers for the U55 and 256 for the U85 without it.
+
+    Returns:
+        The figures, and by which version of which tool.
+
+    Raises:
+        TargetError: There is no estimate for this target, its tool is not installed, or it
+            refuses the model.
+        ModelError: The model cannot be bound.
+
+    Example:
+        >>> estimate("onnxruntime", {})
+        Traceback (most recent call last):
+        secateur.errors.TargetError: nothing estimates for onnxruntime; there are estimates ...
+
+    """
+    tool = _tool_of(target)
+    if isinstance(model, (str, os.PathLike)):
+        return _of_file(target, tool, Path(model), configuration)
+    if target != "fpga":
+        raise _wants_file(target, type(model).__name__)
+    return of_binding(target, bind(model))
+
+
+def of_binding(target: str, binding: Binding) -> Estimate:
+    """Return what a bound model costs on an FPGA.
+
+    Args:
+        target: ``fpga``; what others estimate is read from a file.
+        binding: The model.
+
+    Raises:
+        TargetError: There is no estimate for this target, its tool is missing, or no weight of
+            the model can be estimated.
+
+    """
+    tool = _tool_of(target)
+    if target != "fpga":
+        raise _wants_file(target, "this model")
+    from secateur.targets.luts import luts
+
+    figures, notes = luts(load(target), binding.weights)
+    words = "each matrix unrolled once, weights rounded to 8 bits, inputs of 8 bits"
+    return Estimate(target, tool, version(tool), words, figures, notes)
+
+
+def is_estimated_from_file(path: Path) -> bool:
+    """Return whether a file is one that only an estimate reads."""
+    return path.suffix == TFLITE
+
+
+def _of_file(target: str, tool: str, path: Path, configuration: str | None) -> Estimate:
+    if target == "fpga" or not is_estimated_from_file(path):
+        raise TargetError(
+            f"{path}: pass the model itself"
+            if target == "fpga"
+            else f"{path}: no {TFLITE} file; {_how_to_export(str(path))}"
+        )
+    from secateur.targets.vela import vela
+
+    found = vela(target, path, configuration)
+    return Estimate(target, tool, version(tool), found.configuration, found.figures, found.notes)
+
+
+def _tool_of(target: str) -> str:
+    load(target)
+    if target not in _TOOLS:
+        raise TargetError(
+            f"nothing estimates for {target}; there are estimates for: {listed(_TOOLS)}"
+        )
+    package, module, extra = _TOOLS[target]
+    if find_spec(module) is None:
+        raise TargetError(f'estimates for {target} need {package}: pip install "secateur[{extra}]"')
+    return package
+
+
+def _wants_file(target: str, given: str) -> TargetError:
+    return TargetError(
+        f"estimates for {target} are made from an int8 {TFLITE} file, not from {shown(given)}: "
+        f"{_how_to_export('MODEL')}"
+    )
+
+
+def _how_to_export(model: str) -> str:
+    return f"secateur export {model} --to litert --quantize int8"
