@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
-CORE_TESTS := tests/core tests/policies tests/plugins tests/targets tests/cli
+CORE_TESTS := tests/core tests/packing tests/policies tests/plugins tests/targets tests/cli
 OTHER_TESTS := --ignore=tests/exports  # they need .venv-exports, see `make exports`
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 

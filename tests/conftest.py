@@ -18,7 +18,9 @@ COMPILED = {
 }
 """What XLA compiled for one test serves the others, in every process."""
 os.environ |= {name: value for name, value in COMPILED.items() if name not in os.environ}
-WITHOUT_FRAMEWORKS = tuple(HERE / name for name in ("core", "policies", "plugins", "cli"))
+WITHOUT_FRAMEWORKS = tuple(
+    HERE / name for name in ("core", "packing", "policies", "plugins", "cli")
+)
 SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("default", max_examples=100, deadline=None, print_blob=True)
 settings.register_profile(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from flax import nnx
 
-from secateur.adapter import PairedBinding, Skipped, collect, layer_order
+from secateur.adapter import PairedBinding, Skipped, StateTensor, collect, layer_order
 from secateur.layout import Array
 from secateur_flax.changes import model_changes
 from secateur_flax.masking import count_nonzero_pruned, placed_like, select
+from secateur_flax.state import state_of
 from secateur_flax.updates import refuse_optimizer, refuse_tracing
 from secateur_flax.walk import count_parameters, walk
 from secateur_flax.weight import FlaxWeight, spec_of
@@ -79,6 +80,10 @@ class FlaxBinding(PairedBinding[FlaxWeight, list[Any]]):
 
     def model_changes(self) -> dict[str, str]:
         return model_changes(self._model, self.weights)
+
+    def tensors(self) -> list[StateTensor]:
+        refuse_tracing()
+        return state_of(self._model, self.weights)
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         """Refuse ``optimizer=``: an update happens inside a function that JAX compiles.

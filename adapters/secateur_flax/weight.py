@@ -88,11 +88,14 @@ class FlaxWeight(Weight):
         entry: The entry of the table that describes it.
         slot: Where it is kept.
 
+    Attributes:
+        layout: Leads from the parameter, or those that are stacked, to the canonical layout.
+
     """
 
     def __init__(self, spec: WeightSpec, entry: LayerWeight, slot: Slot) -> None:
         self.spec, self.slot = spec, slot
-        self._layout = entry.layout
+        self.layout = entry.layout
         variables = slot.variables()
         self._shapes = [tuple(variable.shape) for variable in variables]
         self._holder = Holder.of(variables[0])
@@ -105,7 +108,7 @@ class FlaxWeight(Weight):
 
         """
         values = [_to_numpy(value, self.spec.name) for value in self._fitting_values()]
-        canonical = self._layout.to_canonical(_stacked(values)).view()
+        canonical = self.layout.to_canonical(_stacked(values)).view()
         canonical.flags.writeable = False
         return canonical
 
@@ -133,7 +136,7 @@ class FlaxWeight(Weight):
             mask: The mask.
 
         """
-        native = self._layout.from_canonical(mask)
+        native = self.layout.from_canonical(mask)
         parts = [native] if len(self._shapes) == 1 else list(native)
         if self.change():
             return parts

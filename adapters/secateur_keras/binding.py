@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secateur.adapter import Binding, layer_order
+from secateur.adapter import Binding, StateTensor, layer_order
 from secateur.errors import ModelError, StateWarning
 from secateur.layout import Array
 from secateur_keras.callback import PruningCallback
 from secateur_keras.changes import changes
 from secateur_keras.checkpoint import PruningState
 from secateur_keras.masking import is_masked
+from secateur_keras.state import state_of
 from secateur_keras.training import Training, retrace
 from secateur_keras.walk import count_parameters, find
 from secateur_keras.weight import KerasWeight
@@ -86,6 +87,9 @@ class KerasBinding(Binding):
         notes = changes(self.weights, self.training.masked.variables, self.model)
         interrupted = self.training.note_on_interrupt()
         return notes | ({"optimizer": interrupted} if interrupted else {})
+
+    def tensors(self) -> list[StateTensor]:
+        return state_of(self.model, self.weights, self.training.sync)
 
     def release(self) -> None:
         with contextlib.ExitStack() as stack:  # everything is let go, even if one part fails

@@ -62,6 +62,16 @@ class KerasAdapter(Adapter):
             why = " ".join(str(error).split())[:300]
             raise ModelError(f"{path}: Keras cannot load it: {why}") from error
 
+    def file_notes(self, path: Path) -> list[str]:
+        """Return what a .keras file holds of the optimizer, which no one needs who predicts."""
+        from secateur_keras.archive import optimizer_bytes
+
+        size, whole = optimizer_bytes(path), path.stat().st_size
+        if not size:
+            return []
+        advice = "keras.models.load_model(path, compile=False).save(path) leaves them out"
+        return [f"{size:,} of its {whole:,} bytes are the optimizer's moments, dense; {advice}"]
+
     def bind(self, model: Any) -> KerasBinding:
         """Find the prunable weights of a model, and change nothing in it.
 

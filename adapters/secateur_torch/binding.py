@@ -17,6 +17,7 @@ from secateur.adapter import (
     LayerWeight,
     PairedBinding,
     Skipped,
+    StateTensor,
     collect,
     layer_order,
 )
@@ -26,6 +27,7 @@ from secateur_torch.changes import LiveModel
 from secateur_torch.layers import sharded_modules
 from secateur_torch.memory import MemoryRange, memory_range, refuse_overlaps
 from secateur_torch.parametrization import ParameterSlot
+from secateur_torch.state import state_of
 from secateur_torch.training import Training
 from secateur_torch.updates import OptimizerWatch, Turn, owners
 from secateur_torch.walk import walk
@@ -132,6 +134,9 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
             return {"": f"the model cannot be read any more: {error}"}
         forgotten = self._training.forgotten(self.weights, self._watch)
         return notes | ({"optimizer": forgotten} if forgotten else {})
+
+    def tensors(self) -> list[StateTensor]:
+        return state_of(self._model, self.weights)
 
     def release(self) -> None:
         if self._watch is not None:

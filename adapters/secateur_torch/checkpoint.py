@@ -45,7 +45,7 @@ class TorchCheckpoint(Checkpoint):
 
     def read(self, name: str) -> Array:
         tensor = self._state[name]
-        if special := _special(tensor):
+        if special := special_layout(tensor):
             raise ModelError(f"{self.path}: {name:.80} is {special}; its values cannot be read")
         stored = tensor.untyped_storage().nbytes()
         if tensor.numel() * tensor.element_size() > stored:
@@ -64,7 +64,7 @@ class TorchCheckpoint(Checkpoint):
 def _dtype(tensor: TorchTensor) -> str:
     """Return the name of a tensor's dtype; with what it is, where it is not a plain tensor."""
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return " ".join(filter(None, (_special(tensor), dtype)))
+    return " ".join(filter(None, (special_layout(tensor), dtype)))
 
 
 def _shape(tensor: TorchTensor) -> tuple[int, ...]:
@@ -72,8 +72,13 @@ def _shape(tensor: TorchTensor) -> tuple[int, ...]:
     return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
 
 
-def _special(tensor: TorchTensor) -> str:
-    """Return what a tensor is that has no plain values in memory; nothing for others."""
+def special_layout(tensor: TorchTensor) -> str:
+    """Return what a tensor is that has no plain values in memory; nothing for others.
+
+    Args:
+        tensor: Any tensor.
+
+    """
     if tensor.is_meta:
         return "meta"
     if tensor.is_quantized:

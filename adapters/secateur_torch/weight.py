@@ -17,6 +17,13 @@ from secateur_torch.masking import clear_pruned, count_nonzero_pruned
 from secateur_torch.memory import identity_of, packed_rows
 from secateur_torch.parametrization import ParameterSlot, unprunable_reason
 
+_BITS = {"bfloat16": torch.int16} | {
+    name: torch.uint8
+    for name in vars(ml_dtypes)
+    if name.startswith("float8_") and hasattr(torch, name)
+}
+"""The dtypes that NumPy does not have itself, and those of which the bits are taken."""
+
 
 def to_numpy(tensor: Tensor) -> Array:
     """Return a read-only array: a view of a CPU tensor's memory, else a copy.
@@ -29,9 +36,10 @@ def to_numpy(tensor: Tensor) -> Array:
         dtype(bfloat16)
 
     """
-    tensor = tensor.detach().cpu().resolve_neg()
-    if tensor.dtype is torch.bfloat16:
-        array: Array = tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    tensor = tensor.detach().cpu().resolve_neg().resolve_conj()
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name in _BITS:
+        array: Array = tensor.view(_BITS[name]).numpy().view(getattr(ml_dtypes, name))
     else:
         array = tensor.numpy()
     array = array.view()
@@ -46,6 +54,10 @@ def from_numpy(array: Array) -> Tensor:
         array: Any array.
 
     """
+    name = array.dtype.name
+    if name in _BITS:
+        bits = array.view(np.int16 if array.itemsize == 2 else np.uint8)
+        return from_numpy(bits).view(getattr(torch, name))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
         return torch.from_numpy(array)

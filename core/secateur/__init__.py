@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from secateur.kinds import kind_named as kind_named
     from secateur.layout import Layout as Layout
     from secateur.numpy_adapter import NumpyAdapter as NumpyAdapter
+    from secateur.packing.sizes import Sizes as Sizes
+    from secateur.packing.sizes import WeightSizes as WeightSizes
     from secateur.policy.policy import Policy as Policy
     from secateur.policy.rule import Rule as Rule
     from secateur.recording.recorder import Recorder as Recorder
@@ -80,6 +82,15 @@ if TYPE_CHECKING:
     from secateur.selection.groups import Pooled as Pooled
     from secateur.selection.groups import RankedGroups as RankedGroups
     from secateur.selection.select import select as select
+    from secateur.shipping.load import load_packed as load_packed
+    from secateur.shipping.measure import sizes as sizes
+    from secateur.shipping.pack import Packed as Packed
+    from secateur.shipping.pack import PackedTensor as PackedTensor
+    from secateur.shipping.pack import pack as pack
+    from secateur.shipping.unpack import unpack as unpack
+    from secateur.shipping.zeros import ZeroCheck as ZeroCheck
+    from secateur.shipping.zeros import ZeroCount as ZeroCount
+    from secateur.shipping.zeros import quantize_check as quantize_check
     from secateur.targets.estimate import Estimate as Estimate
     from secateur.targets.estimate import estimate as estimate
     from secateur.targets.judge import target as target
@@ -160,6 +171,10 @@ _NAMES_OF = {
     ),
     "layout": ("Layout",),
     "numpy_adapter": ("NumpyAdapter",),
+    "packing.sizes": (
+        "Sizes",
+        "WeightSizes",
+    ),
     "policy.policy": ("Policy",),
     "policy.rule": ("Rule",),
     "recording.recorder": ("Recorder",),
@@ -178,6 +193,19 @@ _NAMES_OF = {
         "RankedGroups",
     ),
     "selection.select": ("select",),
+    "shipping.load": ("load_packed",),
+    "shipping.measure": ("sizes",),
+    "shipping.pack": (
+        "Packed",
+        "PackedTensor",
+        "pack",
+    ),
+    "shipping.unpack": ("unpack",),
+    "shipping.zeros": (
+        "ZeroCheck",
+        "ZeroCount",
+        "quantize_check",
+    ),
     "targets.estimate": (
         "Estimate",
         "estimate",

@@ -18,6 +18,8 @@ from secateur.adapter import (
     LayerWeight,
     PairedBinding,
     Skipped,
+    StatePart,
+    StateTensor,
     Weight,
     WeightSpec,
     collect,
@@ -106,6 +108,17 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
         }
         return {name: count for name, count in counts.items() if count}
 
+    def tensors(self) -> list[StateTensor]:
+        specs = {name: weight.spec for weight in self.weights for name in weight.names}
+        found: dict[object, list[str]] = {}
+        for name, value in self._model.items():
+            array, _ = _split(value)
+            found.setdefault(_place(array) if array.size else name, []).append(name)
+        return [
+            _state_tensor(_split(self._model[names[0]])[0], names, specs.get(names[0]))
+            for names in found.values()
+        ]
+
     def model_changes(self) -> dict[str, str]:
         return {
             weight.spec.name: note
@@ -132,6 +145,26 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
                 f"attached, as by weights[name][...] = values{ATTACH_AGAIN}"
             )
         return None
+
+
+def _state_tensor(array: Array, names: Sequence[str], spec: WeightSpec | None) -> StateTensor:
+    def write(values: Array) -> None:
+        array[...] = values
+
+    def read() -> Array:
+        return array
+
+    parts = () if spec is None else (StatePart(spec.name, spec.kind),)
+    return StateTensor(
+        names[0],
+        array.shape,
+        array.dtype.name,
+        read,
+        write,
+        parts,
+        aliases=tuple(names[1:]),
+        writable=array.flags.writeable,
+    )
 
 
 def _check_as_bound(weight: ArrayWeight) -> None:

@@ -23,6 +23,7 @@ from secateur.adapter.collect import (
     layer_order,
     unknown_layer,
 )
+from secateur.adapter.state import StatePart, StateTensor
 from secateur.adapter.weights import LayerWeight, Skipped, Weight, WeightSpec
 from secateur.layout import FLOATS
 from secateur.workers import SINGLE, Workers
@@ -43,6 +44,8 @@ __all__ = [
     "LayerWeight",
     "PairedBinding",
     "Skipped",
+    "StatePart",
+    "StateTensor",
     "Tensor",
     "Unprunable",
     "Weight",

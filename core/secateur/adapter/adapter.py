@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,15 @@ class Adapter(ABC):
 
         """
         raise ModelError(f"{path}: the {self.name} adapter reads no files")
+
+    def file_notes(self, path: Path) -> Sequence[str]:
+        """Return what a file holds besides the model, such as the optimizer's moments, in words.
+
+        Args:
+            path: A file that `read_file` has read.
+
+        """
+        return ()
 
     @abstractmethod
     def bind(self, model: Any) -> Binding:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from secateur.adapter.state import StateTensor
 from secateur.adapter.weights import Skipped, Weight
 from secateur.errors import ModelError
 from secateur.layout import Array
@@ -214,6 +215,22 @@ class Binding(ABC):
 
         """
         raise ModelError(f"a {self.adapter} model has no averages that could be included")
+
+    def tensors(self) -> Sequence[StateTensor]:
+        """Return all of the model's state: what must be saved to predict the same again.
+
+        Prunable weights, biases, statistics of normalization and other buffers, each once, in
+        the order of the model.  `secateur.pack` reads them and `secateur.load_packed` writes
+        them; both refuse a model whose adapter does not define this.
+
+        Raises:
+            ModelError: The adapter does not define this, or some state is no plain tensor.
+
+        """
+        raise ModelError(
+            f"the {self.adapter} adapter cannot list all of a model's state; save the model as "
+            "a .safetensors or .npz file, and use that"
+        )
 
     def to_native(self, array: Array, whole: int | None = None) -> Any:
         """Return an array of a state dict as the framework's own checkpoints hold it.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from secateur.adapter.binding import AttachedPruner, Binding
+from secateur.adapter.state import StateTensor
 from secateur.adapter.weights import Weight
 from secateur.errors import PluginCode
 from secateur.layout import Array
@@ -93,6 +95,21 @@ class GuardedBinding(Binding):
     def model_changes(self) -> Mapping[str, str]:
         with self._blamed("model_changes()"):
             return dict(self.binding.model_changes())
+
+    def tensors(self) -> list[StateTensor]:
+        with self._blamed("tensors()"):
+            return [self._guarded(tensor) for tensor in self.binding.tensors()]
+
+    def _guarded(self, tensor: StateTensor) -> StateTensor:
+        def read() -> Array:
+            with self._blamed(f"read() of {tensor.name:.200}"):
+                return tensor.read()
+
+        def write(values: Array) -> None:
+            with self._blamed(f"write() of {tensor.name:.200}"):
+                tensor.write(values)
+
+        return replace(tensor, read=read, write=write)
 
     def release(self) -> None:
         with self._blamed("release()"):

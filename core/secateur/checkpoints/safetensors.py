@@ -68,16 +68,16 @@ class SafetensorsCheckpoint(Checkpoint):
 
 
 def _dtype(path: Path, tensor: Tensor) -> np.dtype[Any]:
-    if tensor.dtype == "bfloat16":
-        try:
-            import ml_dtypes
-        except ModuleNotFoundError:
-            raise ModelError(
-                f"{path}: {tensor.name:.80} is bfloat16, which needs ml-dtypes: "
-                "pip install ml-dtypes"
-            ) from None
-        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return found
     if tensor.dtype not in DTYPES.values():
         raise ModelError(f"{path}: {tensor.name:.80}: {tensor.dtype} values cannot be read")
-    return np.dtype(tensor.dtype).newbyteorder("<")
+    if not tensor.dtype.startswith(("bfloat", "float8")):
+        return np.dtype(tensor.dtype).newbyteorder("<")
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError:
+        raise ModelError(
+            f"{path}: {tensor.name:.80} is {tensor.dtype}, which needs ml-dtypes: "
+            "pip install ml-dtypes"
+        ) from None
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, tensor.dtype))
+    return found

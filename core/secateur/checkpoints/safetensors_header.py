@@ -34,8 +34,13 @@ DTYPES = {
     "U16": "uint16",
     "U8": "uint8",
     "BOOL": "bool",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
 }
-"""NumPy's names of the dtypes that NumPy has."""
+"""The names of the dtypes in NumPy, or in ml-dtypes."""
 _BITS = {
     **dict(zip(("F64", "F32", "F16", "BF16", "C64", "BOOL"), (64, 32, 16, 16, 64, 8), strict=True)),
     **{f"{sign}{bits}": bits for sign in "IU" for bits in (8, 16, 32, 64)},
@@ -80,14 +85,28 @@ def read_header(path: Path) -> Header:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(LARGEST_HEADER, size - 8):
             raise ValueError(f"its header claims {length} bytes")
-        table = _parse(file.read(length))
+        return parse_header(file.read(length), size - 8 - length)
+
+
+def parse_header(text: bytes, available: int | None = None) -> Header:
+    """Return the checked header of a file.
+
+    Args:
+        text: The header itself.
+        available: How many bytes follow in the file; None where that is not known yet.
+
+    Raises:
+        ValueError: It breaks a rule of the format.
+
+    """
+    table = _parse(text)
     metadata = table.pop(METADATA, None)
     if metadata is not None:
         _check_metadata(metadata)
     tensors = {name: _tensor(name, entry) for name, entry in table.items()}
     spans = {name: _span(name, entry, tensors[name]) for name, entry in table.items()}
-    _check_cover(spans, size - 8 - length)
-    return Header(table, metadata, tensors, spans, 8 + length)
+    _check_cover(spans, available)
+    return Header(table, metadata, tensors, spans, 8 + len(text))
 
 
 def _parse(text: bytes) -> dict[str, Any]:
@@ -153,10 +172,11 @@ def _span(name: str, entry: Mapping[str, Any], tensor: Tensor) -> tuple[int, int
     return begin, end
 
 
-def _check_cover(spans: Mapping[str, tuple[int, int]], available: int) -> None:
+def _check_cover(spans: Mapping[str, tuple[int, int]], available: int | None) -> None:
     """Check that the tensors cover all bytes after the header, each of them once."""
     ordered = sorted(spans.items(), key=lambda item: item[1])
     end = ordered[-1][1][1] if ordered else 0
+    available = end if available is None else available
     if end > available:
         raise ValueError(f"{ordered[-1][0]!r:.80} ends after the file; is it cut short?")
     if ordered and ordered[0][1][0]:

@@ -23,7 +23,9 @@ PolicyName = Annotated[
 Model = Annotated[
     Path,
     typer.Argument(
-        metavar="MODEL", help="A .safetensors, .npz, .keras, .pt or .pth file.", show_default=False
+        metavar="MODEL",
+        help="A .safetensors, .npz, .keras, .pt, .pth or packed file.",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secateur.adapter import Binding, Checkpoint
-from secateur.checkpoints import SUFFIXES, check_model_file, open_checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
 from secateur.checkpoints.infer_kinds import ASSUMED, parse_kinds
 from secateur.cli.output import progress
 from secateur.compare.masks import ModelWeights
 from secateur.errors import ModelError
-from secateur.hooks.dispatch import bind, read_file, reading_adapter, suffixes_of
-from secateur.hooks.registry import registry
+from secateur.hooks.dispatch import bind
+from secateur.shipping.model_files import model_suffixes, read_model_file
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def open_model(path: Path, kinds: Sequence[str] | None) -> OpenModel:
     """
     said = parse_kinds(kinds or ())
     with progress(f"reading {path}"):
-        model = _read(path)
+        model = read_model_file(path)
         if isinstance(model, Checkpoint):
             bound = CheckpointBinding(model, said)
             return OpenModel(bound.binding, assumptions(bound.reasons))
@@ -71,7 +70,7 @@ def assumptions(reasons: Mapping[str, str]) -> list[str]:
 def open_weights(path: Path) -> ModelWeights:
     """Return the weights in a file, for a comparison of masks."""
     with progress(f"reading {path}"):
-        model = _read(path)
+        model = read_model_file(path)
         if isinstance(model, Checkpoint):
             return ModelWeights(CheckpointBinding(model).binding, model)
         return ModelWeights(bind(model))
@@ -79,20 +78,4 @@ def open_weights(path: Path) -> ModelWeights:
 
 def is_model_file(path: Path) -> bool:
     """Return whether a file has the suffix of a model's file."""
-    return path.suffix in _suffixes()
-
-
-def _suffixes() -> list[str]:
-    return [*SUFFIXES, *(suffix for each in registry().adapters() for suffix in suffixes_of(each))]
-
-
-def _read(path: Path) -> object:
-    if path.suffix in SUFFIXES:
-        return open_checkpoint(path)
-    if adapter := reading_adapter(path.suffix):
-        check_model_file(path)
-        return read_file(adapter, path)
-    raise ModelError(
-        f"{path}: no model of a known kind; there are: {', '.join(_suffixes())}. A model that a "
-        "program builds is planned there, by secateur.plan(model, policy)."
-    )
+    return path.suffix in model_suffixes()

@@ -25,13 +25,14 @@ from secateur.cli import (
     targeting,
 )
 from secateur.cli.app import app
+from secateur.cli.small_files import packing
 from secateur.errors import PluginWarning, PolicyWarning, ScheduleWarning, SecateurError
 from secateur.hooks.at_work import commands
 from secateur.tables import printable
 
 __all__ = ["COMMANDS", "app", "main", "whole_app"]
 
-COMMANDS = (planning, pruning, inspection, compare, targeting, reporting, listing)
+COMMANDS = (planning, pruning, inspection, packing, compare, targeting, reporting, listing)
 """The modules that put their commands on the app."""
 _LONGEST_ERROR = 4000
 """How many characters of an error are shown: some list what a large model has."""

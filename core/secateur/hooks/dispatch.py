@@ -89,6 +89,17 @@ def read_file(adapter: Adapter, path: Path) -> Any:
         return adapter.read_file(path)
 
 
+def file_notes(adapter: Adapter, path: Path) -> tuple[str, ...]:
+    """Return what else an adapter finds in a file that it reads.
+
+    Raises:
+        PluginError: The adapter failed.
+
+    """
+    with _adapter_blamed(adapter, f"file_notes({path})", OSError):
+        return tuple(adapter.file_notes(path))
+
+
 def _matches(adapter: Adapter, model: object) -> bool:
     with _adapter_blamed(adapter, "matches()"):
         return bool(adapter.matches(model))

@@ -57,7 +57,7 @@ def prune_once(
         notes = (*live.notes(), *_notes_on_zeros(pruned, found))
     finally:
         binding.release()
-    return make_report(planned, 0, found, kept, live, notes)
+    return make_report(planned, 0, found, kept, live, notes, binding.tensors)
 
 
 def _notes_on_zeros(pruned: list[Weight], found: Mapping[str, Array]) -> Iterator[str]:

@@ -259,6 +259,7 @@ class Pruner:
             state.kept,
             live,
             (*self._schedule_notes(), *filter(None, [state.note]), *live.notes(state.attached)),
+            self._binding.tensors,
         )
 
     def detach(self) -> None:

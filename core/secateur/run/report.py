@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from secateur.adapter import StateTensor
 from secateur.adapter.native_names import in_our_words, named_natively
-from secateur.errors import StateError, nearest, shown
+from secateur.errors import ModelError, StateError, nearest, shown
 from secateur.layout import Array
+from secateur.packing.sizes import Sizes, measure
 from secateur.recording.recording import Recording
 from secateur.recording.snapshot import PresentWeight, snapshot
 from secateur.run.checks.live import LiveModel
@@ -131,6 +134,26 @@ class Report(Printed):
     parameters: int | None = None
     left_dense: int = 0
     plan: Plan | None = field(default=None, compare=False)
+    _tensors: Callable[[], Sequence[StateTensor]] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """How large the model is: raw, compressed, and the entropy of its masks and values.
+
+        Measured from the live model when it is first asked for, which takes seconds for 10 MB.
+
+        Raises:
+            ModelError: The report was copied or pickled, so that it has no model any more.
+
+        """
+        if self._tensors is None:
+            raise ModelError("this copy of a report has no model: call secateur.sizes(model)")
+        return measure(self._tensors())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_tensors": None}  # a copy of a report is no copy of its model
 
     @property
     def size(self) -> int:
@@ -269,6 +292,7 @@ def make_report(
     kept: Mapping[str, int],
     live: LiveModel,
     notes: Sequence[str],
+    tensors: Callable[[], Sequence[StateTensor]],
 ) -> Report:
     """Return the report on a live model.
 
@@ -279,6 +303,7 @@ def make_report(
         kept: What each mask keeps.
         live: How the model differs from them.
         notes: What the user should know.
+        tensors: Returns the state of the model, for its sizes.
 
     """
     weights = tuple(
@@ -299,6 +324,7 @@ def make_report(
         plan.parameters,
         plan.left_dense,
         plan,
+        tensors,
     )
 
 

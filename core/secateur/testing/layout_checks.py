@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import pytest
 
 from secateur import api
+from secateur.adapter import Binding, StateTensor
+from secateur.errors import ModelError
 from secateur.kinds import kind_names, role_names
 from secateur.layout import Array
 from secateur.testing.layers import Layer, example, network
@@ -102,6 +107,39 @@ class LayoutChecks(Suite):
         assert listed, f"the plan says nothing of the layer 'third', only {plan.skipped}"
         assert all(skipped.reason for skipped in listed)
         assert all("third" not in planned.spec.name for planned in plan.weights)
+
+    def test_all_state_is_read_and_fills_another_model(self) -> None:
+        layers = [*network(), Layer("third", "other")]
+        model = self.make_model(layers)
+        binding = self.adapter.bind(model)
+        try:
+            tensors = {tensor.name: tensor for tensor in binding.tensors()}
+        except ModelError as error:
+            pytest.skip(str(error))
+        assert any("third" in name for name in tensors), f"a layer is missing: {list(tensors)}"
+        self._assert_weights_lie_in(tensors, binding)
+        other = self.make_model(
+            [layer.holding({r: w + 1 for r, w in layer.weights.items()}) for layer in layers]
+        )
+        targets = {tensor.name: tensor for tensor in self.adapter.bind(other).tensors()}
+        assert targets.keys() == tensors.keys()
+        for name, target in targets.items():
+            target.write(np.array(tensors[name].read()))
+        assert_same_bits(self.read(other), self.read(model), "filled")
+        inputs = layers[0].inputs()
+        np.testing.assert_array_equal(self.run(other, inputs), self.run(model, inputs))
+
+    def _assert_weights_lie_in(self, tensors: Mapping[str, StateTensor], binding: Binding) -> None:
+        """Fail unless the tensors' parts are the weights, each once, in canonical layout."""
+        found = {}
+        for name, tensor in tensors.items():
+            values = tensor.read()
+            assert (values.shape, values.dtype.name) == (tensor.shape, tensor.dtype), name
+            for part in tensor.parts:
+                rows = slice(None) if part.rows is None else slice(*part.rows)
+                found[part.weight] = part.layout.to_canonical(values[rows])
+        wanted = {weight.spec.name: weight.read() for weight in binding.weights}
+        assert_same_bits({name: found[name] for name in wanted}, wanted, "parts of tensors")
 
     def test_a_gradient_is_that_of_the_last_update(self) -> None:
         model = self.make_model(network())

@@ -1,0 +1,49 @@
+"""Models from files: a packed file, a checkpoint, or whatever an adapter reads.
+
+Code is never taken from a file or an argument.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from secateur.checkpoints import SUFFIXES, check_model_file, open_checkpoint
+from secateur.errors import ModelError
+from secateur.hooks.dispatch import read_file, reading_adapter, suffixes_of
+from secateur.hooks.registry import registry
+from secateur.packing.reader import is_packed
+from secateur.shipping.packed_checkpoint import PackedCheckpoint
+
+PACKED = ".packed"
+"""The usual suffix of a packed file."""
+
+
+def read_model_file(path: Path) -> Any:
+    """Return the model, or the `Checkpoint`, in a file.
+
+    Args:
+        path: A packed file, whatever its suffix, or one with a suffix of `model_suffixes`.
+
+    Raises:
+        ModelError: The file is missing, damaged, or of a format that nothing here reads.
+        OSError: It is a folder, a device or a FIFO, or must not be read.
+
+    """
+    if path.suffix == PACKED or (path.is_file() and is_packed(path)):
+        return PackedCheckpoint(path)
+    if path.suffix in SUFFIXES:
+        return open_checkpoint(path)
+    if adapter := reading_adapter(path.suffix):
+        check_model_file(path)
+        return read_file(adapter, path)
+    raise ModelError(
+        f"{path}: no model of a known kind; there are: {', '.join(model_suffixes())}. A model "
+        "that a program builds is planned there, by secateur.plan(model, policy)."
+    )
+
+
+def model_suffixes() -> list[str]:
+    """Return the suffixes of the files that `read_model_file` reads; a packed one may have any."""
+    read = (suffix for adapter in registry().adapters() for suffix in suffixes_of(adapter))
+    return [*SUFFIXES, *read, PACKED]

@@ -1,0 +1,137 @@
+"""A packed file fills a model of its framework, or the twin in another one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import secateur
+from secateur.packing.reader import PackedFile
+
+keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept:DeprecationWarning"
+)
+MOST = {"schedule": {"kind": "one_shot", "final_sparsity": 0.8}}
+FORMS = [("float", None), ("int8", None), ("clustered", 3)]
+
+
+class Net(nn.Module):
+    """Layers whose weights lie in tensors in several ways, and state that is no weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(50, 24)
+        self.gru = nn.GRU(24, 24, batch_first=True)
+        self.attention = nn.MultiheadAttention(24, 2, batch_first=True)
+        self.norm = nn.BatchNorm1d(24)
+        self.narrow = nn.Linear(24, 24, dtype=torch.bfloat16)
+        self.up = nn.ConvTranspose1d(24, 12, 3, groups=2)
+        self.head = nn.Linear(24, 50)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens):
+        x = self.gru(self.embed(tokens))[0]
+        x = x + self.attention(x, x, x)[0]
+        x = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        x = x + self.narrow(x.to(torch.bfloat16)).float()
+        return self.head(x), self.up(x.transpose(1, 2))
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    net = Net()
+    net(torch.randint(50, (4, 9)))  # moves the statistics of the normalization
+    secateur.prune(net, MOST)
+    return net.eval()
+
+
+@pytest.mark.parametrize(("values", "bits"), FORMS)
+def test_a_torch_model_is_filled_whole(net, tmp_path, values, bits):
+    packed = secateur.pack(net, tmp_path / "net.packed", values, bits)
+    fresh = Net().eval()
+    secateur.load_packed(packed.path, fresh)
+    tokens = torch.randint(50, (2, 7))
+    if values == "float":
+        assert all(torch.equal(a, b) for a, b in zip(net(tokens), fresh(tokens), strict=True))
+    assert fresh.head.weight is fresh.embed.weight
+    stored = {tensor.name: tensor.values for tensor in packed.tensors}
+    assert "head.weight" not in stored
+    assert stored["norm.running_mean"] == stored["gru.bias_ih_l0"] == "float"
+    print(stored)
+    weights = ("gru.weight_hh_l0", "attention.in_proj_weight", "narrow.weight", "embed.weight")
+    assert {stored[name] for name in weights} == {values}
+    assert torch.equal(fresh.norm.running_var, net.norm.running_var)
+    check = secateur.quantize_check(net, fresh)
+    assert check.ok
+    assert {count.name for count in check.weights} >= {"attention:query", "gru:recurrent"}
+
+
+def test_the_file_of_a_state_dict_fills_the_model_too(net, tmp_path):
+    torch.save({"model": net.state_dict(), "epoch": 3}, tmp_path / "net.pt")
+    packed = secateur.pack(tmp_path / "net.pt", tmp_path / "net.packed")
+    fresh = torch.compile(Net().eval(), backend="eager")
+    secateur.load_packed(packed.path, fresh)
+    wanted, found = net.state_dict(), fresh._orig_mod.state_dict()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    loaded = secateur.load_packed(packed.path)
+    assert loaded.keys() == wanted.keys()
+
+
+def keras_twin():
+    return keras.Sequential([
+        keras.Input((8, 8, 3)),
+        keras.layers.Conv2D(16, 3, activation="relu", name="conv"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(20, name="fc"),
+    ])  # fmt: skip
+
+
+class Twin(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 3)
+        self.fc = nn.Linear(576, 20)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().permute(0, 2, 3, 1).flatten(1))
+
+
+@pytest.mark.parametrize(("values", "bits"), FORMS)
+def test_twins_store_the_same_bytes_and_fill_each_other(tmp_path, values, bits):
+    model, twin = keras_twin(), Twin()
+    secateur.prune(model, MOST)
+    in_keras = secateur.pack(model, tmp_path / "keras.packed", values, bits)
+    fresh = keras_twin()
+    secateur.load_packed(in_keras.path, fresh)
+    secateur.load_packed(in_keras.path, twin)
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    in_torch = twin(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).detach().numpy()
+    np.testing.assert_allclose(in_torch, fresh.predict(x, verbose=0), atol=1e-5)
+    if values != "float":
+        return
+    np.testing.assert_array_equal(fresh.predict(x, verbose=0), model.predict(x, verbose=0))
+    again = PackedFile(secateur.pack(twin, tmp_path / "torch.packed").path)
+    first = PackedFile(in_keras.path)
+    for name, other in (("conv.kernel", "conv.weight"), ("fc.kernel", "fc.weight")):
+        one, two = first.sections(name), again.sections(other)
+        assert one.keys() == two.keys()
+        assert all(np.array_equal(one[word], two[word]) for word in one)
+
+
+def test_a_keras_file_is_packed_without_the_moments_that_its_sizes_name(tmp_path):
+    model = keras_twin()
+    model.compile("adam", "mse")
+    model.fit(np.zeros((2, 8, 8, 3)), np.zeros((2, 20)), verbose=0)
+    secateur.prune(model, MOST)
+    model.save(tmp_path / "m.keras")
+    sizes = secateur.sizes(tmp_path / "m.keras")
+    held = sum(variable.numpy().nbytes for variable in model.optimizer.variables)
+    assert any(f"{held:,} of its" in note for note in sizes.notes)
+    packed = secateur.pack(tmp_path / "m.keras", tmp_path / "m.packed")
+    assert packed.raw == sum(variable.numpy().nbytes for variable in model.weights) < sizes.raw / 2
+    report = secateur.prune(model, MOST)
+    assert report.sizes.raw == packed.raw
