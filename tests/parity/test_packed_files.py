@@ -61,7 +61,6 @@ def test_a_torch_model_is_filled_whole(net, tmp_path, values, bits):
     stored = {tensor.name: tensor.values for tensor in packed.tensors}
     assert "head.weight" not in stored
     assert stored["norm.running_mean"] == stored["gru.bias_ih_l0"] == "float"
-    print(stored)
     weights = ("gru.weight_hh_l0", "attention.in_proj_weight", "narrow.weight", "embed.weight")
     assert {stored[name] for name in weights} == {values}
     assert torch.equal(fresh.norm.running_var, net.norm.running_var)

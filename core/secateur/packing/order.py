@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -56,12 +57,10 @@ def parts_of(parts: Sequence[StatePart], shape: tuple[int, ...]) -> tuple[Part, 
 
     """
     ordered = sorted(parts, key=lambda part: part.rows or (0, 0))
-    ends = [0, *(part.rows[1] for part in ordered if part.rows)]
-    covers = len(ordered) == 1 and ordered[0].rows is None
-    if not covers and [part.rows for part in ordered] != list(
-        zip(ends, [*ends[1:], *shape[:1]], strict=False)
-    ):
-        return ()
+    if ordered and [part.rows for part in ordered] != [None]:
+        ends = [0, *(part.rows[1] for part in ordered if part.rows)]
+        if [part.rows for part in ordered] != list(pairwise(ends)) or ends[-1] != shape[0]:
+            return ()
     found = [_part(part, shape) for part in ordered]
     return tuple(part for part in found if part is not None) if None not in found else ()
 
