@@ -4,19 +4,25 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 CORE_TESTS := tests/core tests/packing tests/policies tests/plugins tests/targets tests/cli
-OTHER_TESTS := --ignore=tests/exports  # they need .venv-exports, see `make exports`
+OTHER_TESTS := --ignore=tests/exports --ignore=tests/trackers  # they have environments of their own
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test exports quick core thorough fuzz lint docs bench clean
+.PHONY: demo figures test exports trackers quick core thorough fuzz lint docs bench clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
 
-test: $(VENV)/dev exports  ## the whole suite
+figures: $(VENV)/demo  ## train on real MNIST, and draw docs/figures
+	$(BIN)/python docs/examples/draw_figures.py
+
+test: $(VENV)/dev exports trackers  ## the whole suite
 	$(PYTEST) tests $(OTHER_TESTS)
 
 exports: $(VENV)-exports/ready  ## the tests of exports and targets, with converters and runtimes
 	$(VENV)-exports/bin/python -m pytest -p no:anyio tests/exports
+
+trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow and Weights & Biases
+	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers
 
 quick: $(VENV)/dev  ## the suite without its long tests
 	$(PYTEST) tests $(OTHER_TESTS) -m "not slow" --hypothesis-profile=quick
@@ -53,8 +59,13 @@ $(VENV)-exports/ready: tests/exports/requirements.txt pyproject.toml
 	$(VENV)-exports/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
+$(VENV)-trackers/ready: tests/trackers/requirements.txt pyproject.toml  # MLflow brings a web server
+	$(PYTHON) -m venv $(VENV)-trackers
+	$(VENV)-trackers/bin/python -m pip install --quiet --requirement $< --editable .
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-peers $(VENV)-exports .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-exports $(VENV)-trackers .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -141,8 +141,15 @@ def _scaled(columns: int, rows: int, widest: int) -> tuple[int, int]:
     scale = min(widest / columns, _TALLEST / rows)
     if scale > 1:
         scale = int(scale) if scale < 8 else scale
-    size = round(columns * scale), round(rows * scale)
-    return max(size[0], min(_LEAST, widest)), max(size[1], _LEAST)
+    width = _at_least(min(_LEAST, widest), round(columns * scale), columns)
+    return width, _at_least(_LEAST, round(rows * scale), rows)
+
+
+def _at_least(least: int, length: int, cells: int) -> int:
+    """Return a length that is not too short: whole pixels for each cell where they fit."""
+    if length >= least or cells > least:
+        return max(length, least)
+    return cells * (least // cells)
 
 
 def _drawn(
