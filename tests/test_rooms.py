@@ -42,6 +42,7 @@ ARROWS = {
         "masks": f"{_COMPONENTS} components",
         "policy": _POLICY,
         "recording": f"adapter {_BASE} checkpoints components files hooks version",
+        "exports": f"adapter {_BASE} hooks files tables",
         "packing": f"adapter arrays {_BASE} files checkpoints tables",
         "shipping": f"adapter arrays {_BASE} files tables hooks checkpoints packing",
         "run": f"{_COMPONENTS} components masks hooks policy packing files tables recording",

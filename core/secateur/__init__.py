@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from secateur.components.values import EndStep as EndStep
     from secateur.components.values import Sparsity as Sparsity
     from secateur.components.values import Step as Step
+    from secateur.errors import ExportError as ExportError
     from secateur.errors import ModelError as ModelError
     from secateur.errors import PluginError as PluginError
     from secateur.errors import PluginWarning as PluginWarning
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
     from secateur.errors import TargetError as TargetError
     from secateur.errors import WeightError as WeightError
     from secateur.errors import WorkerError as WorkerError
+    from secateur.exports.export import export as export
+    from secateur.exports.exported import Exported as Exported
+    from secateur.exports.exported import ExportedWeight as ExportedWeight
     from secateur.files import write_atomically as write_atomically
     from secateur.hooks.at_work import Observer as Observer
     from secateur.hooks.at_work import layer_weights as layer_weights
@@ -59,6 +63,9 @@ if TYPE_CHECKING:
     from secateur.hooks.events import ObservedRun as ObservedRun
     from secateur.hooks.events import ObservedWeight as ObservedWeight
     from secateur.hooks.exporter import Exporter as Exporter
+    from secateur.hooks.exporter import ExportSource as ExportSource
+    from secateur.hooks.exporter import Reading as Reading
+    from secateur.hooks.exporter import StoredTensor as StoredTensor
     from secateur.hooks.hookspecs import hookimpl as hookimpl
     from secateur.hooks.registry import register as register
     from secateur.hooks.registry import unregister as unregister
@@ -74,7 +81,6 @@ if TYPE_CHECKING:
     from secateur.recording.recording import RecordedUpdate as RecordedUpdate
     from secateur.recording.recording import RecordedWeight as RecordedWeight
     from secateur.recording.recording import Recording as Recording
-    from secateur.run.export import export as export
     from secateur.run.plan import Plan as Plan
     from secateur.run.pruner import Pruner as Pruner
     from secateur.run.report import Report as Report
@@ -134,8 +140,14 @@ _NAMES_OF = {
         "Sparsity",
         "Step",
     ),
+    "exports.export": ("export",),
+    "exports.exported": (
+        "Exported",
+        "ExportedWeight",
+    ),
     "files": ("write_atomically",),
     "errors": (
+        "ExportError",
         "ModelError",
         "PluginError",
         "PluginWarning",
@@ -159,7 +171,12 @@ _NAMES_OF = {
         "ObservedRun",
         "ObservedWeight",
     ),
-    "hooks.exporter": ("Exporter",),
+    "hooks.exporter": (
+        "ExportSource",
+        "Exporter",
+        "Reading",
+        "StoredTensor",
+    ),
     "hooks.hookspecs": ("hookimpl",),
     "hooks.registry": (
         "register",
@@ -183,7 +200,6 @@ _NAMES_OF = {
         "RecordedWeight",
         "Recording",
     ),
-    "run.export": ("export",),
     "run.plan": ("Plan",),
     "run.pruner": ("Pruner",),
     "run.report": ("Report",),

@@ -110,6 +110,18 @@ class TargetError(SecateurError, ValueError):
     """
 
 
+class ExportError(SecateurError, RuntimeError):
+    """A model cannot be written in another form, or the written file is not what the model is.
+
+    Example:
+        >>> import numpy, secateur
+        >>> secateur.export({"fc": numpy.eye(2)}, "fc.csv", to="csv", quantize="int8")
+        Traceback (most recent call last):
+        secateur.errors.ExportError: to="csv" takes quantize="none" only, not 'int8'
+
+    """
+
+
 class WorkerError(SecateurError, RuntimeError):
     """Another process of a run that shards a model has failed; its own error says why.
 

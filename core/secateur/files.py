@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NoReturn
@@ -107,6 +107,24 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         _refuse_kind(path, mode)
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "is read-only", str(path))
+
+
+def check_outputs(outputs: Sequence[Path | None], inputs: Iterable[Path]) -> None:
+    """Check that each output can be written, and is no input and no other output.
+
+    Args:
+        outputs: The files that will be written; None for one that is not wanted.
+        inputs: The files that are read.
+
+    Raises:
+        OSError: An output would do harm; the message names it.
+
+    """
+    taken = list(inputs)
+    for output in outputs:
+        if output is not None:
+            check_output(output, taken)
+            taken.append(output)
 
 
 def _check_folder(folder: Path, path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secateur import Exporter, write_atomically
+from secateur import Exporter, ExportSource, write_atomically
 from secateur.layout import Array
 
 HEAD = ("weight", "shape", "size", "kept", "sparsity")
@@ -54,7 +54,7 @@ class CsvTable(Exporter):
     Example:
         >>> import secateur, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     secateur.export({"fc": np.eye(2)}, f"{folder}/weights.csv", "csv")
+        ...     _ = secateur.export({"fc": np.eye(2)}, f"{folder}/weights.csv", to="csv")
         ...     print(Path(folder, "weights.csv").read_text().splitlines()[1])
         fc,2x2,4,2,0.5000
 
@@ -62,9 +62,9 @@ class CsvTable(Exporter):
 
     kind = "csv"
 
-    def export(self, weights: Mapping[str, Array], masks: Mapping[str, Array], path: Path) -> None:
+    def export(self, source: ExportSource, path: Path) -> None:
         text = io.StringIO()
-        csv.writer(text).writerows([HEAD, *entries(weights, masks)])
+        csv.writer(text).writerows([HEAD, *entries(source.weights, source.masks)])
         write_atomically(path, text.getvalue().encode())
 
 
@@ -74,7 +74,7 @@ class MarkdownTable(Exporter):
     Example:
         >>> import secateur, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     secateur.export({"fc": np.eye(2)}, f"{folder}/weights.md", "markdown")
+        ...     _ = secateur.export({"fc": np.eye(2)}, f"{folder}/weights.md", to="markdown")
         ...     print(Path(folder, "weights.md").read_text().splitlines()[2])
         | fc | 2x2 | 4 | 2 | 0.5000 |
 
@@ -82,8 +82,12 @@ class MarkdownTable(Exporter):
 
     kind = "markdown"
 
-    def export(self, weights: Mapping[str, Array], masks: Mapping[str, Array], path: Path) -> None:
-        lines = [HEAD, ("---", "---", "---:", "---:", "---:"), *entries(weights, masks)]
+    def export(self, source: ExportSource, path: Path) -> None:
+        lines = [
+            HEAD,
+            ("---", "---", "---:", "---:", "---:"),
+            *entries(source.weights, source.masks),
+        ]
         text = "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
         write_atomically(path, text.encode())
 

@@ -70,7 +70,7 @@ def test_the_input_is_no_output_by_whichever_name(run, tmp_path, output):
         Path(output).name,
     )
     refused(run("prune", output, "half.toml", "-o", "new.npz", "--masks", "model.npz"))
-    refused(run("inspect", "model.npz", "--export", "csv", "-o", output), Path(output).name)
+    refused(run("export", "model.npz", "--to", "csv", "-o", output), Path(output).name)
     assert contents(tmp_path) == before
 
 
@@ -147,7 +147,7 @@ def test_only_files_are_replaced_and_folders_are_there(run, tmp_path, output):
     before = contents(tmp_path)
     commands = [
         ["prune", "model.npz", "half.toml", "-o", "new.npz", "--masks", output],
-        ["inspect", "model.npz", "--export", "csv", "-o", output],
+        ["export", "model.npz", "--to", "csv", "-o", output],
     ]
     if output.endswith(".npz"):
         commands.append(["prune", "model.npz", "half.toml", "-o", output])
@@ -161,7 +161,7 @@ def test_only_files_are_replaced_and_folders_are_there(run, tmp_path, output):
 
 
 def export(path):
-    secateur.export({"w": np.ones((2, 2))}, path, "csv")
+    secateur.export({"w": np.ones((2, 2))}, path, to="csv")
 
 
 @pytest.mark.parametrize("words", [

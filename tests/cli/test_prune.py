@@ -197,7 +197,7 @@ REFUSED = {
         "kind 'rnn' has rank 3",
     ),
     "no_exporter": (
-        ["inspect", "model.npz", "--export", "cvs", "-o", "x"],
+        ["export", "model.npz", "--to", "cvs", "-o", "x"],
         "no exporter 'cvs'",
     ),
     "pickle": (["plan", "half.toml", "pickle.npz"], "cannot be read: Object arrays"),
@@ -292,6 +292,6 @@ def test_a_hostile_safetensors_header_is_refused(run, tmp_path, header):
 
 
 @pytest.mark.parametrize(("kind", "line"), [("csv", "all,,544,544,0.0000"), ("markdown", "| all")])
-def test_inspect_exports_by_a_plugin(run, npz, tmp_path, kind, line):
-    assert run("inspect", npz, "--export", kind, "-o", "t.txt").code == 0
+def test_a_table_is_exported_by_a_plugin(run, npz, tmp_path, kind, line):
+    assert run("export", npz, "--to", kind, "-o", "t.txt").code == 0
     assert line in (tmp_path / "t.txt").read_text()

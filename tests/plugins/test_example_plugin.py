@@ -89,7 +89,7 @@ def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_s
     fresh = Environment(tmp_path)
     fresh.install(ROOT, EXAMPLE)
     cli = ("-c", "from secateur.cli import main; main()")
-    assert "sine     example-sine-schedule  1.0.0" in fresh.run(*cli, "plugins")
+    assert "schedule: sine; observer" in fresh.run(*cli, "plugins")
     assert "transformer-2to4" in fresh.run(*cli, "policies")
     dumped = "import secateur as s; s.Policy.load('bare.toml').dump('d.toml')"
     (tmp_path / "bare.toml").write_text(POLICY.replace("plugins = ", "# "))

@@ -345,7 +345,7 @@ def test_an_exporter_that_fails_is_named(registered, fail, tmp_path):
     failing = type("Failing", (secateur.Exporter,), {"kind": "failing", "export": fail})
     registered(plugin_with("secateur_exporters", lambda: [failing()]))
     with pytest.raises(PluginError, match=r"plugin 'test 0', secateur_exporters \(exporter 'fail"):
-        secateur.export({"w": np.ones((4, 4))}, tmp_path / "w", "failing")
+        secateur.export({"w": np.ones((4, 4))}, tmp_path / "w", to="failing")
 
 
 def test_checks_of_settings_that_fail_are_an_error_of_the_policy(registered, fail):

@@ -250,8 +250,8 @@ def test_secateur_exporters(registered, tmp_path):
     class Names(secateur.Exporter):
         kind = "names"
 
-        def export(self, weights, masks, path):
-            path.write_text(" ".join(f"{name}={masks[name].sum()}" for name in weights))
+        def export(self, source, path):
+            path.write_text(" ".join(f"{n}={mask.sum()}" for n, mask in source.masks.items()))
 
     class Plugin:
         @secateur.hookimpl
@@ -259,7 +259,7 @@ def test_secateur_exporters(registered, tmp_path):
             return [Names()]
 
     registered(Plugin())
-    secateur.export({"a": np.eye(2), "b": np.ones((2, 2))}, tmp_path / "names", "names")
+    secateur.export({"a": np.eye(2), "b": np.ones((2, 2))}, tmp_path / "names", to="names")
     assert (tmp_path / "names").read_text() == "a=2 b=4"
 
 

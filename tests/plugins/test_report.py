@@ -28,8 +28,8 @@ def test_it_is_registered_by_an_entry_point_as_a_third_partys_would_be():
 def test_csv_and_markdown_hold_a_row_for_each_weight(tmp_path):
     model = weights()
     report = secateur.prune(model, {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}})
-    secateur.export(model, tmp_path / "t.csv", "csv", masks=report.masks)
-    secateur.export(model, tmp_path / "t.md", "markdown")
+    secateur.export(model, tmp_path / "t.csv", to="csv", masks=report.masks)
+    secateur.export(model, tmp_path / "t.md", to="markdown")
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[1:] == [
@@ -96,7 +96,7 @@ def test_an_exporter_that_fails_is_named(tmp_path, registered):
     class Broken(secateur.Exporter):
         kind = "broken"
 
-        def export(self, weights, masks, path):
+        def export(self, source, path):
             raise ArithmeticError("out of tune")
 
     class Plugin:
@@ -106,4 +106,4 @@ def test_an_exporter_that_fails_is_named(tmp_path, registered):
 
     registered(Plugin())
     with pytest.raises(PluginError, match=r"plugin 'test 0', secateur_exporters \(exporter 'broke"):
-        secateur.export(weights(), tmp_path / "x", "broken")
+        secateur.export(weights(), tmp_path / "x", to="broken")

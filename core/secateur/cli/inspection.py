@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import numpy as np
-import typer
 
 from secateur.cli.app import Json, Kind, Model, app
 from secateur.cli.model_files import open_model
 from secateur.cli.output import progress, show, show_json, table
-from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError
-from secateur.hooks.at_work import exporter, write_export
 from secateur.tables import Column, format_sparsity
 
 _COLUMNS = (
@@ -31,31 +25,16 @@ _COLUMNS = (
 def inspect(
     model: Model,
     kind: Kind = None,
-    export: Annotated[
-        str | None, typer.Option(help="Write it by this exporter, such as csv, to --output.")
-    ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     json: Json = False,
 ) -> None:
     """Show how sparse each prunable weight of a model is."""
-    if (export is None) != (output is None):
-        raise typer.BadParameter("--export and --output belong together")
-    if export:
-        exporter(export)  # refused before the model is read
-    check_outputs([output], [model])
     binding = open_model(model, kind).binding
     rows = []
-    arrays = {}
     with progress("counting", sum(weight.spec.size for weight in binding.weights)) as advance:
         for weight in binding.weights:
             spec, values = weight.spec, weight.read()
             rows.append((spec, int(np.count_nonzero(values))))
-            if export:
-                arrays[spec.name] = values
             advance(spec.size)
-    if export and output:
-        masks = {name: values != 0 for name, values in arrays.items()}
-        write_export(export, arrays, masks, output)
     size, nonzero = sum(spec.size for spec, _ in rows), sum(count for _, count in rows)
     if not size:
         raise ModelError(f"{model}: holds no weight that could be pruned")

@@ -26,11 +26,13 @@ class OpenModel:
     """The model in a file.
 
     Attributes:
+        model: The model, or the checkpoint.
         binding: The model, bound.
         notes: What was assumed of it; nothing where the file says all.
 
     """
 
+    model: object
     binding: Binding
     notes: Sequence[str] = ()
 
@@ -47,10 +49,10 @@ def open_model(path: Path, kinds: Sequence[str] | None) -> OpenModel:
         model = read_model_file(path)
         if isinstance(model, Checkpoint):
             bound = CheckpointBinding(model, said)
-            return OpenModel(bound.binding, assumptions(bound.reasons))
+            return OpenModel(model, bound.binding, assumptions(bound.reasons))
     if said:
         raise ModelError(f"{path}: the kinds of this model are known; leave out --kind")
-    return OpenModel(bind(model))
+    return OpenModel(model, bind(model))
 
 
 def assumptions(reasons: Mapping[str, str]) -> list[str]:

@@ -14,9 +14,8 @@ from secateur.checkpoints.infer_kinds import parse_kinds
 from secateur.cli.app import Json, Kind, PolicyName, app
 from secateur.cli.model_files import assumptions
 from secateur.cli.output import progress, show, show_json
-from secateur.cli.outputs import check_outputs
 from secateur.errors import ModelError
-from secateur.files import is_same_file
+from secateur.files import check_outputs, is_same_file
 from secateur.policy.policy import as_policy
 from secateur.run import state
 from secateur.run.one_shot import prune_once

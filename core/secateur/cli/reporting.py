@@ -11,8 +11,8 @@ import typer
 
 from secateur.cli.app import Json, app
 from secateur.cli.output import progress, show, show_json, table
-from secateur.cli.outputs import check_outputs
 from secateur.errors import RecordingError, StateError
+from secateur.files import check_outputs
 from secateur.recording.recording import Recording
 from secateur.run import state
 from secateur.tables import Column, Paragraph, format_sparsity, stay_line

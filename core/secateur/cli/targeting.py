@@ -11,9 +11,8 @@ import typer
 from secateur.cli.app import All, Json, Kind, app
 from secateur.cli.model_files import open_model
 from secateur.cli.output import progress, show, show_json, table
-from secateur.cli.outputs import check_outputs
 from secateur.errors import TargetError
-from secateur.files import write_atomically
+from secateur.files import check_outputs, write_atomically
 from secateur.policy.policy import as_policy
 from secateur.tables import Column
 from secateur.targets.describe import describe

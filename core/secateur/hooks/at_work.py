@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pluggy
 
@@ -18,7 +18,8 @@ from secateur.hooks.layer_weights import layer_weights_problem
 from secateur.hooks.loading import DISABLE
 from secateur.hooks.plugin import Plugin
 from secateur.hooks.registry import registry
-from secateur.layout import Array
+
+T = TypeVar("T")
 
 
 def layer_weights(adapter: str, layer: object) -> Sequence[LayerWeight] | None:
@@ -182,10 +183,13 @@ def exporter(kind: str) -> Exporter:
     return found
 
 
-def write_export(
-    kind: str, weights: Mapping[str, Array], masks: Mapping[str, Array], path: Path
-) -> None:
-    """Write a file by the exporter of that kind.
+def run_exporter(kind: str, path: Path, call: Callable[[Exporter], T]) -> T:
+    """Return what a call of the exporter of that kind returns.
+
+    Args:
+        kind: The name of the exporter.
+        path: The file that is written, for messages.
+        call: What is asked of it.
 
     Raises:
         PluginError: There is no such exporter, or it fails; an OSError passes as it is.
@@ -194,4 +198,4 @@ def write_export(
     found, plugin = registry().part(EXPORTER, kind)
     where = f"plugin {plugin}, secateur_exporters (exporter {kind!r}), {path}"
     with PluginCode(lambda why: f"{where}: {why}", OSError):
-        found.export(weights, masks, path)
+        return call(found)

@@ -1,0 +1,1 @@
+"""Writing a model in another form: the written file is run and its zeros are counted."""

@@ -1,0 +1,1 @@
+"""Exporters of whole models: LiteRT, ONNX, OpenVINO, torch.export; each file is run at once."""

@@ -1,0 +1,64 @@
+"""Quantization of a .tflite file by ai-edge-quantizer: symmetric, so that 0 is stored as 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from secateur import ExportSource
+from secateur.layout import Array
+
+
+def quantize(
+    source: ExportSource, path: Path, key: str, batches: Sequence[dict[str, Array]]
+) -> list[str]:
+    """Quantize a file in place.
+
+    Args:
+        source: What is exported.
+        path: The file.
+        key: The name of its signature.
+        batches: Inputs by name, for the ranges of activations.
+
+    Returns:
+        What a user should know of the file.
+
+    """
+    from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+
+    recipe = recipe_manager.RecipeManager()
+    every = qtyping.TFLOperationName.ALL_SUPPORTED
+    notes = []
+    if source.quantize == "float16":
+        weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+        config = qtyping.OpQuantizationConfig(
+            weight_tensor_config=weights,
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        )
+        recipe.add_quantization_config(".*", every, config, algorithm_key="float_casting")
+    elif source.quantize == "dynamic":
+        recipe.add_dynamic_config(".*", every, num_bits=8)
+    else:
+        granularity = qtyping.QuantGranularity.CHANNELWISE
+        if _has_empty_channel(source):
+            # the scale of a channel of zeros is next to 0, and a bias divided by it overflows
+            granularity = qtyping.QuantGranularity.TENSORWISE
+            notes = ["one scale for each weight and not for each channel: some channels are all 0"]
+        recipe.add_static_config(
+            ".*",
+            every,
+            activation_num_bits=8,
+            weight_num_bits=8,
+            weight_granularity=granularity,
+        )
+    made = quantizer.Quantizer(str(path))
+    made.load_quantization_recipe(recipe.get_quantization_recipe())
+    ranges = made.calibrate({key: list(batches)}) if made.need_calibration else None
+    made.quantize(ranges).export_model(str(path), overwrite=True)
+    return notes
+
+
+def _has_empty_channel(source: ExportSource) -> bool:
+    weights = source.weights.values()
+    return any((weight.reshape(len(weight), -1) == 0).all(1).any() for weight in weights)
