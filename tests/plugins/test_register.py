@@ -51,7 +51,7 @@ def test_a_plugin_that_is_changed_in_a_notebook_says_how_to_register_it_again():
 
 @pytest.mark.parametrize("name", [3, None, [1], "", "a" * 10**6, "\udc80"], ids=type)
 def test_what_is_no_name_of_a_plugin_is_refused(name):
-    with pytest.raises(PluginError, match="is registered: there are: builtin, exports, flax") as caught:
+    with pytest.raises(PluginError, match="is registered: there are: builtin, ") as caught:
         secateur.unregister(name)
     str(caught.value).encode()
     assert len(str(caught.value)) < 400
