@@ -398,7 +398,7 @@ def test_an_adapter_that_cannot_tell_whose_a_model_is_is_named(registered):
 
 @pytest.mark.parametrize("kind", ["csw", 3, None, "\udc80", "a" * 10**5], ids=type)
 def test_an_unknown_exporter_is_refused(kind, tmp_path):
-    with pytest.raises(PluginError, match=r"no exporter .*here are: csv, markdown"):
+    with pytest.raises(PluginError, match=r"no exporter .*here are: csv, "):
         secateur.export(weights(), tmp_path / "x", to=kind)
 
 
