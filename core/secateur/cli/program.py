@@ -33,7 +33,17 @@ from secateur.tables import printable
 
 __all__ = ["COMMANDS", "app", "main", "whole_app"]
 
-COMMANDS = (planning, pruning, exporting, inspection, packing, compare, targeting, reporting, listing)
+COMMANDS = (
+    planning,
+    pruning,
+    exporting,
+    inspection,
+    packing,
+    compare,
+    targeting,
+    reporting,
+    listing,
+)
 """The modules that put their commands on the app."""
 _LONGEST_ERROR = 4000
 """How many characters of an error are shown: some list what a large model has."""
