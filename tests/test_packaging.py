@@ -39,6 +39,7 @@ def test_the_wheel_holds_types_licence_and_ready_policies(wheel: zipfile.ZipFile
     assert any(
         name.startswith("secateur/policy/ready/") and name.endswith(".toml") for name in names
     )
+    assert "secateur/targets/data/ethos-u55.toml" in names
     assert not [name for name in names if "test_" in name or name.endswith(".pyc")]
 
 

@@ -33,6 +33,7 @@ from secateur_keras.layers import (
 
 NOT_BUILT = "not built: the layer was never called on data, and has no weights yet"
 VECTORS = "holds vectors only, which are never pruned"
+BIT_WIDTHS = "holds the bit widths of a quantizer, which are never pruned"
 
 
 @dataclass(frozen=True)
@@ -241,6 +242,8 @@ def _left_dense(
             if variable.ndim > 1 and "bias" not in variable.name:
                 size = _size([variable])
                 yield Skipped(f"{name}.{variable.name}", f"{kind}: {NOT_PRUNABLE}", size)
+    elif type(layer).__module__.startswith("hgq.quantizer"):
+        yield Skipped(name, f"{kind}: {BIT_WIDTHS}", _size(rest))
     elif all(variable.ndim < 2 for variable in rest):
         yield Skipped(name, f"{kind}: {VECTORS}", _size(rest))
     else:

@@ -110,7 +110,7 @@ def test_zeros_of_another_pattern_are_told_from_those_that_are_used():
     report = secateur.target("tensorrt", weights)
     assert not report.meets
     assert [each.status for each in report.weights] == ["not met", "dense"]
-    assert report.weights[0].problem == "1 of 32 sets are not 2:4"
+    assert report.weights[0].problem == "2:4: 1 of 32 sets are not 2:4"
 
 
 def test_the_best_use_that_the_zeros_allow_is_the_one_that_counts():
@@ -126,6 +126,7 @@ def test_a_share_that_counts_over_all_weights_is_judged_over_all():
     secateur.prune({"a": weights["a"]}, one_shot(0.9))
     report = secateur.target("xnnpack-arm", weights)
     assert report.weights[0].use.id == "encoded"  # smaller, and not faster: b is dense
+    assert "sparse: sparsity 0.0818, wanted above 2/3, over all" in str(report)
     secateur.prune({"b": weights["b"]}, one_shot(0.7))
     assert {each.use.id for each in secateur.target("xnnpack-arm", weights).weights} == {"sparse"}
 
@@ -192,3 +193,6 @@ def test_a_name_that_is_no_target_is_an_error_with_the_nearest():
         secateur.target("ethos-u8", {"fc": np.ones((2, 2))})
     with pytest.raises(secateur.TargetError, match="no such file"):
         load("missing.toml")
+    for wrong in (None, 5, "", "\0.toml"):
+        with pytest.raises(secateur.TargetError):
+            secateur.target(wrong, {"fc": np.ones((2, 2))})

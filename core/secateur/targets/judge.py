@@ -144,11 +144,12 @@ def _judge_weight(target: Target, look: _Look, together: Mapping[str, str | None
     if zeros <= _ACCIDENTAL * spec.size:
         return TargetWeight(spec, eligible[0], reasons, zeros, DENSE)
     problems = {use.id: together[use.id] or _problem(use, look.counted[use.id]) for use in eligible}
+    best = eligible[0]
+    why = problems[best.id] and f"{best.id}: {problems[best.id]}"
     for use in eligible:
         if problems[use.id] is None:
-            return TargetWeight(spec, use, reasons, zeros, MET)
-    best = eligible[0]
-    return TargetWeight(spec, best, reasons, zeros, UNMET, problems[best.id])
+            return TargetWeight(spec, use, reasons, zeros, MET, why)
+    return TargetWeight(spec, best, reasons, zeros, UNMET, why)
 
 
 def _problem(use: Use, zeros: Zeros) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from secateur.errors import PolicyError, TargetError, nearest
+from secateur.errors import PolicyError, TargetError, nearest, shown
 from secateur.policy.messages import explain
 from secateur.policy.origins import Origins
 from secateur.targets.target import Target
@@ -28,7 +28,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name[: -len(".toml")] for name in found if name.endswith(".toml")))
 
 
-def load(name: str) -> Target:
+def load(name: str | Path) -> Target:
     """Return a target.
 
     Args:
@@ -39,18 +39,19 @@ def load(name: str) -> Target:
 
     """
     if name in names():
-        return _shipped(name)
-    if not name.endswith(".toml"):
-        raise TargetError(f"no target {name[:80]!r}: {nearest(name, names())}; or a .toml file")
+        return _shipped(str(name))
+    if not isinstance(name, (str, Path)) or Path(name).suffix != ".toml":
+        raise TargetError(
+            f"no target {shown(name)}: {nearest(str(name), names())}; or the path of a .toml file"
+        )
     path = Path(name)
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise TargetError(f"{name:.200}: no such file") from None
+    if not path.is_file():
+        raise TargetError(f"{path!s:.200}: no such file")
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
-        raise TargetError(f"{name:.200}: larger than {_MAX_BYTES:,} bytes, which no target is")
-    return parse(content, path.stem, f"{name:.200}")
+        raise TargetError(f"{path!s:.200}: larger than {_MAX_BYTES:,} bytes, which no target is")
+    return parse(content, path.stem, f"{path!s:.200}")
 
 
 @cache

@@ -30,7 +30,8 @@ class TargetWeight:
         zeros: How many of its values are zero.
         status: ``met``: its zeros are used; ``not met``: it has zeros, and they are not used;
             ``dense``: it could be pruned for the target; ``not eligible``.
-        problem: Why the zeros are not used, where the status is ``not met``.
+        problem: Why the zeros are not used in the best way that is open to the weight; None where
+            they are.
 
     Example:
         >>> import numpy as np
@@ -163,7 +164,7 @@ class TargetReport(Printed):
             Paragraph([f"{self.target.name}: {self.target.title}"]),
             Table(_COLUMNS, rows),
             Paragraph(list(self._what_is_gained())),
-            Lines("not met:", list(self._problems(most))),
+            Lines("not met, so zeros gain nothing, or less:", list(self._problems(most))),
             Lines("not taken:", list(self._reasons(most))),
             Paragraph([f"note: {note}" for note in (*self.notes, *notes)], "note"),
             Paragraph([self._outcome()], "result"),

@@ -29,6 +29,9 @@ def test_a_network_of_hgq2_keeps_its_zeros_through_training_in_the_quantized_ker
     random = np.random.default_rng(0)
     x, y = random.normal(size=(64, 6, 6, 3)), random.normal(size=(64, 2))
     model.fit(x, y, batch_size=16, epochs=1, verbose=0, callbacks=[pruner.callback()])
+    reasons = [each.reason for each in secateur.plan(model, POLICY).skipped]
+    assert any("bit widths" in reason for reason in reasons)
+    assert not any("does not know" in reason for reason in reasons)
     layers = ("conv", "einsum", "fused", "head")
     assert set(pruner.masks) == {f"{name}:kernel" for name in layers}
     for name in layers:
