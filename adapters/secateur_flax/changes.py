@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flax import nnx
 
-from secateur.adapter import ATTACH_AGAIN, Found
+from secateur.adapter import ATTACH_AGAIN, Found, Skipped
 from secateur_flax.walk import walk
 from secateur_flax.weight import FlaxWeight, Slot
 
@@ -24,12 +24,14 @@ def model_changes(model: nnx.Module, weights: Sequence[FlaxWeight]) -> dict[str,
         The name of each weight that changed, or was untied or added, to the note on it.
 
     """
-    live = {met.name: met for met in walk(model) if isinstance(met, Found)}
+    met = list(walk(model))
+    live = {each.name: each for each in met if isinstance(each, Found)}
+    skipped = {each.name: each.reason for each in met if isinstance(each, Skipped)}
     notes: dict[str, str] = {}
     owners: dict[object, str] = {}
     for weight in weights:
         name = weight.spec.name
-        if change := _change(weight, live.get(name)):
+        if change := _change(weight, live.get(name), skipped):
             notes[name] = f"{name}: {change}; {_ADVICE}"
             continue
         identity = weight.slot.identity()
@@ -46,11 +48,15 @@ def model_changes(model: nnx.Module, weights: Sequence[FlaxWeight]) -> dict[str,
     return notes
 
 
-def _change(weight: FlaxWeight, found: Found[Slot] | None) -> str | None:
+def _change(
+    weight: FlaxWeight, found: Found[Slot] | None, skipped: Mapping[str, str]
+) -> str | None:
     if change := weight.change():
         return change
     if found is None:
-        return "it is gone from the model"
+        name = weight.spec.name
+        reason = skipped.get(name) or skipped.get(name.rpartition(":")[0])
+        return reason or "it is gone from the model"
     if found.identity != weight.slot.identity():
         return f"its layer was replaced by another {type(found.where.layer).__name__}"
     return None

@@ -27,7 +27,8 @@ import ml_dtypes
 import numpy as np
 
 from secateur.adapter import WeightSpec
-from secateur.arrays.chunks import CHUNK, cores, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import cores, pieces
 from secateur.components.criteria import Magnitude
 from secateur.components.patterns import NM, Block, Pattern
 from secateur.selection import select as selection
@@ -90,14 +91,14 @@ def bounds(rounds: int, scale: float) -> None:
     bracket = next(selection._brackets(groups, keep))
     everything = Bracket(0, 1)  # nothing is inside, so nothing is collected
     mask = np.empty(weight.size, bool)
-    spans = [Span(0, *piece) for piece in pieces(0, weight.size, selection.SPAN)]
+    spans = [Span(0, *piece) for piece in pieces(0, weight.size, sizes.SPAN)]
 
     def read() -> None:
-        for piece in pieces(0, weight.size, CHUNK):
+        for piece in pieces(0, weight.size, sizes.CHUNK):
             groups[0].keys(slice(*piece))
 
     def compare(bracket: Bracket) -> list[PassResult]:
-        budget = Budget(selection.COLLECT)
+        budget = Budget(sizes.COLLECTED)
         return [selection._compare(groups[0], mask, span, bracket, budget) for span in spans]
 
     results = compare(bracket)

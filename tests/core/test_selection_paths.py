@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from strategies import DTYPES, KINDS_OF_VALUES, LAYOUTS, arranged, fill
 
 from secateur.adapter import WeightSpec
+from secateur.arrays import sizes
 from secateur.components.criteria import Magnitude
 from secateur.components.patterns import NM, Block
-from secateur.selection import groups as scores
 from secateur.selection import histogram as digits
-from secateur.selection import n_of_m as nm
 from secateur.selection import select as selection
-from secateur.selection import tiles as pooling
-from secateur.selection import whole_ties
 from secateur.selection.groups import Elements
 from secateur.selection.select import select
 
@@ -26,13 +23,9 @@ from secateur.selection.select import select
 def small_pieces():
     """Small chunks, spans and samples, so that small weights take every path."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (selection, digits, whole_ties, nm, scores):
-            patch.setattr(module, "CHUNK", 16)
-        for module in (whole_ties, scores):
-            patch.setattr(module, "AT_ONCE", 5)
-        patch.setattr(selection, "SPAN", 48)
-        patch.setattr(selection, "SMALL", 20)
-        patch.setattr(pooling, "AT_ONCE", 24)
+        small = {"CHUNK": 16, "COUNTED": 5, "DIGESTED": 5, "SPAN": 48, "SMALL": 20, "POOLED": 24}
+        for name, size in small.items():
+            patch.setattr(sizes, name, size)
         yield
 
 
@@ -129,7 +122,7 @@ def test_sets_in_small_pieces(given, of, data):
 def test_candidates_that_overflow_fall_back_to_histograms(given, fraction):
     keep = round(fraction * sum(array.size for array in given))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "COLLECT", 3)
+        patch.setattr(sizes, "COLLECTED", 3)
         assert_selects(given, keep)
 
 

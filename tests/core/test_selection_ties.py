@@ -122,7 +122,7 @@ def test_the_digest_is_that_of_the_definition(threads, at_once, data, arrays):
     spec = WeightSpec("w", "dense", "kernel", array.shape, array.dtype.name, "w")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECATEUR_THREADS", threads)
-        patch.setattr("secateur.selection.groups.AT_ONCE", at_once)
+        patch.setattr("secateur.arrays.sizes.DIGESTED", at_once)
         elements = Elements(spec, array, Magnitude())
         for length in (0, 3, array.size):
             assert elements.digest(length, SINGLE) == reference.digest(array, length)

@@ -12,15 +12,12 @@ import pytest
 
 import secateur
 from secateur.adapter import Weight, WeightSpec
+from secateur.arrays import sizes
 from secateur.errors import PluginError, WeightError
-from secateur.masks import channels, exchange
+from secateur.masks import channels
 from secateur.masks import compute as masks
-from secateur.masks import partition as grid
 from secateur.policy.policy import as_policy
 from secateur.run import sharded_state
-from secateur.selection import histogram as digits
-from secateur.selection import lamp
-from secateur.selection import select as selection
 from secateur.selection.groups import Elements
 from secateur.selection.norms import channel_norms
 from secateur.workers import Workers
@@ -171,8 +168,7 @@ def assemble(specs, dealt, parts):
 
 
 def bring_together(monkeypatch, at_once):
-    for module in (channels, exchange, grid, lamp, sharded_state):
-        monkeypatch.setattr(module, "AT_ONCE", at_once)
+    monkeypatch.setattr(sizes, "GATHERED", at_once)
 
 
 @pytest.fixture(params=[8, 1 << 15], ids=["many rounds", "one round"])
@@ -243,8 +239,8 @@ def test_channels_of_shards_have_the_same_bits(way, axis):
 def peak_of(monkeypatch):
     """Return the most memory that two workers take together, apart from what any weight takes."""
     bring_together(monkeypatch, 1 << 11)
-    monkeypatch.setattr(selection, "CHUNK", 1 << 13)
-    monkeypatch.setattr(digits, "AT_ONCE", 1 << 11)
+    monkeypatch.setattr(sizes, "CHUNK", 1 << 13)
+    monkeypatch.setattr(sizes, "COUNTED", 1 << 11)
     return _peak_of
 
 

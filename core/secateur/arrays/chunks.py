@@ -10,10 +10,6 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-CHUNK = 1 << 19
-"""Elements that are worked on at a time: 2 MiB of float32.
-
-Smaller pieces fit the L2 cache better, but threads then wait for the interpreter lock."""
 MOST_THREADS = 8
 """More threads would wait for memory, and each needs some MiB of it."""
 

@@ -12,7 +12,8 @@ from math import prod
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import pieces
 from secateur.layout import Array
 
 Positions = slice | Array
@@ -67,7 +68,7 @@ def where_among(values: Array, first: int, last: int) -> Array:
     array([0, 1])
     """
     found = [np.empty(0, np.int64)]
-    for start, stop in pieces(0, len(values), CHUNK):
+    for start, stop in pieces(0, len(values), sizes.CHUNK):
         piece = values[start:stop]
         found.append(np.flatnonzero((piece >= first) & (piece <= last)) + start)
     return np.concatenate(found)

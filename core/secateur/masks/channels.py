@@ -11,12 +11,13 @@ from itertools import islice
 
 import numpy as np
 
+from secateur.arrays import sizes
 from secateur.arrays.chunks import pieces
 from secateur.arrays.positions import MemoryOrder
 from secateur.layout import Array
 from secateur.masks.exchange import RoundRegion, Rounds
 from secateur.masks.grouping import Grouping
-from secateur.masks.partition import AT_ONCE, Grid
+from secateur.masks.partition import Grid
 from secateur.selection.groups import Elements, Pooled
 from secateur.selection.norms import add_squares, norms
 from secateur.workers import Workers
@@ -60,7 +61,7 @@ class Channels(Grouping):
         order = range(self._workers.count) if self._chain else self._rounds.deciders
         everywhere = np.concatenate([received[worker] for worker in order])
         mask = np.empty(self._elements.size, bool)
-        for start, stop in pieces(0, len(mask), AT_ONCE):
+        for start, stop in pieces(0, len(mask), sizes.GATHERED):
             mask[start:stop] = everywhere[self._coordinates(start, stop)[self._axis]]
         return mask
 
@@ -120,7 +121,7 @@ class Channels(Grouping):
         spec, workers = self._elements.spec, self._workers
         ends = np.zeros((2, workers.count), np.int64)
         ends[:, workers.rank] = spec.size, 0
-        for start, stop in pieces(0, self._elements.size, AT_ONCE):
+        for start, stop in pieces(0, self._elements.size, sizes.GATHERED):
             where = self._coordinates(start, stop)
             rank = np.zeros(stop - start, np.int64)  # in the order in which sums are added up
             for axis in (*self._others, self._axis):

@@ -15,11 +15,12 @@ from typing import TypeVar
 import numpy as np
 
 from secateur.adapter import WeightSpec
+from secateur.arrays import sizes
 from secateur.arrays.chunks import pieces
 from secateur.arrays.positions import MemoryOrder, by_number
 from secateur.components.patterns import Extent, grid_of, tile_of
 from secateur.layout import Array
-from secateur.masks.partition import AT_ONCE, AxisPartition, Grid
+from secateur.masks.partition import AxisPartition, Grid
 from secateur.selection.groups import Elements, Pooled
 from secateur.workers import Route, Workers
 
@@ -199,7 +200,7 @@ class Rounds:
         return rounds
 
     def _all_coordinates(self) -> Iterator[tuple[slice, list[Array]]]:
-        for start, stop in pieces(0, self._elements.size, AT_ONCE):
+        for start, stop in pieces(0, self._elements.size, sizes.GATHERED):
             yield slice(start, stop), self._coordinates(np.arange(start, stop))
 
     def _coordinates(self, positions: Array) -> list[Array]:
@@ -232,7 +233,7 @@ def _partition(
     The most that one worker would have to decide is a cost too, so that no worker takes all.
     """
     shape = elements.spec.shape
-    step = max(elements.size // AT_ONCE, 1)
+    step = max(elements.size // sizes.GATHERED, 1)
     index = elements.index(np.arange(0, elements.size, step))
     coordinates = MemoryOrder(shape, tuple(range(len(shape)))).coordinates(index)
     known = np.zeros((1 + len(axes), workers.count), np.int64)

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from secateur.arrays import sizes
 from secateur.layout import Array
 
-AT_ONCE = 1 << 15
-"""Elements that a worker brings together in a round: each takes some hundred bytes."""
 MOST_ROUNDS = 256
 """The round of each element is remembered, in a byte."""
 
@@ -24,18 +23,18 @@ class AxisPartition(NamedTuple):
     ends: Array
 
     @classmethod
-    def by_size(cls, axis: int, tiles: int, sizes: Array, lowest: Array) -> AxisPartition:
+    def by_size(cls, axis: int, tiles: int, held: Array, lowest: Array) -> AxisPartition:
         """Give each worker tiles in proportion to its elements: whole groups stay where they are.
 
         Args:
             axis: The axis.
             tiles: How many tiles lie along it.
-            sizes: How many elements each worker holds.
+            held: How many elements each worker holds.
             lowest: Where along the axis the elements of each worker begin.
 
         """
         order = np.argsort(lowest, kind="stable")
-        ends = np.cumsum(sizes[order]) * tiles // max(int(sizes.sum()), 1)
+        ends = np.cumsum(held[order]) * tiles // max(int(held.sum()), 1)
         ends[-1] = tiles  # also of a weight without elements
         return cls(axis, order, ends)
 
@@ -77,7 +76,7 @@ class Grid:
         widest = (high - low).max(axis=0).tolist()
         longest = max(widest[first], 1)
         layer = prod(n * size for n, size in zip(widest, tile, strict=True)) // longest
-        wanted = max(AT_ONCE, -(-layer * longest // MOST_ROUNDS))
+        wanted = max(sizes.GATHERED, -(-layer * longest // MOST_ROUNDS))
         at_once = max(wanted // max(layer, 1), -(-longest // MOST_ROUNDS))
         self._strides = [(first, at_once)]
         steps = [-(-longest // at_once)]

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from secateur.adapter import Binding
+from secateur.arrays import sizes
 from secateur.arrays.chunks import pieces
 from secateur.errors import StateError
 from secateur.layout import Array
-from secateur.masks.partition import AT_ONCE, MOST_ROUNDS
+from secateur.masks.partition import MOST_ROUNDS
 from secateur.run.state import State, mask_key
 from secateur.workers import Route, Workers
 
@@ -65,7 +66,7 @@ def _rounds(count: int, workers: Workers) -> Iterator[Array]:
     counts = np.zeros(workers.count, np.int64)
     counts[workers.rank] = count
     longest = int(workers.total(counts).max())
-    for start, stop in pieces(0, longest, max(AT_ONCE, -(-longest // MOST_ROUNDS))):
+    for start, stop in pieces(0, longest, max(sizes.GATHERED, -(-longest // MOST_ROUNDS))):
         yield np.arange(min(start, count), min(stop, count))
 
 
@@ -94,15 +95,15 @@ class ShardedMasks:
 
     def native(self, state: State) -> dict[str, Any]:
         """Return the state in the form of the framework's own sharded checkpoints."""
-        sizes = self._sizes(state)
+        lengths = self._lengths(state)
         return {
-            key: self._binding.to_native(array, sizes.get(key))
+            key: self._binding.to_native(array, lengths.get(key))
             for key, array in self._arrays(state).items()
         }
 
     def whole(self, state: State) -> dict[str, Array]:
         """Return the state with whole masks on the first worker, nothing in them on others."""
-        chunks = self._sizes(state)
+        chunks = self._lengths(state)
         return {
             key: join(array, self._workers) if key in chunks else array
             for key, array in self._arrays(state).items()
@@ -121,7 +122,7 @@ class ShardedMasks:
         if chunk is not None:
             return unpack(chunk, count, weight.index, weight.spec.size, self._workers)
         packed, mask = np.asarray(stored), np.empty(count, bool)
-        for start, stop in pieces(0, count, AT_ONCE):
+        for start, stop in pieces(0, count, sizes.GATHERED):
             mask[start:stop] = bits_at(packed, weight.index(np.arange(start, stop)))
         return mask
 
@@ -138,7 +139,7 @@ class ShardedMasks:
             )
         return state.with_packed(packed, shapes)
 
-    def _sizes(self, state: State) -> dict[str, int]:
+    def _lengths(self, state: State) -> dict[str, int]:
         """Return the length in bytes of each packed mask, by its key in the state."""
         return {
             mask_key(name): -(-self._weights[name].spec.size // 8)

@@ -12,13 +12,10 @@ import hashlib
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK
 from secateur.arrays.mixing import GOLDEN, mix
 from secateur.layout import Array
 from secateur.workers import Workers
 
-AT_ONCE = CHUNK // 8
-"""Elements that are mixed at a time: each takes some 40 bytes."""
 HEAD = 4096
 """Elements whose digest is compared first: all elements only where these are equal."""
 _HALF = 32

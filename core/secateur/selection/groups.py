@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import map_threads, pieces
 from secateur.arrays.positions import (
     MemoryArray,
     MemoryOrder,
@@ -23,7 +24,7 @@ from secateur.arrays.sortable_bits import score_keys
 from secateur.errors import PluginError, WeightError
 from secateur.layout import FLOATS, Array
 from secateur.selection.component_errors import attributed, component_error
-from secateur.selection.content import AT_ONCE, content_key, mixed_sum, total_mod_64
+from secateur.selection.content import content_key, mixed_sum, total_mod_64
 from secateur.selection.context import Context, Scorer
 from secateur.workers import Workers
 
@@ -388,9 +389,9 @@ class Elements(RankedGroups):
             return mixed_sum(self._values[slice(*some)][first], index[first], key)
 
         if not self.is_part:
-            every = pieces(0, min(length, self.size), AT_ONCE)
+            every = pieces(0, min(length, self.size), sizes.DIGESTED)
             return sum(map_threads(of_whole, list(every))) % (1 << 64)
-        own = sum(map_threads(of_part, list(pieces(0, self.size, AT_ONCE)))) % (1 << 64)
+        own = sum(map_threads(of_part, list(pieces(0, self.size, sizes.DIGESTED)))) % (1 << 64)
         return total_mod_64(own, workers)
 
     def check(self) -> None:
@@ -401,13 +402,13 @@ class Elements(RankedGroups):
             PluginError: The criterion fails.
 
         """
-        for start, stop in pieces(0, self.size, CHUNK):
+        for start, stop in pieces(0, self.size, sizes.CHUNK):
             self._score_keys(slice(start, stop))
 
     def _check(self, finite: bool | np.bool_) -> None:
         if finite:
             return
-        for start, stop in pieces(0, self.size, CHUNK):
+        for start, stop in pieces(0, self.size, sizes.CHUNK):
             for region in regions(self.shape, start, stop):
                 values = self._values.array[region]
                 found = np.argwhere(~np.isfinite(values))

@@ -13,15 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import map_threads, pieces
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 from secateur.workers import Workers
 
 DIGIT = 16
 """The bits of one digit."""
-AT_ONCE = CHUNK // 8
-"""Keys that are counted at a time: their digits take 8 bytes each, several times over."""
 
 
 class Span(NamedTuple):
@@ -96,5 +95,5 @@ def radix_histogram(
 
 def key_pieces(group: RankedGroups, span: Span) -> Iterator[tuple[int, Array]]:
     """Yield the keys of a span in pieces that fit the cache, each with its first position."""
-    for start, stop in pieces(span.start, span.stop, AT_ONCE):
+    for start, stop in pieces(span.start, span.stop, sizes.COUNTED):
         yield start, group.keys(slice(start, stop))

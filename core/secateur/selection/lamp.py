@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from secateur.arrays import sizes
 from secateur.arrays.chunks import pieces
 from secateur.arrays.positions import Positions, by_number, where_among
 from secateur.arrays.sortable_bits import score_keys
@@ -20,8 +21,6 @@ from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 from secateur.workers import Route, Workers
 
-AT_ONCE = 1 << 15
-"""Groups that a worker sorts at a time: each takes some hundred bytes."""
 MOST_ROUNDS = 255
 """The round of each group is remembered, in a byte."""
 SAMPLED = 16
@@ -86,7 +85,7 @@ class _Sorted:
 
     def __init__(self, group: RankedGroups, workers: Workers) -> None:
         self.group, self._workers, self._exponent = group, workers, 0
-        wanted = -(-group.count // (workers.count * AT_ONCE))
+        wanted = -(-group.count // (workers.count * sizes.GATHERED))
         self.rounds = min(wanted, MOST_ROUNDS)
         self.round_of = np.empty(group.size, np.uint8)
         largest = self._sort()
@@ -99,7 +98,7 @@ class _Sorted:
         """Find the round of each group; return the largest magnitude of 64-bit scores."""
         group, workers, largest = self.group, self._workers, 0.0
         self._ranges = _Ranges(group, self._squares, self.rounds * workers.count, workers)
-        for start, stop in pieces(0, group.size, AT_ONCE):
+        for start, stop in pieces(0, group.size, sizes.GATHERED):
             scores = group.scores(slice(start, stop))
             if group.bits == 64:
                 largest = max(largest, float(scores.max()), -float(scores.min()))

@@ -6,7 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import map_threads, pieces
 from secateur.arrays.positions import MemoryOrder
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
@@ -40,7 +41,7 @@ def keep_in_sets(elements: RankedGroups, axis: int, keep: int, of: int) -> Array
             if tail := len(keys) - full:
                 _choose(keys[full:], chosen[full:], keep, tail)
 
-    map_threads(choose, list(pieces(0, sets.size, sets.whole_rows(CHUNK // of))))
+    map_threads(choose, list(pieces(0, sets.size, sets.whole_rows(sizes.CHUNK // of))))
     return mask
 
 

@@ -11,15 +11,14 @@ from math import prod
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import map_threads, pieces
 from secateur.arrays.positions import Region, regions
 from secateur.errors import WeightError
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 from secateur.workers import SINGLE, Workers
 
-AT_ONCE = CHUNK // 2
-"""Elements that are squared at a time."""
 LEAST = 2.0**-960
 """A sum of squares below this may have lost some of them."""
 DOWN, UP = 2.0**-540, 2.0**580
@@ -74,11 +73,11 @@ def add_squares(elements: RankedGroups, axis: int, sums: Array, scale: float = 1
     rest = tuple(other for other in range(len(elements.shape)) if other != axis)
     others = tuple(elements.shape[other] for other in rest)
     channels, length = elements.shape[axis], prod(others)
-    at_once = max(1, AT_ONCE // max(1, length))
+    at_once = max(1, sizes.POOLED // max(1, length))
 
     def add_up(some: tuple[int, int]) -> None:
         own = sums[slice(*some)]
-        for piece in pieces(0, length, max(1, AT_ONCE // len(own))):
+        for piece in pieces(0, length, max(1, sizes.POOLED // len(own))):
             for region in regions(others, *piece):
                 inside: Region = (*region[:axis], slice(*some), *region[axis:])
                 scores = np.moveaxis(elements.scores_in(inside), axis, 0)

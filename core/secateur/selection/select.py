@@ -24,21 +24,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import map_threads, pieces
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 from secateur.selection.histogram import DIGIT, Span, kth_key
 from secateur.selection.ties import Ties, drop_last_ties, keep_first_ties
 from secateur.workers import SINGLE, Workers
 
-SPAN = 8 * CHUNK
-"""Positions that one thread takes at a time."""
-SMALL = 1 << 14
-"""Up to this size all keys are collected: a sample would cost more."""
 MOST_SAMPLED = 1 << 21
 """The most keys that are sampled, as many as 1 G weights need; with their positions, 48 MiB."""
-COLLECT = 4 << 20
-"""The most candidates that are collected: with key, offset and working copy, 48 MiB."""
 SIGMAS = (4, 12)
 """Half the width of the first bracket, which is wrong once in 15,000 times, and of the next, in
 standard deviations of the sample's rank."""
@@ -118,7 +113,7 @@ def select(groups: Sequence[RankedGroups], keep: int, workers: Workers = SINGLE)
     spans = [
         Span(number, start, stop)
         for number, group in enumerate(groups)
-        for start, stop in pieces(0, group.size, SPAN)
+        for start, stop in pieces(0, group.size, sizes.SPAN)
     ]
     all_here = workers.count == 1 and not any(group.is_part for group in groups)
     brackets = _brackets(groups, keep) if all_here else iter(())
@@ -130,7 +125,7 @@ def select(groups: Sequence[RankedGroups], keep: int, workers: Workers = SINGLE)
 def _brackets(groups: Sequence[RankedGroups], keep: int) -> Iterator[Bracket]:
     """Guess, by a sample, brackets around the k-th highest key; the likeliest first."""
     size = sum(group.size for group in groups)
-    if size <= SMALL:
+    if size <= sizes.SMALL:
         yield Bracket(0, None)
         return
     sample = _sample(groups, size // min(2 * int(size ** (2 / 3)), MOST_SAMPLED))
@@ -183,7 +178,7 @@ def _select_by_bracket(
     bracket: Bracket,
 ) -> bool:
     """Write the masks by one pass; return False when the k-th key is not in the bracket."""
-    budget = Budget(0 if bracket.is_one_key else COLLECT)
+    budget = Budget(0 if bracket.is_one_key else sizes.COLLECTED)
 
     def compare(span: Span) -> PassResult:
         return _compare(groups[span.number], masks[span.number], span, bracket, budget)
@@ -230,7 +225,9 @@ def _compare(
     above = inside = 0
     keys_inside, offsets = [np.empty(0, f"u{group.bits // 8}")], [np.empty(0, np.uint32)]
     low, high = bracket
-    for start, stop in pieces(span.start, span.stop, min(CHUNK, CHUNK * 32 // group.bits)):
+    for start, stop in pieces(
+        span.start, span.stop, min(sizes.CHUNK, sizes.CHUNK * 32 // group.bits)
+    ):
         keys = group.keys(slice(start, stop))
         kept = np.greater_equal(keys, low, out=mask[start:stop])
         between = kept

@@ -14,14 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import map_threads, pieces
 from secateur.arrays.positions import Positions, Region, memory_axes
 from secateur.arrays.sortable_bits import score_keys
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 
-AT_ONCE = CHUNK // 2
-"""Elements that are pooled at a time."""
 SCALE = 2.0**-64
 """Scores are scaled by this where their sum overflows float64, which rounds nothing that counts."""
 
@@ -86,7 +85,7 @@ class Tiles(RankedGroups):
                 for along, size, length in zip(grid, self._tile, self._elements.shape, strict=True)
             )
             for piece in pieces(
-                positions.start, positions.stop, max(1, AT_ONCE // prod(self._tile))
+                positions.start, positions.stop, max(1, sizes.POOLED // prod(self._tile))
             )
             for grid in self.order.regions(*piece)
         ]
@@ -202,24 +201,24 @@ def spread(kept: Array, tile: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     """Return the mask of the elements from that of their tiles, in the same memory order."""
     order = memory_axes(kept)
     rows = kept.transpose(order)
-    lengths, sizes = [shape[axis] for axis in order], [tile[axis] for axis in order]
+    lengths, each = [shape[axis] for axis in order], [tile[axis] for axis in order]
     mask = np.empty(lengths, bool)
 
     def write(some: tuple[int, int]) -> None:
         part = rows[slice(*some)]
         for axis in reversed(range(mask.ndim)):  # the fastest first, the least to copy
-            if sizes[axis] > 1:
-                is_last = axis == mask.ndim - 1 and sizes[axis] in (2, 4, 8)
+            if each[axis] > 1:
+                is_last = axis == mask.ndim - 1 and each[axis] in (2, 4, 8)
                 repeat = _repeat_bytes if is_last and part.flags.c_contiguous else np.repeat
-                part = repeat(part, sizes[axis], axis=axis)
+                part = repeat(part, each[axis], axis=axis)
                 if axis:
                     part = part[(slice(None),) * axis + (slice(0, lengths[axis]),)]
-        target = mask[some[0] * sizes[0] : some[1] * sizes[0]]
+        target = mask[some[0] * each[0] : some[1] * each[0]]
         target[:] = part[: len(target)]
 
     if mask.size:
-        row = sizes[0] * prod(lengths[1:])
-        map_threads(write, list(pieces(0, len(rows), max(1, AT_ONCE // row))))
+        row = each[0] * prod(lengths[1:])
+        map_threads(write, list(pieces(0, len(rows), max(1, sizes.POOLED // row))))
     return mask.transpose(np.argsort(order))
 
 

@@ -13,11 +13,12 @@ from threading import Lock
 
 import numpy as np
 
-from secateur.arrays.chunks import CHUNK, map_threads, pieces
+from secateur.arrays import sizes
+from secateur.arrays.chunks import map_threads, pieces
 from secateur.arrays.positions import Region, regions
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
-from secateur.selection.histogram import AT_ONCE, Span, kth_largest, radix_histogram
+from secateur.selection.histogram import Span, kth_largest, radix_histogram
 from secateur.workers import SINGLE
 
 
@@ -109,7 +110,7 @@ def _reach(indices: Array, counts: Array, stay: int) -> int:
 
 def _ties_in(group: RankedGroups, key: int, window: Span) -> Iterator[Array]:
     """Yield the canonical indices of the ties in a window of canonical indices."""
-    for start, stop in pieces(window.start, window.stop, AT_ONCE):
+    for start, stop in pieces(window.start, window.stop, sizes.COUNTED):
         for region in regions(group.shape, start, stop):
             keys = group.keys_in(region).reshape(-1)
             yield np.flatnonzero(keys == key) + start
@@ -151,7 +152,7 @@ def _pieces_in(
     group: RankedGroups, span: Span, wanted: Sequence[Region]
 ) -> Iterator[tuple[int, Array]]:
     """Yield the keys of the pieces of a span that touch a region, each with its position."""
-    for start, stop in pieces(span.start, span.stop, CHUNK):
+    for start, stop in pieces(span.start, span.stop, sizes.CHUNK):
         regions = list(group.order.regions(start, stop))
         if any(_overlap(region, other) for region in regions for other in wanted):
             yield start, group.keys(slice(start, stop))

@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 
 import secateur
+from tests.nets import kept_runs
 
 CONSTANT = {"schedule": {"kind": "constant", "final_sparsity": 0.75}}
 PLAIN = """
@@ -117,3 +118,13 @@ def test_weights_file_loads_into_a_model_without_a_pruner(build, tmp_path):
     plain = BUILDERS[build]()
     plain.load_weights(tmp_path / "w.weights.h5")
     assert all(map(np.array_equal, plain.get_weights(), model.get_weights()))
+
+
+def test_a_kept_weights_file_brings_its_pruning_state():
+    network = kept_runs.KerasNetwork()
+    pruner = kept_runs.attach(network)
+    network.model.load_weights(kept_runs.FOLDER / "keras.weights.h5")
+    assert pruner.current_step == kept_runs.SAVED_AT
+    kept_runs.train(network, pruner, kept_runs.TOTAL)
+    assert kept_runs.digest(network, pruner) == kept_runs.record()["end"]
+    pruner.detach()

@@ -1,0 +1,25 @@
+"""How much is worked on at a time.
+
+These are read when they are needed, so that a test sets one in this one place.
+"""
+
+from __future__ import annotations
+
+CHUNK = 1 << 19
+"""Elements that are worked on at a time: 2 MiB of float32.
+
+Smaller pieces fit the L2 cache better, but threads then wait for the interpreter lock."""
+SPAN = 8 * CHUNK
+"""Positions of which one thread takes the keys at a time."""
+SMALL = 1 << 14
+"""Up to this size all keys are collected: a sample would cost more."""
+COLLECTED = 4 << 20
+"""The most candidates that are collected: with key, offset and working copy, 48 MiB."""
+COUNTED = CHUNK // 8
+"""Keys that are counted at a time: their digits take 8 bytes each, several times over."""
+DIGESTED = CHUNK // 8
+"""Elements whose content is mixed at a time: each takes some 40 bytes."""
+POOLED = CHUNK // 2
+"""Elements that are pooled, or squared, at a time."""
+GATHERED = 1 << 15
+"""Elements, or groups, that a worker brings together in a round: each takes some hundred bytes."""
