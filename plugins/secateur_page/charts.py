@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ def points(
     """
     found = [Point(step, ALL, "reached", value) for step, value in recording.sparsities.items()]
     rules = list(dict.fromkeys(w.rule for w in recording.weights.values() if w.method and w.rule))
-    if len(rules) <= _MOST_RULES:
+    if recording.history and len(rules) <= _MOST_RULES:
         for rule in rules:
             found += _reached(recording, rule, labels[rule])
             found += _scheduled(recording, rule, labels[rule])
@@ -71,22 +71,28 @@ def _reached(recording: Recording, rule: int, label: str) -> Iterator[Point]:
 def _scheduled(recording: Recording, rule: int, label: str) -> Iterator[Point]:
     """Yield the schedule of a rule over the run; what was recorded, if it cannot be computed."""
     method = next(w.method for w in recording.weights.values() if w.rule == rule)
-    last = max(recording.steps, default=0)
     table = (method or {}).get("schedule", {})
+    end = table.get("end_step", 0)
+    until = max(recording.steps[-1], end if isinstance(end, int) else 0, 1)
+    steps = sorted({until * number // _POINTS for number in range(_POINTS + 1)})
     try:
-        schedule = secateur.Policy.parse({"schedule": table}).schedule
-    except secateur.PolicyError:  # of a plugin that is not installed here
-        schedule = None
-    if schedule is None or table.get("begin_when"):
+        values = _sparsities(table, steps)
+    except Exception:  # of a plugin that is not installed here, or whatever its code raises
+        values = None
+    if values is None:
         targets = {u.step: u.target for u in recording.history
                    if recording.weights[u.weight].rule == rule}  # fmt: skip
-        yield from (Point(step, label, "scheduled", value) for step, value in targets.items())
-        return
-    end = table.get("end_step", 0)
-    until = max(last, end if isinstance(end, int) else 0, 1)
-    for number in range(_POINTS + 1):
-        step = until * number // _POINTS
-        yield Point(step, label, "scheduled", schedule.sparsity(step))
+        steps, values = list(targets), list(targets.values())
+    for step, value in zip(steps, values, strict=True):
+        yield Point(step, label, "scheduled", value)
+
+
+def _sparsities(table: Mapping[str, Any], steps: Sequence[int]) -> list[float] | None:
+    """Return what a schedule asks for at some steps; None where that hangs on the run."""
+    schedule = secateur.Policy.parse({"schedule": table}).schedule
+    if schedule is None or schedule.begin_when:
+        return None
+    return [float(schedule.sparsity(step)) for step in steps]
 
 
 def spec(found: list[Point], description: str) -> dict[str, Any]:
@@ -100,13 +106,19 @@ def spec(found: list[Point], description: str) -> dict[str, Any]:
     series = list(dict.fromkeys(point.series for point in found))
     rules = [name for name in series if name not in (ALL, OTHER)]
     numbers = {ALL: "0", OTHER: "other", **{name: str(n) for n, name in enumerate(rules, 1)}}
-    legend = {"title": None, "orient": "top", "labelLimit": 260, "symbolSize": 90}
+    legend = {
+        "title": None,
+        "orient": "top",
+        "labelLimit": 260,
+        "symbolSize": 90,
+        "symbolOpacity": 1,
+    }
     of_series = {"field": "series", "type": "nominal", "legend": legend}
     range_ = [f"var(--series-{numbers[name]})" for name in series]
     colour = {**of_series, "scale": {"domain": series, "range": range_}}
     shape = {**of_series, "scale": {"domain": series}}
-    x = {"field": "step", "type": "quantitative", "title": "step",
-         "axis": {"tickMinStep": 1, "grid": False, "format": ",d"}}  # fmt: skip
+    x = {"field": "step", "type": "quantitative", "title": "step", "scale": {"nice": False},
+         "axis": {"tickMinStep": 1, "tickCount": 10, "grid": False, "format": ",d"}}  # fmt: skip
     y = {"field": "sparsity", "type": "quantitative", "title": "sparsity",
          "scale": {"domain": [0, 1]}, "axis": {"format": ".1f", "tickCount": 6}}  # fmt: skip
     tooltip = [
@@ -115,6 +127,14 @@ def spec(found: list[Point], description: str) -> dict[str, Any]:
         {"field": "what", "title": "figure"},
         {"field": "sparsity", "format": ".4f"},
     ]
+    detail = {"detail": {"field": "series"}}
+    layers: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("scheduled", {"type": "line", "strokeWidth": 1.5, "opacity": 0.75}, detail),
+        ("reached", {"type": "line", "strokeWidth": 1, "strokeDash": [2, 3]}, detail),
+        ("reached", {"type": "point", "filled": True, "size": 55, "opacity": 1},
+         {"shape": shape, "tooltip": tooltip}),
+    ]  # fmt: skip
+    figures = {point.what for point in found}
     return {
         "description": description,
         "width": "container",
@@ -122,23 +142,7 @@ def spec(found: list[Point], description: str) -> dict[str, Any]:
         "autosize": {"type": "fit-x", "contains": "padding"},
         "data": {"values": [vars(point) for point in found]},
         "encoding": {"x": x, "y": y, "color": colour},
-        "layer": [
-            {
-                "transform": [{"filter": "datum.what == 'scheduled'"}],
-                "mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.75},
-                "encoding": {"detail": {"field": "series"}},
-            },
-            {
-                "transform": [{"filter": "datum.what == 'reached'"}],
-                "mark": {"type": "line", "strokeWidth": 1, "strokeDash": [2, 3]},
-                "encoding": {"detail": {"field": "series"}},
-            },
-            {
-                "transform": [{"filter": "datum.what == 'reached'"}],
-                "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
-                "encoding": {"shape": shape, "tooltip": tooltip},
-            },
-        ],
+        "layer": [_layer(*each) for each in layers if each[0] in figures],
         "config": {
             "aria": False,  # hundreds of marks; a label and a table say it instead
             "background": None,
@@ -152,6 +156,14 @@ def spec(found: list[Point], description: str) -> dict[str, Any]:
             "legend": {"labelColor": "var(--ink)", "labelFontSize": 12},
         },
     }  # fmt: skip
+
+
+def _layer(what: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "transform": [{"filter": f"datum.what == '{what}'"}],
+        "mark": mark,
+        "encoding": encoding,
+    }
 
 
 def labels(recording: Recording) -> dict[int, str]:

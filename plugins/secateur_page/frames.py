@@ -15,7 +15,7 @@ from secateur.layout import Array
 
 MOST_FRAMES = 60
 """The most updates of one weight that are shown."""
-_MOST_SIDE = 448
+_MOST_ROWS, _MOST_COLUMNS = 512, 1024
 _MOST_DOTS = 320 * 320
 _FEWEST_DOTS = 24 * 24
 _MOST_BYTES = 3_000_000
@@ -107,9 +107,9 @@ def grid_of(rows: int, columns: int, dots: int) -> Grid:
     if not rows or not columns:
         return Grid(0, 0, np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64))
     scale = min(1.0, math.sqrt(dots / (rows * columns)))
-    high = min(rows, _MOST_SIDE, max(1, round(rows * scale)))
-    wide = min(columns, _MOST_SIDE, max(1, dots // high))
-    high = min(rows, _MOST_SIDE, max(1, dots // wide))
+    high = min(rows, _MOST_ROWS, max(1, round(rows * scale)))
+    wide = min(columns, _MOST_COLUMNS, max(1, dots // high))
+    high = min(rows, _MOST_ROWS, max(1, dots // wide))
     random, shape = np.random.default_rng(0), (high, wide)
     plane_rows = _drawn(random, rows, high, shape, axis=0)
     return Grid(high, wide, plane_rows, _drawn(random, columns, wide, shape, axis=1))

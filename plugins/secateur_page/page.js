@@ -43,7 +43,8 @@ const colour = (name) => {
 function paint(pictures, number, difference) {
   const { rows, columns, length, bits, other } = pictures;
   const canvas = byId("mask");
-  if (!rows || !columns) return;
+  canvas.hidden = !rows || !columns;
+  if (canvas.hidden) return;
   canvas.width = columns;
   canvas.height = rows;
   fit(canvas, rows, columns);
@@ -59,13 +60,15 @@ function paint(pictures, number, difference) {
   canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
-// Dots are square where there is room for that, and at least one pixel high.
+// Dots are square where there is room, and higher in flat pictures; without room greys keep the density.
 function fit(canvas, rows, columns) {
   const room = canvas.parentElement.clientWidth - 26;
   const size = Math.max(1, Math.min(Math.floor(room / columns) || 1, Math.floor(640 / rows) || 1, 24));
   const width = Math.min(room, columns * size);
+  canvas.style.imageRendering = width < columns ? "auto" : "pixelated";
   canvas.style.width = `${width}px`;
-  canvas.style.height = `${Math.max(rows * (width / columns), Math.min(rows * 8, 48))}px`;
+  const high = rows * Math.max(1, Math.min(8, Math.floor(160 / rows)));
+  canvas.style.height = `${Math.max(rows * (width / columns), high)}px`;
 }
 
 let shown = null;

@@ -36,7 +36,7 @@ _AT_WORK = {
     "secateur_layer_weights": "layer weights",
     "secateur_masks_updated": "observer",
     "secateur_commands": "commands",
-    "secateur_page": "report page",
+    "secateur_page": "page",
 }
 
 Key = tuple[str, str]

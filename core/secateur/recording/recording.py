@@ -187,7 +187,7 @@ class Recording:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        against: Self | None = None,
+        against: Recording | str | os.PathLike[str] | None = None,
         notes: Sequence[str] = (),
     ) -> str:
         """Return a page about the run: one HTML file that opens from disk, without a network.
@@ -196,10 +196,14 @@ class Recording:
 
         Args:
             path: Where to write the page, too.
-            against: Another recording, to show what differs.
+            against: Another recording or its file, to show what differs.
             notes: What the reader should know besides.
 
+        Returns:
+            The page.
+
         Raises:
+            RecordingError: `against` is no recording.
             PluginError: A package that makes pages is missing.
             OSError: The file cannot be written.
 
@@ -207,7 +211,10 @@ class Recording:
         target = None if path is None else Path(path)
         if target is not None:
             check_output(target)
-        text = page(self, against, notes)
+        other = Recording.load(against) if isinstance(against, str | os.PathLike) else against
+        if other is not None and not isinstance(other, Recording):
+            raise RecordingError(f"against={shown(against)}: wanted a recording, or its file")
+        text = page(self, other, notes)
         if target is not None:
             write_atomically(target, text.encode())
         return text
@@ -247,7 +254,14 @@ class Recording:
             raise RecordingError(
                 f"no weight {shown(weight)} was recorded: {nearest(str(weight), self.weights)}"
             )
-        return tuple(update for update in self.history if update.weight == weight)
+        return self._updates_of.get(weight, ())
+
+    @cached_property
+    def _updates_of(self) -> Mapping[str, tuple[RecordedUpdate, ...]]:
+        found: dict[str, list[RecordedUpdate]] = {}
+        for update in self.history:
+            found.setdefault(update.weight, []).append(update)
+        return {name: tuple(updates) for name, updates in found.items()}
 
     def masks(self, weight: str) -> Iterator[tuple[RecordedUpdate, Array]]:
         """Yield the masks of a weight one after another, each unpacked when it is asked for.

@@ -198,7 +198,10 @@ class Report(Printed):
         }
 
     def to_html(
-        self, path: str | os.PathLike[str] | None = None, *, against: Recording | None = None
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        against: Recording | str | os.PathLike[str] | None = None,
     ) -> str:
         """Return a page about the run: one HTML file that opens from disk, without a network.
 
@@ -208,9 +211,13 @@ class Report(Printed):
 
         Args:
             path: Where to write the page, too.
-            against: A recording of another run, to show what differs.
+            against: A recording of another run or its file, to show what differs.
+
+        Returns:
+            The page.
 
         Raises:
+            RecordingError: `against` is no recording.
             PluginError: A package that makes pages is missing.
             OSError: The file cannot be written.
 
