@@ -12,8 +12,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
 
-figures: $(VENV)/demo  ## train on real MNIST, and draw docs/figures
+figures: $(VENV)/demo $(VENV)/dev  ## train on real MNIST, and draw docs/figures; needs Chromium
 	$(BIN)/python docs/examples/draw_figures.py
+	$(BIN)/python docs/examples/draw_report_page.py
 
 test: $(VENV)/dev exports trackers  ## the whole suite
 	$(PYTEST) tests $(OTHER_TESTS)
