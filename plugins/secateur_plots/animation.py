@@ -19,6 +19,7 @@ from secateur.errors import PluginError, RecordingError
 from secateur.layout import Array
 
 SUFFIXES = (".gif", ".webp", ".mp4")
+NARROWEST = 160
 _TALLEST = 640
 _LEAST = 120
 """The least width and height of a mask in a frame: longer ones are stretched."""
@@ -64,7 +65,7 @@ def animate(
         The number of frames.
 
     Raises:
-        RecordingError: There is no such weight, or it has no update.
+        RecordingError: There is no such weight, it has no update, or `width` is too small.
         PluginError: The suffix is another one, or its writer is missing.
         OSError: The file cannot be written.
 
@@ -117,7 +118,7 @@ def frames(recording: Recording, weight: str, width: int = 960) -> Iterator[Fram
         The frames, all of one size.
 
     Raises:
-        RecordingError: There is no such weight, or it has no update.
+        RecordingError: There is no such weight, it has no update, or `width` is too small.
 
     """
     updates = recording.updates(weight)
@@ -126,6 +127,10 @@ def frames(recording: Recording, weight: str, width: int = 960) -> Iterator[Fram
         named = ", ".join(changing[:8])
         raise RecordingError(f"{weight} was not pruned in this run; these were: {named or 'none'}")
     plane = recording.weights[weight].plane
+    if not plane.size:
+        raise RecordingError(f"{weight} has no elements to draw")
+    if width < NARROWEST:
+        raise RecordingError(f"width={width}: a frame takes at least {NARROWEST} pixels")
     size = _scaled(plane.shown_columns, plane.shown_rows, width - 2 * _MARGIN)
     last = max(updates[-1].step, 1)
     for update, mask in recording.masks(weight):
@@ -207,8 +212,9 @@ def write(shown: Sequence[Frame], path: Path, seconds: float = 6.0) -> None:
         return
     images = [_in_levels(frame.image) for frame in shown]
     content = io.BytesIO()
-    settings = {"lossless": True, "method": 2} if path.suffix.lower() == ".webp" else {}
-    kind = "WEBP" if settings else "GIF"
+    is_webp = path.suffix.lower() == ".webp"
+    settings = {"lossless": True, "method": 1} if is_webp else {}
+    kind = "WEBP" if is_webp else "GIF"
     images[0].save(
         content, kind, save_all=True, append_images=images[1:], duration=times, loop=0, **settings
     )

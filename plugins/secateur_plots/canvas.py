@@ -56,6 +56,15 @@ def picture(width: float, height: float) -> Picture:
     return figure
 
 
+def plain(text: str) -> str:
+    r"""Return a text as matplotlib shows it, which would take what stands between $ for math.
+
+    >>> print(plain("a$b$"))
+    a\$b\$
+    """
+    return text.replace("$", r"\$")
+
+
 def bare(ax: Axes) -> None:
     """Take away the frame's upper and right side, and make the rest quiet."""
     for side in ("top", "right"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ def lay_flat(
         ModelError: It is no such array, or there is no such kind.
 
     """
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim == 1:
         array = array[None]
     if array.dtype.kind not in "bfiu" and "float" not in array.dtype.name:
@@ -65,14 +66,25 @@ def lay_flat(
     if len(columns) > 1 and tile[axis.in_axis] > 1 and axis.in_axis in columns:
         columns = [*(each for each in columns if each != axis.in_axis), axis.in_axis]
     words = _words(spec, mask.ndim)
-    count = int(np.prod([mask.shape[each] for each in rows], dtype=np.int64))
+    counts = [math.prod(mask.shape[each] for each in axes) for axes in (rows, columns)]
     return Flat(
-        mask.transpose(rows + columns).reshape(count, -1),
+        mask.transpose(rows + columns).reshape(counts),
         _edges(mask.shape, tile, rows),
         _edges(mask.shape, tile, columns),
         _label(words[each] for each in rows),
         _label(words[each] for each in columns),
     )
+
+
+def as_array(values: Any) -> Array:
+    """Return an array of values, also of a parameter of PyTorch, on any device.
+
+    >>> as_array([[1, 0]]).shape
+    (1, 2)
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double()
+    return np.asarray(values)
 
 
 def described(pattern: PatternLike | None) -> str:

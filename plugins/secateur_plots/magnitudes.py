@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from secateur.errors import ModelError
 from secateur_plots.canvas import BLUE, FAINT, INK, ORANGE, axes, bare
+from secateur_plots.flat import as_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +34,8 @@ def plot_magnitudes(
         The figure.
 
     Raises:
-        ModelError: The weight is no array of numbers, or holds a NaN or infinity.
+        ModelError: The weight is no array of numbers, or holds a NaN or infinity, or the threshold
+            is no magnitude.
 
     Example:
         >>> weight = np.random.default_rng(0).normal(size=(32, 32))
@@ -40,8 +43,10 @@ def plot_magnitudes(
         '546 of 1,024 weights lie below 0.7'
 
     """
+    if threshold is not None and not 0 <= threshold < math.inf:
+        raise ModelError(f"threshold={threshold}: wanted a magnitude from 0")
     try:
-        magnitudes = np.abs(np.asarray(weight).astype(np.float64)).reshape(-1)
+        magnitudes = np.abs(as_array(weight).astype(np.float64)).reshape(-1)
     except (TypeError, ValueError):
         raise ModelError(f"a weight is an array of numbers, not {type(weight).__name__}") from None
     if not np.isfinite(magnitudes).all():
@@ -81,7 +86,7 @@ def plot_magnitudes(
 def _bins(largest: float, threshold: float | None) -> list[float]:
     """Return the edges of equal bins from 0; the threshold is one of them."""
     width = largest / _BINS
-    if threshold is not None and 0 < threshold <= largest:
+    if threshold is not None and width / 2 < threshold <= largest:
         width = threshold / max(1, round(threshold / width))
     return [number * width for number in range(int(np.ceil(largest / width)) + 2)]
 

@@ -11,7 +11,7 @@ import secateur
 from secateur.errors import ModelError
 from secateur.layout import Array
 from secateur_plots.canvas import FAINT, GRID, axes, picture
-from secateur_plots.flat import Flat, PatternLike, described, lay_flat, parsed
+from secateur_plots.flat import Flat, PatternLike, as_array, described, lay_flat, parsed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +98,7 @@ def plot_masks(
         ['single weights\nsparsity 0.50', 'blocks of 1 x 2\nsparsity 0.50']
 
     """
-    values = np.array(weight)
+    values = np.array(as_array(weight))
     shown = [("dense", lay_flat(np.ones(values.shape, bool), None, kind))]
     for pattern in patterns:
         mask = _mask(values, sparsity, pattern, kind)

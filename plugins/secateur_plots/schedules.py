@@ -9,7 +9,7 @@ import numpy as np
 
 from secateur import Policy, Schedule
 from secateur.errors import PolicyError
-from secateur_plots.canvas import DASHES, FAINT, MARKERS, SERIES, axes, bare
+from secateur_plots.canvas import DASHES, FAINT, MARKERS, SERIES, axes, bare, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +127,7 @@ def _draw(ax: Axes, number: int, label: str, schedule: Schedule, end: int) -> No
         color=colour,
         linestyle=DASHES[number % len(DASHES)],
         linewidth=1.6,
-        label=label,
+        label=plain(label),
         marker=MARKERS[number % len(MARKERS)],
         markersize=5 if len(updates) <= 60 else 2.5,
         markevery=np.flatnonzero(np.isin(steps, updates)).tolist(),

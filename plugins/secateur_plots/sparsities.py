@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secateur import Report
-from secateur_plots.canvas import BLUE, FAINT, INK, ORANGE, axes, bare
+from secateur_plots.canvas import BLUE, FAINT, INK, ORANGE, axes, bare, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,4 +74,4 @@ def plot_sparsity(report: Report, ax: Axes | None = None) -> Figure:
 
 def _short(name: str) -> str:
     """Return a name as it fits beside a bar; its end says most."""
-    return name if len(name) <= _LONGEST else f"...{name[3 - _LONGEST :]}"
+    return plain(name if len(name) <= _LONGEST else f"...{name[3 - _LONGEST :]}")

@@ -18,7 +18,7 @@ PACKAGES = (
 )
 SURFACE = (
     *("secateur", "secateur.adapter", "secateur.errors", "secateur.layout", "secateur.testing"),
-    "secateur_plots",
+    *("secateur_plots", "secateur_tensorboard"),
 )
 
 

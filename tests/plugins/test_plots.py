@@ -26,6 +26,7 @@ PICTURES = Path(__file__).with_name("pictures")
 TOLERANCE = 4.0
 """How many of 255 greys a picture may differ in the root of the mean of squares."""
 TWO_OF_FOUR = {"kind": "n_m", "keep": 2, "of": 4}
+HALF = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
 BLOCKS = {"kind": "block", "out": 4, "in": 2}
 
 
@@ -116,8 +117,7 @@ def test_pictures_draw_on_the_axes_that_they_are_given_and_leave_nothing_behind(
     settings, modules = dict(mpl.rcParams), set(sys.modules)
     figure = Figure()
     several = figure.subplots(2, 3).flat
-    half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
-    report = secateur.prune({"w": normal(8, 8)}, half)
+    report = secateur.prune({"w": normal(8, 8)}, HALF)
     assert secateur_plots.plot_mask(report.masks["w"], ax=several[0]) is figure
     assert secateur_plots.plot_schedule("cnn-80", 1000, ax=several[1]) is figure
     assert secateur_plots.plot_sparsity(report, ax=several[2]) is figure
@@ -181,11 +181,21 @@ def test_the_update_steps_are_those_of_the_schedule():
         (lambda: secateur_plots.plot_schedule("cnn-80"), PolicyError, "total_steps"),
         (lambda: secateur_plots.plot_schedule(["cnn-80"], 9, labels=[]), PolicyError, "0 labels"),
         (lambda: secateur_plots.plot_magnitudes([np.nan]), ModelError, "NaN or infinity"),
+        (lambda: secateur_plots.plot_magnitudes([1.0], -1), ModelError, "wanted a magnitude"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(draw, error, words):
     with pytest.raises(error, match=words):
         draw()
+
+
+def test_names_are_shown_as_they_are_and_thresholds_of_any_size_are_drawn():
+    report = secateur.prune({"a$\\frac$": normal(4, 4), "b" * 90: normal(2, 2)}, HALF)
+    figure = secateur_plots.plot_sparsity(report)
+    pixels(figure)  # not taken for math
+    assert figure.axes[0].get_yticklabels()[1].get_text() == "..." + "b" * 37
+    for threshold in (0, 1e-12, 1e12):
+        secateur_plots.plot_magnitudes(normal(4, 4), threshold)
 
 
 def test_without_matplotlib_one_line_says_what_to_install():

@@ -86,7 +86,11 @@ def checked_observers(observers: Sequence[Observer]) -> tuple[Observer, ...]:
         PluginError: One of them is no observer.
 
     """
-    for observer in (chosen := tuple(observers)):
+    if not isinstance(observers, (list, tuple)):
+        raise PluginError(
+            f"observers={shown(observers)}: wanted a list, such as [secateur.Recorder(path)]"
+        )
+    for observer in observers:
         if isinstance(observer, type) or not callable(
             getattr(observer, "secateur_masks_updated", None)
         ):
@@ -94,7 +98,7 @@ def checked_observers(observers: Sequence[Observer]) -> tuple[Observer, ...]:
                 f"observers: {shown(observer)} is no observer; wanted objects that have a "
                 "method secateur_masks_updated(event), such as secateur.Recorder(path)"
             )
-    return chosen
+    return tuple(observers)
 
 
 def commands(make: Callable[[], Any]) -> Iterator[tuple[Plugin, Any]]:

@@ -63,7 +63,7 @@ class Recorder:
             raise RecordingError(
                 f"if_exists={shown(if_exists)}: wanted one of {listed(get_args(IfExists))}"
             )
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # the run may go on in another folder
         check_output(self.path)
         self._recording: Recording | None = None
         self._previous: dict[str, Array] = {}
