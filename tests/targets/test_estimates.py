@@ -35,7 +35,6 @@ def test_what_cannot_be_estimated_is_said(tmp_path, monkeypatch):
     (tmp_path / "broken.tflite").write_bytes(b"TFL3" * 10)
     for target, model, words in (
         ("tensorrt", {}, "nothing estimates for tensorrt"),
-        ("ethos-u55", {"fc": np.ones((2, 2))}, "secateur export MODEL --to litert"),
         ("ethos-u55", tmp_path / "broken.tflite", "Vela refuses it"),
         ("ethos-u55", "model.keras", "no .tflite file"),
         ("fpga", {"fc": np.zeros((300, 300)) + 0.5}, "takes too long: fc"),

@@ -17,7 +17,7 @@ from secateur.policy.policy import as_policy
 from secateur.tables import Column
 from secateur.targets.describe import describe
 from secateur.targets.estimate import estimate as estimate_of
-from secateur.targets.estimate import is_estimated_from_file, of_binding
+from secateur.targets.estimate import is_estimated_from_file, of_bound
 from secateur.targets.judge import judge
 from secateur.targets.load import load, names
 from secateur.targets.report import TargetReport
@@ -90,8 +90,9 @@ class _Asks:
             raise typer.BadParameter("every option but --json needs a MODEL")
         if model and is_estimated_from_file(model) and of_weights:
             raise typer.BadParameter(f"a {model.suffix} file is estimated, and nothing else")
-        if model and self.configuration and not is_estimated_from_file(model):
-            raise typer.BadParameter("--configuration is for the estimate of a .tflite file")
+        estimated = self.estimate or (model and is_estimated_from_file(model))
+        if self.configuration and not estimated:
+            raise typer.BadParameter("--configuration belongs to --estimate")
         if self.output and self.output.suffix != ".toml":
             raise typer.BadParameter("--output is the name of a .toml file")
 
@@ -121,7 +122,11 @@ def _judge(name: str, model: Path, asks: _Asks) -> None:
     with progress("counting", sum(each.spec.size for each in opened.binding.weights)) as advance:
         report = judge(chosen, opened.binding, wanted, lambda spec: advance(spec.size))
     with progress("estimating"):
-        costs = of_binding(name, opened.binding) if asks.estimate else None
+        costs = (
+            of_bound(name, opened.model, opened.binding, asks.configuration)
+            if asks.estimate
+            else None
+        )
     if asks.output:
         _write_policy(report, asks.output)
     if asks.json:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from secateur.adapter import Binding
-from secateur.errors import TargetError, listed, shown
+from secateur.errors import ExportError, TargetError, listed
+from secateur.hooks.at_work import run_exporter
 from secateur.hooks.dispatch import bind
+from secateur.hooks.exporter import ExportSource
 from secateur.tables import Column, Paragraph, Printed, Table, View
 from secateur.targets.load import load
 
 TFLITE = ".tflite"
+_EXPORTER = "litert"
 _TOOLS = {
     "ethos-u55": ("ethos-u-vela", "ethosu", "vela"),
     "ethos-u85": ("ethos-u-vela", "ethosu", "vela"),
@@ -95,8 +99,8 @@ def estimate(target: str, model: Any, *, configuration: str | None = None) -> Es
 
     Args:
         target: ``ethos-u55`` or ``ethos-u85``, by Arm's Vela; or ``fpga``, by da4ml.
-        model: For the first two the path of an int8 ``.tflite`` file, as ``secateur export``
-            writes it; for ``fpga`` any model that `plan` takes.
+        model: Any model that `plan` takes.  For the first two it is exported as an int8
+            ``.tflite`` file, for which its exporter must be installed; or the path of such a file.
         configuration: The variant of an Ethos-U that it is estimated for, such as
             ``ethos-u55-256``; 128 multipliers for the U55 and 256 for the U85 without it.
 
@@ -107,6 +111,8 @@ def estimate(target: str, model: Any, *, configuration: str | None = None) -> Es
         TargetError: There is no estimate for this target, its tool is not installed, or it
             refuses the model.
         ModelError: The model cannot be bound.
+        ExportError: The model cannot be exported.
+        PluginError: The exporter is not installed.
 
     Example:
         >>> estimate("onnxruntime", {})
@@ -117,31 +123,54 @@ def estimate(target: str, model: Any, *, configuration: str | None = None) -> Es
     tool = _tool_of(target)
     if isinstance(model, (str, os.PathLike)):
         return _of_file(target, tool, Path(model), configuration)
-    if target != "fpga":
-        raise _wants_file(target, type(model).__name__)
-    return of_binding(target, bind(model))
+    return of_bound(target, model, bind(model), configuration)
 
 
-def of_binding(target: str, binding: Binding) -> Estimate:
-    """Return what a bound model costs on an FPGA.
+def of_bound(
+    target: str, model: Any, binding: Binding, configuration: str | None = None
+) -> Estimate:
+    """Return what a model costs that is bound already, as `estimate` does.
 
     Args:
-        target: ``fpga``; what others estimate is read from a file.
-        binding: The model.
+        target: The name of a target.
+        model: The model.
+        binding: The model, bound.
+        configuration: The variant of an Ethos-U.
 
     Raises:
-        TargetError: There is no estimate for this target, its tool is missing, or no weight of
-            the model can be estimated.
+        TargetError: As `estimate`.
+        ExportError: As `estimate`.
+        PluginError: As `estimate`.
 
     """
     tool = _tool_of(target)
     if target != "fpga":
-        raise _wants_file(target, "this model")
+        with TemporaryDirectory() as folder:
+            path = Path(folder, f"model{TFLITE}")
+            _export(model, binding, path)
+            found = _of_file(target, tool, path, configuration)
+        return replace(found, notes=(*found.notes, "exported to int8 on random inputs"))
     from secateur.targets.luts import luts
 
     figures, notes = luts(load(target), binding.weights)
     words = "each matrix unrolled once, weights rounded to 8 bits, inputs of 8 bits"
     return Estimate(target, tool, version(tool), words, figures, notes)
+
+
+def _export(model: Any, binding: Binding, path: Path) -> None:
+    """Write a model as an int8 file, and compare nothing: its costs do not depend on its values."""
+    weights = {weight.spec.name: weight.read() for weight in binding.weights}
+    source = ExportSource(
+        model=model,
+        adapter=binding.adapter,
+        weights=weights,
+        masks={name: values != 0 for name, values in weights.items()},
+        kinds={weight.spec.name: weight.spec.kind for weight in binding.weights},
+        quantize="int8",
+    )
+    if reason := run_exporter(_EXPORTER, path, lambda each: each.refusal(source)):
+        raise ExportError(f"to={_EXPORTER!r}: {reason}")
+    run_exporter(_EXPORTER, path, lambda each: each.export(source, path))
 
 
 def is_estimated_from_file(path: Path) -> bool:
@@ -172,13 +201,6 @@ def _tool_of(target: str) -> str:
     if find_spec(module) is None:
         raise TargetError(f'estimates for {target} need {package}: pip install "secateur[{extra}]"')
     return package
-
-
-def _wants_file(target: str, given: str) -> TargetError:
-    return TargetError(
-        f"estimates for {target} are made from an int8 {TFLITE} file, not from {shown(given)}: "
-        f"{_how_to_export('MODEL')}"
-    )
 
 
 def _how_to_export(model: str) -> str:
