@@ -219,6 +219,7 @@ def plane_of(**values):
         header_of(lambda header: header["weights"][1].update(method={})),
         header_of(lambda header: header["weights"].append(header["weights"][0])),
         plane_of(shown_rows=10**6),
+        plane_of(rows=10**9, columns=0, shown_rows=10**9, shown_columns=0),
         plane_of(rows=10**6, columns=10**6, shown_rows=10**6, shown_columns=10**6),
     ],
 )
@@ -233,7 +234,7 @@ def test_a_recording_that_was_tampered_with_is_refused(tmp_path, change):
 def test_masks_that_do_not_inflate_to_their_size_are_refused_when_they_are_read(tmp_path):
     path = tmp_path / "run.npz"
     run(secateur.Recorder(path), 2)
-    rewritten(path, plane_of(rows=2**15, columns=2**15, shown_rows=2**15, shown_columns=2**15))
+    rewritten(path, plane_of(rows=2**12, columns=2**12, shown_rows=2**12, shown_columns=2**12))
     recording = secateur.Recording.load(path)
     with pytest.raises(RecordingError, match=r"'conv', step 0: a mask .* the file is damaged"):
         list(recording.masks("conv"))

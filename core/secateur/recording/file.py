@@ -44,7 +44,7 @@ _DTYPES = {
 }
 _FLOAT = re.compile(r"b?float(\d{1,3})")
 _MOST = 2**62
-_MOST_RECORDED = 2**30
+_MOST_RECORDED = 2**24
 """The most elements of one mask that a reader unpacks."""
 
 
@@ -232,5 +232,6 @@ def check_plane(plane: Plane) -> None:
 
     """
     fits = plane.shown_rows <= plane.rows and plane.shown_columns <= plane.columns
-    if not fits or plane.size > _MOST_RECORDED or plane.rows * plane.columns >= _MOST:
+    recorded = max(plane.size, plane.shown_rows, plane.shown_columns)
+    if not fits or recorded > _MOST_RECORDED or plane.rows * plane.columns >= _MOST:
         raise ValueError(f"a mask of {shown(plane)}")
