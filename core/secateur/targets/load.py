@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from secateur.errors import PolicyError, TargetError, nearest, shown
+from secateur.hooks.registry import registry
 from secateur.policy.messages import explain
 from secateur.policy.origins import Origins
 from secateur.targets.target import Target
@@ -72,6 +73,7 @@ def parse(content: bytes, name: str, where: str) -> Target:
         TargetError: The file is not well formed, or not a valid target.
 
     """
+    registry()  # which adds the kinds that plugins provide
     try:
         table = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
