@@ -41,7 +41,7 @@ class ModelExporter(Exporter):
                 f"secateur.export(model, path, to={self.kind!r}) in Python"
             )
         for name in self.packages[source.adapter]:
-            if not _installed(name):
+            if not installed(name):
                 return f'this needs {name}: pip install "secateur[{self.extra}]"'
         return self.combination(source)
 
@@ -51,12 +51,12 @@ class ModelExporter(Exporter):
 
     def export(self, source: ExportSource, path: Path) -> Reading:
         model = open_model(source)
+        with self._doing("running the model"):  # first: Keras exports only what was called once
+            expected = self.expected(model)
         with self._doing("converting"), model.unchanged():
             notes = self.convert(source, model, path)
         with self._doing("running the file"):
             outputs = self.run(path, model)
-        with self._doing("running the model"):
-            expected = self.expected(model)
         with self._doing("reading the file"):
             tensors = self.tensors(path)
         return Reading(
@@ -92,8 +92,31 @@ class ModelExporter(Exporter):
         """Return every constant in the file."""
 
 
-def _installed(name: str) -> bool:
+def installed(name: str) -> bool:
+    """Return whether there is a package of that name; it is not imported.
+
+    Args:
+        name: The name by which it is imported.
+
+    Example:
+        >>> installed("numpy"), installed("nowhere.at.all")
+        (True, False)
+
+    """
     try:
         return find_spec(name) is not None
     except ModuleNotFoundError:  # its parent package is missing
         return False
+
+
+def backend_of_keras() -> str:
+    """Return the backend of Keras, which is imported where there is a Keras model.
+
+    Example:
+        >>> backend_of_keras() in ("tensorflow", "jax", "torch")
+        True
+
+    """
+    import keras
+
+    return str(keras.backend.backend())

@@ -13,7 +13,14 @@ import numpy as np
 
 from secateur import ExportSource, StoredTensor
 from secateur.layout import Array
-from secateur_exports.base import KERAS, PROGRAM, TORCH, ModelExporter
+from secateur_exports.base import (
+    KERAS,
+    PROGRAM,
+    TORCH,
+    ModelExporter,
+    backend_of_keras,
+    installed,
+)
 from secateur_exports.inputs import split
 from secateur_exports.litert_file import stored_tensors
 from secateur_exports.litert_quantize import quantize
@@ -36,11 +43,18 @@ class LitertExporter(ModelExporter):
     quantizations = ("none", "float16", "dynamic", "int8")
     extra = "litert"
     packages = {
-        KERAS: ("ai_edge_litert", "ai_edge_quantizer", "tensorflow"),
-        TORCH: ("ai_edge_litert", "ai_edge_quantizer", "litert_torch"),
-        PROGRAM: ("ai_edge_litert", "ai_edge_quantizer", "litert_torch"),
+        KERAS: ("ai_edge_litert", "ai_edge_quantizer"),
+        TORCH: ("ai_edge_litert", "ai_edge_quantizer"),
+        PROGRAM: ("ai_edge_litert", "ai_edge_quantizer"),
     }
     runtime = "ai-edge-litert"
+
+    def combination(self, source: ExportSource) -> str | None:
+        by_torch = source.adapter != KERAS or backend_of_keras() == "torch"
+        converter = "litert_torch" if by_torch else "tensorflow"
+        if not installed(converter):
+            return f"this needs {converter} too: pip install {converter.replace('_', '-')}"
+        return None
 
     def convert(self, source: ExportSource, model: Any, path: Path) -> Sequence[str]:
         if source.adapter == KERAS and model.backend != "torch":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from secateur import ExportSource
+from secateur import ExportError, ExportSource
 from secateur.layout import Array
 
 
@@ -52,11 +52,23 @@ def quantize(
             weight_num_bits=8,
             weight_granularity=granularity,
         )
+        if _loops(path):
+            raise ExportError(
+                "to='litert': int8 is not written for a file with loops, which TensorFlow makes "
+                "of an LSTM or GRU, since ai-edge-quantizer cannot calibrate them; take "
+                "quantize='dynamic', or to='onnx'"
+            )
     made = quantizer.Quantizer(str(path))
     made.load_quantization_recipe(recipe.get_quantization_recipe())
     ranges = made.calibrate({key: list(batches)}) if made.need_calibration else None
     made.quantize(ranges).export_model(str(path), overwrite=True)
     return notes
+
+
+def _loops(path: Path) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return bool(schema.Model.GetRootAs(path.read_bytes()).SubgraphsLength() > 1)
 
 
 def _has_empty_channel(source: ExportSource) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from secateur import ExportSource, StoredTensor
 from secateur.layout import Array
-from secateur_exports.base import KERAS, PROGRAM, TORCH, ModelExporter
+from secateur_exports.base import KERAS, PROGRAM, TORCH, ModelExporter, backend_of_keras
 from secateur_exports.models import Model, calibration_batches
 
 _OPSET = 18
@@ -34,6 +34,14 @@ class OnnxExporter(ModelExporter):
         PROGRAM: ("onnx", "onnxruntime", "onnxscript"),
     }
     runtime = "onnxruntime"
+
+    def combination(self, source: ExportSource) -> str | None:
+        if source.adapter == KERAS and backend_of_keras() == "jax":
+            return (
+                "ONNX is not written from Keras on JAX; save the model as .keras, and export that "
+                "file with KERAS_BACKEND=tensorflow"
+            )
+        return None
 
     def convert(self, source: ExportSource, model: Model, path: Path) -> Sequence[str]:
         return write_onnx(source, model, path)

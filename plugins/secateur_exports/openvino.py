@@ -27,12 +27,18 @@ class OpenvinoExporter(ModelExporter):
 
     kind = "openvino"
     quantizations = ("none", "float16", "int8")
+    refused = {
+        "dynamic": "it reads ONNX's dynamic quantization as float operations, and the file grows"
+    }
     extra = "openvino"
     packages = {
         adapter: ("openvino", *OnnxExporter.packages[adapter])
         for adapter in (KERAS, TORCH, PROGRAM)
     }
     runtime = "openvino"
+
+    def combination(self, source: ExportSource) -> str | None:
+        return OnnxExporter().combination(source)
 
     def convert(self, source: ExportSource, model: Model, path: Path) -> Sequence[str]:
         import openvino

@@ -8,10 +8,17 @@ from secateur import hookimpl
 from secateur_exports.litert import LitertExporter
 from secateur_exports.onnx import OnnxExporter
 from secateur_exports.openvino import OpenvinoExporter
+from secateur_exports.program import ProgramAdapter
 from secateur_exports.torch_export import TorchExporter
 
 if TYPE_CHECKING:
     from secateur import Exporter
+    from secateur.adapter import Adapter
+
+
+@hookimpl
+def secateur_adapters() -> list[Adapter]:
+    return [ProgramAdapter()]
 
 
 @hookimpl

@@ -21,13 +21,16 @@ class TorchExporter(ModelExporter):
     """
 
     kind = "torch-export"
+    refused = dict.fromkeys(
+        ("float16", "dynamic", "int8"), "a program holds the dtypes of its module"
+    )
     extra = "torch"
     packages = {KERAS: ("torch",), TORCH: ("torch",), PROGRAM: ("torch",)}
     runtime = "torch"
 
     def combination(self, source: ExportSource) -> str | None:
         if source.adapter == KERAS:
-            return "a Keras model becomes no program of torch.export here; write ONNX"
+            return "it takes PyTorch models; for a Keras model, there is to='onnx'"
         return None
 
     def convert(self, source: ExportSource, model: Any, path: Path) -> Sequence[str]:

@@ -155,7 +155,8 @@ def check_wanted(to: str, path: Path, quantize: str, overwrite: bool) -> None:
         raise ExportError(f"quantize={shown(quantize)}: {nearest(str(quantize), QUANTIZATIONS)}")
     if quantize not in found.quantizations:
         known = " or ".join(f'"{each}"' for each in found.quantizations)
-        raise ExportError(f'to="{found.kind}" takes quantize={known} only, not {quantize!r}')
+        why = f": {found.refused[quantize]}" if quantize in found.refused else ""
+        raise ExportError(f'to="{found.kind}" takes quantize={known} only, not {quantize!r}{why}')
     check_output(path)
     if path.exists() and not overwrite:
         raise FileExistsError(

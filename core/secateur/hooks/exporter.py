@@ -125,6 +125,7 @@ class Exporter(ABC):
     Attributes:
         kind: The name by which `secateur.export` finds it, as ``to``.
         quantizations: The kinds of quantization that it knows.
+        refused: Why others are refused, by kind.
 
     Example:
         >>> class Names(Exporter):
@@ -139,6 +140,7 @@ class Exporter(ABC):
 
     kind: ClassVar[str]
     quantizations: ClassVar[tuple[str, ...]] = ("none",)
+    refused: ClassVar[Mapping[str, str]] = {}
 
     def refusal(self, source: ExportSource) -> str | None:
         """Return why this model cannot be written in this form, or None; nothing is written yet.
