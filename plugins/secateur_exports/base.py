@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from secateur import Exporter, ExportError, ExportSource, Reading, SecateurError, StoredTensor
+from secateur.adapter import Checkpoint
 from secateur.errors import in_words
 from secateur.layout import Array
 from secateur_exports.models import Model, open_model
@@ -34,9 +35,9 @@ class ModelExporter(Exporter):
     runtime: ClassVar[str]
 
     def refusal(self, source: ExportSource) -> str | None:
-        if source.adapter not in self.packages:
+        if isinstance(source.model, Checkpoint) or source.adapter not in self.packages:
             return (
-                f"a {source.adapter} model holds weights and no graph; build the model in Keras "
+                f"this {source.adapter} model holds weights and no graph; build the model in Keras "
                 "or PyTorch, load the weights into it, and call "
                 f"secateur.export(model, path, to={self.kind!r}) in Python"
             )
