@@ -3,7 +3,7 @@
     python docs/examples/draw_figures.py [--run FOLDER]
 
 Trains the demo's PyTorch network (a few minutes), or takes what the demo left in FOLDER:
-torch-run.npz and torch-pruned.pt.  Writes docs/figures/.
+torch-run.npz and torch-dense.pt.  Writes docs/figures/.
 """
 
 from __future__ import annotations
@@ -57,10 +57,6 @@ def draw(recording: secateur.Recording, dense: dict[str, torch.Tensor]) -> None:
 
     update = recording.updates(WEIGHT)[len(recording.updates(WEIGHT)) // 2]
     save(secateur_plots.plot_magnitudes(kernel, update.threshold), "magnitudes.png")
-
-    *_, (last, mask) = recording.masks("conv1:kernel")
-    title = f"conv1 of the MNIST network, sparsity {last.sparsity:.2f}"
-    save(secateur_plots.plot_mask(mask, title=title), "mask.png")
 
     kernels = {name: value.numpy().copy() for name, value in dense.items() if value.ndim > 1}
     rules = [{"match": {"name": "conv1*"}, "prune": False}, {"distribution": "erk"}]
