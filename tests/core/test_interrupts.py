@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections import Counter
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 
 import secateur
 from secateur.policy.policy import Policy
+from tests import interrupts
 
-CORE = str(Path(secateur.__file__).parent)
-SEEN = 2
-"""How often a line is interrupted: when it runs for the first times."""
 POLICY = Policy.parse(
     {
         "schedule": {"kind": "linear", "final_sparsity": 0.8, "end_step": 4, "frequency": 1},
@@ -27,53 +23,7 @@ POLICY = Policy.parse(
 )
 
 
-class Interrupts:
-    """Raises KeyboardInterrupt at one line that runs in the package: the n-th one that counts."""
-
-    def __init__(self, wanted=None):
-        self.wanted, self.count, self.lines = wanted, 0, Counter()
-
-    def __call__(self, frame, event, arg):
-        if not frame.f_code.co_filename.startswith(CORE):
-            return None
-        if event == "line":
-            line = (frame.f_code.co_filename, frame.f_lineno)
-            self.lines[line] += 1
-            if self.lines[line] <= SEEN:
-                self.count += 1
-                if self.count == self.wanted:
-                    sys.settrace(None)
-                    raise KeyboardInterrupt(f"{line[0]}:{line[1]}")
-        return self
-
-    def during(self, act):
-        before = sys.gettrace()
-        sys.settrace(self)
-        try:
-            return act()
-        finally:
-            sys.settrace(before)
-
-
-def lines_of(prepare, act):
-    """How many lines an action runs, each counted as often as it is interrupted."""
-    act(*prepare())  # what is loaded and compiled on first use does not count
-    things, counter = prepare(), Interrupts()
-    counter.during(lambda: act(*things))
-    return counter.count
-
-
-def each_interrupted(prepare, act):
-    """Yield what was prepared, after the action was interrupted at each of its lines in turn."""
-    lines, interrupted = lines_of(prepare, act), 0
-    for wanted in range(1, lines + 1):
-        things = prepare()
-        try:
-            Interrupts(wanted).during(lambda things=things: act(*things))
-        except KeyboardInterrupt:
-            interrupted += 1
-            yield things
-    assert interrupted > 0.9 * lines  # a few lines depend on what else is alive
+each_interrupted = partial(interrupts.each_interrupted, secateur, seen=2)
 
 
 def arrays(seed=0):

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import secateur
 from secateur.adapter import ATTACH_AGAIN
 from secateur.errors import ModelError
+from tests.adapters.torch.foreign_tensors import Int8
 
 HALF = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
 EACH_STEP = {
@@ -39,30 +40,6 @@ class Network(nn.Module):
 
     def forward(self, tokens):
         return self.head(self.body(self.tokens(tokens)))
-
-
-class Int8(torch.Tensor):
-    """As torchao has them: a float tensor from outside, integers inside."""
-
-    @staticmethod
-    def __new__(cls, inner):
-        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=torch.float32)
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    def __tensor_flatten__(self):
-        return ["inner"], None
-
-    @staticmethod
-    def __tensor_unflatten__(inner, meta, size, stride):
-        return Int8(inner["inner"])
-
-    @classmethod
-    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
-        if function is torch.ops.aten.detach.default:
-            return cls(args[0].inner)
-        raise NotImplementedError(function)
 
 
 class Shift(nn.Module):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
@@ -12,39 +11,15 @@ from torch import nn
 
 import secateur
 import secateur_torch
+from tests import interrupts
 
-ADAPTER = str(Path(secateur_torch.__file__).parent)
 POLICY = {
     "schedule": {"kind": "linear", "final_sparsity": 0.8, "end_step": 4, "frequency": 1},
     "rules": [{"match": {"name": "0:*"}}, {"match": {}, "distribution": "global"}],
 }
 
 
-class Interrupts:
-    """Raises KeyboardInterrupt at the n-th new line that runs in the adapter."""
-
-    def __init__(self, wanted=None):
-        self.wanted, self.lines = wanted, set()
-
-    def __call__(self, frame, event, arg):
-        if not frame.f_code.co_filename.startswith(ADAPTER):
-            return None
-        if event == "line":
-            line = (frame.f_code.co_filename, frame.f_lineno)
-            if line not in self.lines:
-                self.lines.add(line)
-                if len(self.lines) == self.wanted:
-                    sys.settrace(None)
-                    raise KeyboardInterrupt(f"{line[0]}:{line[1]}")
-        return self
-
-    def during(self, act):
-        before = sys.gettrace()
-        sys.settrace(self)
-        try:
-            act()
-        finally:
-            sys.settrace(before)
+each_interrupted = partial(interrupts.each_interrupted, secateur_torch)
 
 
 def network():
@@ -68,22 +43,6 @@ def update(model, optimizers):
     model[2](model[1](x, x, x)[0]).square().sum().backward()
     for optimizer in optimizers:
         optimizer.step()
-
-
-def each_interrupted(prepare, act):
-    """Yield what was prepared, after the action was interrupted at each of its lines in turn."""
-    act(*prepare())  # what is loaded and compiled on first use does not count
-    things, counter = prepare(), Interrupts()
-    counter.during(lambda: act(*things))
-    interrupted = 0
-    for wanted in range(1, len(counter.lines) + 1):
-        things = prepare()
-        try:
-            Interrupts(wanted).during(lambda things=things: act(*things))
-        except KeyboardInterrupt:
-            interrupted += 1
-            yield things
-    assert interrupted > 0.9 * len(counter.lines)
 
 
 def hooks(optimizers):

@@ -15,6 +15,7 @@ import secateur_torch.plugin
 from secateur.errors import ModelError
 from secateur_torch.binding import bind
 from secateur_torch.weight import to_numpy
+from tests.adapters.torch.foreign_tensors import Int8
 
 CONSTANT = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
 
@@ -236,32 +237,9 @@ def test_parameters_that_share_memory_in_another_shape_are_refused():
 
 
 def test_weights_of_a_quantized_tensor_class_are_skipped():
-    class Int8Tensor(torch.Tensor):
-        """As torchao has them: a float tensor from outside, integers inside."""
-
-        @staticmethod
-        def __new__(cls, inner):
-            return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=torch.float32)
-
-        def __init__(self, inner):
-            self.inner = inner
-
-        def __tensor_flatten__(self):
-            return ["inner"], None
-
-        @staticmethod
-        def __tensor_unflatten__(inner, meta, size, stride):
-            return Int8Tensor(inner["inner"])
-
-        @classmethod
-        def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
-            if function is torch.ops.aten.detach.default:
-                return cls(args[0].inner)
-            raise NotImplementedError(function)
-
     layer = nn.Linear(2, 2)
-    layer.weight = nn.Parameter(Int8Tensor(torch.ones(2, 2, dtype=torch.int8)))
-    assert "Int8Tensor; prune before quantizing" in reasons(layer)["Linear:kernel"]
+    layer.weight = nn.Parameter(Int8(torch.ones(2, 2, dtype=torch.int8)))
+    assert "Int8; prune before quantizing" in reasons(layer)["Linear:kernel"]
 
 
 def test_two_weights_of_one_name_are_refused(monkeypatch):
