@@ -32,6 +32,7 @@ class Rearrangement(Protocol):
         >>> turn: Rearrangement = Transpose((1, 0))
         >>> turn.forward(np.zeros((2, 3))).shape, turn.inverse(np.zeros((3, 2))).shape
         ((3, 2), (2, 3))
+
     """
 
     def forward(self, array: Array) -> Array:
@@ -39,6 +40,7 @@ class Rearrangement(Protocol):
 
         Args:
             array: An array in the layout before this step.
+
         """
         ...
 
@@ -47,6 +49,7 @@ class Rearrangement(Protocol):
 
         Args:
             array: An array in the layout after this step.
+
         """
         ...
 
@@ -56,6 +59,7 @@ class Rearrangement(Protocol):
         Args:
             index: Flat indices into an array of `shape`.
             shape: The shape before this step.
+
         """
         ...
 
@@ -70,6 +74,7 @@ class Transpose:
     Example:
         >>> Transpose((1, 0)).forward(np.zeros((2, 3))).shape
         (3, 2)
+
     """
 
     axes: tuple[int, ...]
@@ -79,6 +84,7 @@ class Transpose:
 
         Args:
             array: An array with one axis for each entry of `axes`.
+
         """
         return array.transpose(self.axes)
 
@@ -87,6 +93,7 @@ class Transpose:
 
         Args:
             array: What `forward` returned, or an array like it.
+
         """
         return array.transpose(np.argsort(self.axes).tolist())
 
@@ -96,6 +103,7 @@ class Transpose:
         Args:
             index: Flat indices into an array of `shape`.
             shape: The shape before.
+
         """
         where = np.unravel_index(index, shape)
         turned = tuple(shape[axis] for axis in self.axes)
@@ -113,6 +121,7 @@ class Reshape:
     Example:
         >>> Reshape((6, 4), (3, 2, 4)).forward(np.zeros((6, 4))).shape
         (3, 2, 4)
+
     """
 
     before: tuple[int, ...]
@@ -123,6 +132,7 @@ class Reshape:
 
         Args:
             array: An array of the shape `before`.
+
         """
         return array.reshape(self.after)
 
@@ -131,6 +141,7 @@ class Reshape:
 
         Args:
             array: An array of the shape `after`.
+
         """
         return array.reshape(self.before)
 
@@ -140,6 +151,7 @@ class Reshape:
         Args:
             index: Flat indices into an array of `shape`.
             shape: The shape before.
+
         """
         return index, self.after
 
@@ -154,6 +166,7 @@ class Take:
     Example:
         >>> Take((1, 0, 2)).forward(np.array(["z", "r", "h"])).tolist()
         ['r', 'z', 'h']
+
     """
 
     order: tuple[int, ...]
@@ -163,6 +176,7 @@ class Take:
 
         Args:
             array: An array whose first axis is as long as `order`.
+
         """
         return array[list(self.order)]
 
@@ -171,6 +185,7 @@ class Take:
 
         Args:
             array: What `forward` returned, or an array like it.
+
         """
         return array[np.argsort(self.order)]
 
@@ -180,6 +195,7 @@ class Take:
         Args:
             index: Flat indices into an array of `shape`.
             shape: The shape before.
+
         """
         below = prod(shape[1:])
         return np.argsort(self.order)[index // below] * below + index % below, shape
@@ -195,6 +211,7 @@ class Flip:
     Example:
         >>> Flip((0,)).forward(np.array([1, 2, 3])).tolist()
         [3, 2, 1]
+
     """
 
     axes: tuple[int, ...]
@@ -204,6 +221,7 @@ class Flip:
 
         Args:
             array: Any array that has these axes.
+
         """
         return np.flip(array, self.axes)
 
@@ -212,6 +230,7 @@ class Flip:
 
         Args:
             array: What `forward` returned, or an array like it.
+
         """
         return np.flip(array, self.axes)
 
@@ -221,6 +240,7 @@ class Flip:
         Args:
             index: Flat indices into an array of `shape`.
             shape: The shape before.
+
         """
         where = list(np.unravel_index(index, shape))
         for axis in self.axes:
@@ -241,6 +261,7 @@ class Layout:
         (32, 16, 5, 3)
         >>> hwio.from_canonical(np.zeros((32, 16, 5, 3))).shape
         (5, 3, 16, 32)
+
     """
 
     steps: tuple[Rearrangement, ...] = ()
@@ -250,6 +271,7 @@ class Layout:
 
         Args:
             native: An array in the framework's layout.
+
         """
         for step in self.steps:
             native = step.forward(native)
@@ -260,6 +282,7 @@ class Layout:
 
         Args:
             canonical: An array in canonical layout.
+
         """
         for step in reversed(self.steps):
             canonical = step.inverse(canonical)
@@ -275,6 +298,7 @@ class Layout:
         Example:
             >>> DENSE_IN_OUT.canonical_index(np.array([0, 1, 2]), (2, 3))
             array([0, 2, 4])
+
         """
         for step in self.steps:
             index, shape = step.move(index, shape)
@@ -296,6 +320,7 @@ def conv_hwio(spatial: int) -> Layout:
     Example:
         >>> conv_hwio(1).to_canonical(np.zeros((3, 8, 16))).shape
         (16, 8, 3)
+
     """
     return Layout((Transpose((spatial + 1, spatial, *range(spatial))),))
 
@@ -309,6 +334,7 @@ def conv_hwoi(spatial: int) -> Layout:
     Example:
         >>> conv_hwoi(1).to_canonical(np.zeros((3, 16, 8))).shape
         (16, 8, 3)
+
     """
     return Layout((Transpose((spatial, spatial + 1, *range(spatial))),))
 
@@ -323,6 +349,7 @@ def conv_transpose_iohw(shape: tuple[int, ...], groups: int = 1) -> Layout:
     Example:
         >>> conv_transpose_iohw((8, 3, 5), groups=2).to_canonical(np.zeros((8, 3, 5))).shape
         (6, 4, 5)
+
     """
     inputs, outputs, *spatial = shape
     rest = tuple(range(3, 3 + len(spatial)))
@@ -341,6 +368,7 @@ def depthwise_hwcm(shape: tuple[int, ...]) -> Layout:
     Example:
         >>> depthwise_hwcm((3, 3, 8, 2)).to_canonical(np.zeros((3, 3, 8, 2))).shape
         (16, 1, 3, 3)
+
     """
     *spatial, channels, multiplier = shape
     merged = (*spatial, channels * multiplier)
@@ -363,6 +391,7 @@ def rnn_in_gates(shape: tuple[int, ...], gates: int, order: tuple[int, ...] = ()
     Example:
         >>> rnn_in_gates((5, 18), 3, KERAS_GRU_GATES).to_canonical(np.zeros((5, 18))).shape
         (3, 6, 5)
+
     """
     inputs, outputs = shape
     split = Reshape(shape, (inputs, gates, outputs // gates))
@@ -380,6 +409,7 @@ def rnn_gates_in(shape: tuple[int, ...], gates: int) -> Layout:
     Example:
         >>> rnn_gates_in((24, 5), 4).to_canonical(np.zeros((24, 5))).shape
         (4, 6, 5)
+
     """
     outputs, inputs = shape
     return Layout((Reshape(shape, (gates, outputs // gates, inputs)),))
@@ -396,6 +426,7 @@ def matrix_in_out(shape: tuple[int, ...], inputs: int) -> Layout:
         >>> layout = matrix_in_out((64, 8, 16), 1)  # a Keras query kernel (model, head, key)
         >>> layout.to_canonical(np.zeros((64, 8, 16))).shape
         (128, 64)
+
     """
     merged = (prod(shape[:inputs]), prod(shape[inputs:]))
     return Layout((Reshape(shape, merged), Transpose((1, 0))))

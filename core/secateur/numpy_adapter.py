@@ -184,6 +184,7 @@ class NumpyAdapter(Adapter):
         >>> binding = NumpyAdapter().bind({"fc": np.ones((2, 3)), "bias": np.ones(3)})
         >>> [weight.spec.name for weight in binding.weights], binding.skipped[0].name
         (['fc'], 'bias')
+
     """
 
     name = "numpy"

@@ -47,6 +47,7 @@ class AttachedPruner(Protocol):
 
         Args:
             updates: How many were made since the last call.
+
         """
         ...
 
@@ -55,6 +56,7 @@ class AttachedPruner(Protocol):
 
         Args:
             **values: The values by name, such as ``loss=0.3``.
+
         """
         ...
 
@@ -67,6 +69,7 @@ class AttachedPruner(Protocol):
 
         Args:
             state: What `state_dict` returned.
+
         """
         ...
 

@@ -85,6 +85,7 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
 
     >>> renamed("dense_1:kernel", {"dense_1": "fc"})
     'fc:kernel'
+
     """
     layer, colon, role = name.rpartition(":")
     return names.get(name, f"{names.get(layer, layer)}{colon}{role}")

@@ -65,6 +65,7 @@ class Criterion(Component):
 
         Raises:
             ValueError: The scores are of another shape, or one is NaN.
+
         """
         scores = np.asarray(self.score(weight, context))
         if problem := scores_problem(scores, [weight.shape]):

@@ -35,6 +35,7 @@ class Distribution(Component):
         ...         return [sparsity / (1 + number) for number, _ in enumerate(specs)]
         >>> Halved().targets([None, None], 0.8)
         [0.8, 0.4]
+
     """
 
     family: ClassVar[str] = "distribution"
@@ -66,6 +67,7 @@ class Distribution(Component):
 
         Raises:
             PluginError: The class has neither `targets` nor `select`.
+
         """
         targets = self.targets([group.spec for group in groups], sparsity)
         if targets is None:

@@ -104,6 +104,7 @@ class Pattern(Component):
 
         Raises:
             ValueError: What `pool` returned has another shape, or `extent` does not fit.
+
         """
         spec = elements.spec
         extent = self.checked_extent(spec)

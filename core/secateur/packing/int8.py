@@ -27,6 +27,7 @@ def quantize(values: Array, mask: Array, channels: int) -> tuple[Array, Array]:
     >>> quantized, scales = quantize(np.array([1.0, -0.5, 0.0, 4.0]), np.ones(4, bool), 2)
     >>> quantized.tolist(), (scales * 127).tolist()
     ([127, -64, 0, 127], [1.0, 4.0])
+
     """
     rows = values.astype(np.float64).reshape(channels, -1)
     largest = np.max(np.abs(rows), axis=1, initial=0.0)

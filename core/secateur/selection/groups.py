@@ -98,6 +98,7 @@ class RankedGroups(ABC):
 
         Returns:
             The same object.
+
         """
         self._count, self._index = count, index
         return self
@@ -131,6 +132,7 @@ class RankedGroups(ABC):
 
         Returns:
             The same object.
+
         """
         self._count, self._index = other._count, other._index
         return self.made_from(other)
@@ -143,6 +145,7 @@ class RankedGroups(ABC):
 
         Returns:
             The same object.
+
         """
         if source is not self:
             self._source = source
@@ -163,6 +166,7 @@ class RankedGroups(ABC):
 
         Args:
             positions: Positions of groups in memory order: a range, or an array of them.
+
         """
         keys = self._score_keys(positions)
         alive = self._alive_at(positions)
@@ -177,6 +181,7 @@ class RankedGroups(ABC):
 
         Args:
             positions: Positions of groups in memory order: a range, or an array of them.
+
         """
 
     @abstractmethod
@@ -187,6 +192,7 @@ class RankedGroups(ABC):
 
         Args:
             region: A range along each canonical axis.
+
         """
         positions = self.order.positions_in(region)
         return self.scores(positions.reshape(-1)).reshape(positions.shape)
@@ -196,6 +202,7 @@ class RankedGroups(ABC):
 
         Args:
             region: A range along each canonical axis.
+
         """
         keys = self._score_keys_in(region)
         return keys if self.previous is None else _below_all(keys, self.previous[region])
@@ -208,6 +215,7 @@ class RankedGroups(ABC):
 
         Args:
             positions: Positions of groups in memory order: a range, or an array of them.
+
         """
         alive = self._alive_at(positions)
         return np.ones(len(positions), bool) if alive is None else alive
@@ -217,6 +225,7 @@ class RankedGroups(ABC):
 
         Args:
             positions: Positions of groups in memory order: a range, or an array of them.
+
         """
         index = self.order.index(positions)
         return index if self._index is None else self._index(index)
@@ -226,6 +235,7 @@ class RankedGroups(ABC):
 
         Args:
             flat: One value for each group that this process holds, in memory order.
+
         """
         return self.order.canonical(flat)
 

@@ -82,6 +82,7 @@ class Layer:
         >>> layer = Layer("first", "dense", {"kernel": np.eye(2)})
         >>> layer.kind, layer.outputs(np.array([[1.0, 2.0]])).tolist()
         ('dense', [[1.0, 2.0]])
+
     """
 
     name: str
@@ -120,6 +121,7 @@ class Layer:
 
         Args:
             inputs: A batch, laid out as that of `inputs`.
+
         """
         wide = {role: array.astype(np.float64) for role, array in self.weights.items()}
         return _EXAMPLES[self.type].compute(inputs, wide)
@@ -129,6 +131,7 @@ class Layer:
 
         Args:
             weights: Canonical arrays, by role.
+
         """
         return replace(self, weights=weights)
 
