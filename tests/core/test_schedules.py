@@ -24,7 +24,7 @@ from secateur.components.schedules import (
     Polynomial,
 )
 from secateur.errors import PolicyError, ScheduleWarning
-from secateur.run.schedule_state import ScheduleState
+from secateur.run.run_state import ScheduleState
 
 GRADUAL = {
     Polynomial: lambda i, f, p: f + (i - f) * (1 - p) ** 3,

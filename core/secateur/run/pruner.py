@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,15 +18,15 @@ from secateur.hooks.at_work import Observer
 from secateur.hooks.events import MasksUpdated
 from secateur.masks import compute as mask_rules
 from secateur.run import state as states
+from secateur.run.arguments import number_of_updates, observed_numbers, path_of
 from secateur.run.checks import claims, sparse_start
 from secateur.run.checks.live import look, schedule_notes
 from secateur.run.plan import Plan
 from secateur.run.report import Masks, Report, make_report, named_masks
 from secateur.run.resume import check_policy, fitted_masks, resumed
-from secateur.run.run_state import RunState, begin_schedules, evaluate
-from secateur.run.schedule_state import ScheduleState
+from secateur.run.run_state import RunState, ScheduleState, begin_schedules, evaluate
 from secateur.run.sharded_state import ShardedMasks
-from secateur.run.state import MOST_STEPS, State
+from secateur.run.state import State
 from secateur.tables import Paragraph, as_html
 
 
@@ -98,7 +96,7 @@ class Pruner:
 
     @current_step.setter
     def current_step(self, step: int) -> None:
-        step = self._checked(step, after=0)
+        step = number_of_updates(step, after=0)
         self._state = replace(self._state, step=step, evaluated=step)
 
     @property
@@ -174,7 +172,7 @@ class Pruner:
 
         """
         self.check_attached()
-        updates = self._checked(updates, self.current_step)
+        updates = number_of_updates(updates, self.current_step)
         before = self._state
         self._state = replace(before, step=before.step + updates, note="")
         try:
@@ -201,11 +199,7 @@ class Pruner:
             StateError: A value is not a number.
 
         """
-        numbers = {
-            name: _number(name, value)
-            for name, value in sorted(values.items())
-            if name in self._monitored or not _is_collection(value)
-        }
+        numbers = observed_numbers(values, self._monitored)
         monitored = [name for name in numbers if name in self._monitored]
         if not monitored:
             return
@@ -350,7 +344,7 @@ class Pruner:
             StateWarning: Pruned weights are not zero, or the model has changed.
 
         """
-        target = _path(path)
+        target = path_of(path)
         self._warn_before_saving()
         state, shards, workers = self._saved_state(), self._shards, self._binding.workers
         arrays = state.to_arrays() if shards is None else shards.whole(state)
@@ -368,23 +362,7 @@ class Pruner:
                 policy or model; nothing is changed then.
 
         """
-        self._resume(states.load(_path(path), self._unpack))
-
-    def _checked(self, updates: Any, after: int) -> int:
-        """Return a number of updates, if it is one."""
-        try:
-            count = operator.index(None if isinstance(updates, bool) else updates)  # type: ignore[arg-type]
-        except TypeError:
-            raise StateError(f"step(updates={shown(updates)}): wanted an integer from 0") from None
-        if count < 0:
-            raise StateError(
-                f"step(updates={shown(updates)}): steps only go on; load a state to go back"
-            )
-        if after + count >= MOST_STEPS:
-            raise StateError(
-                f"step(updates={shown(updates)}) after step {after}: steps are below 2**62"
-            )
-        return count
+        self._resume(states.load(path_of(path), self._unpack))
 
     def _catch_up(self) -> None:
         """Make the update of the masks that is due, if one is."""
@@ -473,22 +451,3 @@ class Pruner:
         fingerprint = self.plan.policy.fingerprint
         event = MasksUpdated(state.step, masks, sparsities(masks), fingerprint, resumed=True)
         self._apply(after, event)
-
-
-def _path(path: Any) -> Path:
-    if not isinstance(path, (str, os.PathLike)):
-        raise StateError(f"{shown(path)} is no path of a file")
-    return Path(path)
-
-
-def _is_collection(value: Any) -> bool:
-    return isinstance(value, (list, tuple, Mapping)) or bool(getattr(value, "ndim", None))
-
-
-def _number(name: str, value: Any) -> float:
-    """Return an observed value as a float, if it is one number."""
-    is_number = not isinstance(value, (str, bytes, bool)) and not getattr(value, "ndim", None)
-    try:
-        return float(value if is_number else None)  # type: ignore[arg-type]
-    except Exception:  # whatever the class of the value raises
-        raise StateError(f"observe({name}={shown(value)}): wanted one number") from None

@@ -10,8 +10,7 @@ from secateur.errors import StateError, listed, shown
 from secateur.layout import Array
 from secateur.run.checks.group_counts import hold
 from secateur.run.plan import Plan, RuleWeights
-from secateur.run.run_state import RunState
-from secateur.run.schedule_state import ScheduleState
+from secateur.run.run_state import RunState, ScheduleState
 from secateur.run.state import State
 from secateur.selection.component_errors import attributed
 
