@@ -117,9 +117,9 @@ class _Walk:
 
 
 def _entries(module: nnx.Module) -> Sequence[LayerWeight] | None:
-    taught: Sequence[LayerWeight] | None = layer_weights("flax", module)
-    if taught is not None:
-        return taught
+    from_plugins: Sequence[LayerWeight] | None = layer_weights("flax", module)
+    if from_plugins is not None:
+        return from_plugins
     entries = table_entries(module)
     if entries and (reason := other_values_reason(module, entries)):
         raise Unprunable(reason)

@@ -41,7 +41,7 @@ class LiveModel:
             weights: The weights as they were bound.
 
         Returns:
-            The name of the weight to a note.  One that is tied no more has its note under the
+            The name of the weight to a note.  One that is no longer tied has its note under the
             name that it is not tied to.
 
         """

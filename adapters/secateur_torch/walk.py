@@ -137,9 +137,9 @@ class _Walk:
         self, module: nn.Module, cls: type[nn.Module], passed_by: str | None
     ) -> tuple[Sequence[LayerWeight] | None, str | None]:
         """Return the weights of a layer, None if it is not known, and why they stay dense."""
-        taught = self.custom(module)
-        if taught is not None:
-            return taught, None
+        from_plugins = self.custom(module)
+        if from_plugins is not None:
+            return from_plugins, None
         entries = table_entries(module, cls)
         if entries is None:
             return expert_entries(module, cls), None

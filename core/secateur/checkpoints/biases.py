@@ -1,4 +1,4 @@
-"""What the bias of a layer tells of its weight: a bias is as long as the layer has outputs.
+"""What the bias of a layer implies for its weight: a bias is as long as the layer has outputs.
 
 So a weight whose first axis is not that long is not stored as ``(out, in, *spatial)``.
 """
@@ -11,13 +11,13 @@ from secateur.adapter import Tensor
 from secateur.checkpoints.habits import split_name
 from secateur.layout import DENSE_IN_OUT, Layout, conv_transpose_iohw
 
-Told = tuple[str, Layout, str]
-"""A kind, the layout that leads to the canonical one, and how both were told."""
+BiasHint = tuple[str, Layout, str]
+"""A kind, the layout that leads to the canonical one, and what they follow from."""
 _SPATIAL = (3, 4, 5)
 
 
-def told_by_biases(tensors: Mapping[str, Tensor]) -> dict[str, Told]:
-    """Return what biases tell of weights that are not stored as ``(out, in, *spatial)``.
+def hints_of_biases(tensors: Mapping[str, Tensor]) -> dict[str, BiasHint]:
+    """Return what biases imply for weights that are not stored as ``(out, in, *spatial)``.
 
     A square weight is taken as the others are whose layers have the same last name: GPT-2 calls
     a square one and a wide one ``c_proj``.
@@ -26,7 +26,7 @@ def told_by_biases(tensors: Mapping[str, Tensor]) -> dict[str, Told]:
         tensors: All tensors of a checkpoint, by name.
 
     """
-    told: dict[str, Told] = {}
+    hints: dict[str, BiasHint] = {}
     square: dict[str, str] = {}
     turned, straight = set[str](), set[str]()
     for name, tensor in tensors.items():
@@ -36,27 +36,27 @@ def told_by_biases(tensors: Mapping[str, Tensor]) -> dict[str, Told]:
             continue
         word = split_name(layer)[1]
         if len(tensor.shape) in _SPATIAL and last == "weight":
-            told |= _transposed(tensor, outputs)
+            hints |= _transposed(tensor, outputs)
         elif tensor.shape == (outputs, outputs):
             square[name] = word
         elif len(tensor.shape) == 2 and tensor.shape[1] == outputs:
-            told[name] = _INPUTS_FIRST
+            hints[name] = _INPUTS_FIRST
             turned.add(word)
         elif len(tensor.shape) == 2:
             straight.add(word)
     alike = {name for name, word in square.items() if word in turned - straight}
-    return told | dict.fromkeys(alike, _INPUTS_FIRST)
+    return hints | dict.fromkeys(alike, _INPUTS_FIRST)
 
 
-_INPUTS_FIRST: Told = ("dense", DENSE_IN_OUT, "dense, stored as (in, out), by the bias")
+_INPUTS_FIRST: BiasHint = ("dense", DENSE_IN_OUT, "dense, stored as (in, out), by the bias")
 
 
 def _length(bias: Tensor | None) -> int:
     return bias.shape[0] if bias is not None and len(bias.shape) == 1 else 0
 
 
-def _transposed(tensor: Tensor, outputs: int) -> dict[str, Told]:
-    """Return that a weight is ``(in, out/groups, *spatial)``, if its bias tells so."""
+def _transposed(tensor: Tensor, outputs: int) -> dict[str, BiasHint]:
+    """Return that a weight is ``(in, out/groups, *spatial)``, if its bias implies it."""
     inputs, per_group, *_ = tensor.shape
     groups, rest = divmod(outputs, per_group) if per_group else (0, 0)
     if inputs == outputs or rest or not groups or inputs % groups:

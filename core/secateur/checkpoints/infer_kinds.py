@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from secateur.adapter import Checkpoint, Skipped, Tensor
-from secateur.checkpoints.biases import Told, told_by_biases
+from secateur.checkpoints.biases import BiasHint, hints_of_biases
 from secateur.checkpoints.habits import (
     is_kernel,
     is_parametrized,
@@ -99,14 +99,14 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
     names = {name: [name, *_weight_names(name, packed.get(name, ()))] for name in tensors}
     _check_globs(kinds, names)
     framework = names_kernels(tensors)
-    told = told_by_biases(tensors)
+    hints = hints_of_biases(tensors)
     parts: list[Part] = []
     left: list[tuple[Tensor, str]] = []
     taken: set[str] = set()
     for name, tensor in tensors.items():
         said = next((kind for glob, kind in kinds if _fits(names[name], glob)), None)
         reason = _refusal(tensor, said, tensors, framework, bool(packed.get(name)))
-        found = [] if reason else _parts_of(tensor, said, packed.get(name, []), told.get(name))
+        found = [] if reason else _parts_of(tensor, said, packed.get(name, []), hints.get(name))
         doubled = next((part.weight for part in found if part.weight in taken), None)
         if doubled is not None:
             reason = f"another tensor is called {doubled:.80} too; rename one of them"
@@ -165,7 +165,7 @@ def _is_normalization(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _parts_of(
-    tensor: Tensor, said: str | None, packed: list[Part], told: Told | None
+    tensor: Tensor, said: str | None, packed: list[Part], hint: BiasHint | None
 ) -> list[Part]:
     if said is None and packed:
         return packed
@@ -176,8 +176,8 @@ def _parts_of(
     if said is None and _is_depthwise(tensor, layer):
         name = weight_name(tensor.name)
         return [Part(name, tensor.name, "depthwise", reason="depthwise, by the layer's name")]
-    if said is None and told:
-        kind, layout, reason = told
+    if said is None and hint:
+        kind, layout, reason = hint
         return [Part(weight_name(tensor.name), tensor.name, kind, layout=layout, reason=reason)]
     return [Part(weight_name(tensor.name, said), tensor.name, said)]
 

@@ -1,6 +1,6 @@
 """Ready policies: their names work wherever a policy is taken, and in ``extends``.
 
-Each is a TOML file beside this one, with a comment that says for what and from which source.
+Each is a TOML file next to this one, with a comment that says for what and from which source.
 
 >>> [name for name in names() if name.startswith("cnn")]
 ['cnn-80', 'cnn-block-4x1']
