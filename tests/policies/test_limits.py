@@ -190,3 +190,22 @@ def test_an_error_of_many_mistakes_lists_the_first(tmp_path):
     assert len(lines) == 21
     assert lines[0].startswith("policy: rule 1: unknown key 'zzz'")
     assert lines[-1] == "and 4,980 more mistakes"
+
+
+def test_a_tile_larger_than_any_weight_takes_no_more_memory_than_the_weight():
+    pattern = {"kind": "block", "out": 2**40, "in": 2**50}
+    weights = {"a": np.arange(1.0, 25).reshape(4, 6), "b": np.ones((3, 5, 2))}
+    report = secateur.prune(weights, {**ONE_SHOT, "pattern": pattern})
+    assert [weight.kept for weight in report.weights] == [0, 15]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"kind": "linear", "final_sparsity": 0.5, "end_step": "\u0665\u0660%"},
+        {"kind": "constant", "final_sparsity": 0.5, "begin_when": {"monitor": ""}},
+    ],
+)
+def test_digits_of_other_scripts_and_empty_names_are_refused(schedule):
+    with pytest.raises(PolicyError, match="schedule"):
+        Policy.parse({"schedule": schedule})

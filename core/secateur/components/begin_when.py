@@ -40,7 +40,7 @@ class BeginWhen(Table):
 
     """
 
-    monitor: str
+    monitor: Annotated[str, Field(min_length=1)]
     window: Annotated[int, Field(ge=1, le=LONGEST_WINDOW)] = 200
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
     mode: Literal["min", "max"] = "min"

@@ -253,10 +253,14 @@ class Block(Pattern):
         return tuple(sizes.get(axis, 1) for axis in range(len(spec.shape)))
 
     def group(self, elements: RankedGroups) -> RankedGroups:
-        return Tiles(elements, self.extent(elements.spec), self.pooling)
+        return Tiles(elements, self._tile(elements.spec), self.pooling)
 
     def expand(self, kept: Array, spec: WeightSpec) -> Array:
-        return spread(kept, self.extent(spec), spec.shape)
+        return spread(kept, self._tile(spec), spec.shape)
+
+    def _tile(self, spec: WeightSpec) -> tuple[int, ...]:
+        """Return the size of a tile, never more than the weight: a mask is built of whole ones."""
+        return tile_of(self.extent(spec), spec.shape)
 
 
 class NM(FixedPattern):

@@ -59,7 +59,7 @@ class Percent(str):
     """
 
     __slots__ = ()
-    PATTERN = re.compile(r"(?:100(?:\.0+)?|\d{1,2}(?:\.\d+)?)%")
+    PATTERN = re.compile(r"(?:100(?:\.0+)?|\d{1,2}(?:\.\d+)?)%", re.ASCII)
 
     @property
     def share(self) -> Fraction:
