@@ -60,7 +60,7 @@ def train_keras(digits: Digits, length: Length, policy: Path, output: Path) -> R
     with _progress("Keras, dense", length.dense * steps) as tick:
         model.fit(**fit, epochs=length.dense, callbacks=[_ticking(tick)])
     dense_accuracy = _keras_accuracy(model, digits)
-    dense_file = _save_keras(model, output / "keras-dense.keras")
+    dense_file = save_keras(model, output / "keras-dense.keras")
 
     recorder = secateur.Recorder(output / "keras-run.npz", if_exists="replace")
     total = length.pruned * steps
@@ -74,7 +74,7 @@ def train_keras(digits: Digits, length: Length, policy: Path, output: Path) -> R
         pruner.report(),
         recorder.path,
         dense_file,
-        _save_keras(model, output / "keras-pruned.keras"),
+        save_keras(model, output / "keras-pruned.keras"),
     )
 
 
@@ -84,7 +84,7 @@ def train_torch(digits: Digits, length: Length, policy: Path, output: Path) -> R
 
     model = torch_network()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    images, labels = _torch_data(digits.train_x, digits.train_y)
+    images, labels = torch_data(digits.train_x, digits.train_y)
     steps = -(-len(images) // BATCH)
 
     def epoch(tick: Any) -> None:
@@ -99,8 +99,8 @@ def train_torch(digits: Digits, length: Length, policy: Path, output: Path) -> R
     with _progress("PyTorch, dense", length.dense * steps) as tick:
         for _ in range(length.dense):
             epoch(tick)
-    dense_accuracy = _torch_accuracy(model, digits)
-    dense_file = _save_torch(model, output / "torch-dense.pt")
+    dense_accuracy = torch_accuracy(model, digits)
+    dense_file = save_torch(model, output / "torch-dense.pt")
 
     recorder = secateur.Recorder(output / "torch-run.npz", if_exists="replace")
     total = length.pruned * steps
@@ -112,11 +112,11 @@ def train_torch(digits: Digits, length: Length, policy: Path, output: Path) -> R
             epoch(tick)
     return Run(
         dense_accuracy,
-        _torch_accuracy(model, digits),
+        torch_accuracy(model, digits),
         pruner.report(),
         recorder.path,
         dense_file,
-        _save_torch(model, output / "torch-pruned.pt"),
+        save_torch(model, output / "torch-pruned.pt"),
     )
 
 
@@ -143,7 +143,7 @@ def _keras_accuracy(model: Any, digits: Digits) -> float:
     return float(model.evaluate(digits.test_x, digits.test_y, verbose=0)[1])
 
 
-def _save_keras(model: Any, path: Path) -> Path:
+def save_keras(model: Any, path: Path) -> Path:
     """Save the weights alone, without the optimizer's, as one would ship them."""
     import keras
 
@@ -153,23 +153,23 @@ def _save_keras(model: Any, path: Path) -> Path:
     return path
 
 
-def _torch_data(images: Any, labels: Any) -> Any:
+def torch_data(images: Any, labels: Any) -> Any:
     import torch
 
     return torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels)
 
 
-def _torch_accuracy(model: Any, digits: Digits) -> float:
+def torch_accuracy(model: Any, digits: Digits) -> float:
     import torch
 
-    images, labels = _torch_data(digits.test_x, digits.test_y)
+    images, labels = torch_data(digits.test_x, digits.test_y)
     model.eval()
     with torch.no_grad():
         found = torch.cat([model(part).argmax(1) for part in images.split(1000)])
     return float((found == labels).float().mean())
 
 
-def _save_torch(model: Any, path: Path) -> Path:
+def save_torch(model: Any, path: Path) -> Path:
     import torch
 
     torch.save(model.state_dict(), path)
