@@ -1,6 +1,6 @@
 """MNIST at 90 and 95 % sparsity in small files, from Keras and from PyTorch.
 
-    python docs/examples/small_files.py [--framework keras|torch|both] [--page PAGE]
+    python docs/examples/small_files.py [--framework keras|torch|both] [--sparsity 0.9] [--page PAGE]
 
 Trains the network dense, prunes it while it trains on, packs it in each form, fills a fresh
 network from each file, and evaluates that on all test images.  Trained networks are kept in
@@ -20,12 +20,15 @@ from typing import Any
 import mnist
 import mnist_networks
 import mnist_training
+import numpy as np
 import page_tables
 
 import secateur
 
 HERE = Path(__file__).parent
 LENGTH = mnist_training.Length(1, 2)
+MORE_STEPS = 400
+"""How many more optimizer updates lead from 90 to 95 %."""
 FORMS = (("float", None), ("int8", None), ("clustered", 6), ("clustered", 4), ("clustered", 3))
 GOALS = {
     (0.9, "float", None): 1_250_000,
@@ -47,7 +50,7 @@ class Framework:
         train: Trains a network dense, prunes it to 90 %, and saves both.
         load: Fills a network from a file that `save` wrote.
         save: Writes the weights of a network.
-        prune_on: Prunes a trained network by a policy for one more epoch.
+        prune_on: Prunes a trained network by a policy, in some more optimizer updates.
         accuracy: Evaluates a network on the test images.
 
     """
@@ -68,13 +71,13 @@ def main() -> None:
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     wanted = list(NAMES) if arguments.framework == "both" else [arguments.framework]
-    rows = [row for name in wanted for row in _rows(name, digits, output)]
+    rows = [row for name in wanted for row in _rows(name, digits, output, arguments.sparsity)]
     head = ("network", "sparsity", "form", "bytes", "times smaller", "accuracy", "goal")
     text = "\n\n".join([page_tables.table(head, rows, words=3), _measured()])
     page_tables.show(text, __file__, arguments.page)
 
 
-def _rows(name: str, digits: mnist.Digits, output: Path) -> Iterator[Row]:
+def _rows(name: str, digits: mnist.Digits, output: Path, most: float) -> Iterator[Row]:
     framework = FRAMEWORKS[name]()
     files = {
         0.0: output / f"{name}-dense{framework.suffix}",
@@ -83,7 +86,9 @@ def _rows(name: str, digits: mnist.Digits, output: Path) -> Iterator[Row]:
     }
     if not files[0.9].exists():
         framework.train(digits, LENGTH, HERE / "policies" / "mnist-90.toml", output)
-    if not files[0.95].exists():
+    if most == 0.9:
+        del files[0.95]
+    elif not files[0.95].exists():
         model = framework.load(files[0.9])
         framework.prune_on(model, digits, HERE / "policies" / "mnist-95.toml")
         framework.save(model, files[0.95])
@@ -140,11 +145,16 @@ def _keras() -> Framework:
             keras.optimizers.Adam(5e-4),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
-        steps = -(-len(digits.train_x) // mnist_training.BATCH)
-        pruner = secateur.attach(model, policy, total_steps=steps)
-        batch = mnist_training.BATCH
-        callbacks = [pruner.callback()]
-        model.fit(digits.train_x, digits.train_y, batch, 1, callbacks=callbacks, verbose=0)
+        pruner = secateur.attach(model, policy, total_steps=MORE_STEPS)
+        chosen = np.random.default_rng(0).permutation(len(digits.train_x))
+        chosen = chosen[: MORE_STEPS * mnist_training.BATCH]
+        model.fit(
+            digits.train_x[chosen],
+            digits.train_y[chosen],
+            mnist_training.BATCH,
+            callbacks=[pruner.callback()],
+            verbose=0,
+        )
         pruner.detach()
 
     def accuracy(model: Any, digits: mnist.Digits) -> float:
@@ -173,8 +183,8 @@ def _torch() -> Framework:
     def prune_on(model: Any, digits: mnist.Digits, policy: Path) -> None:
         optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
         images, labels = mnist_training.torch_data(digits.train_x, digits.train_y)
-        batches = torch.randperm(len(images)).split(mnist_training.BATCH)
-        pruner = secateur.attach(model, policy, optimizer=optimizer, total_steps=len(batches))
+        batches = torch.randperm(len(images)).split(mnist_training.BATCH)[:MORE_STEPS]
+        pruner = secateur.attach(model, policy, optimizer=optimizer, total_steps=MORE_STEPS)
         model.train()
         for batch in batches:
             optimizer.zero_grad()
@@ -200,13 +210,14 @@ def _measured() -> str:
     return (
         f"{page_tables.versions('keras', 'torch', 'numpy')} {platform.machine()}, "
         f"{os.cpu_count()} cores; dense after {LENGTH.dense} epoch, 0.9 after {LENGTH.pruned} "
-        "more, 0.95 after one more. Accuracy on all 10,000 test images."
+        f"more, 0.95 after {MORE_STEPS} updates more. Accuracy on all 10,000 test images."
     )
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--framework", choices=[*NAMES, "both"], default="both")
+    parser.add_argument("--sparsity", type=float, choices=[0.9, 0.95], default=0.95)
     parser.add_argument("--output", default=str(HERE / "output"))
     parser.add_argument("--page", type=Path, help="write the table into this page of the docs")
     return parser.parse_args()

@@ -121,6 +121,19 @@ def test_twins_store_the_same_bytes_and_fill_each_other(tmp_path, values, bits):
         assert all(np.array_equal(one[word], two[word]) for word in one)
 
 
+def test_layers_that_keras_numbers_anew_are_found_by_their_order(tmp_path):
+    def unnamed():
+        layers = [keras.layers.Dense(20), keras.layers.Dense(20), keras.layers.Dense(20)]
+        return keras.Sequential([keras.Input((20,)), *layers])
+
+    model, fresh = unnamed(), unnamed()
+    packed = secateur.pack(model, tmp_path / "m.packed", allow_larger=True)
+    secateur.load_packed(packed.path, fresh)
+    assert secateur.quantize_check(model, fresh).ok
+    x = np.ones((1, 20))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), fresh.predict(x, verbose=0))
+
+
 def test_a_keras_file_is_packed_without_the_moments_that_its_sizes_name(tmp_path):
     model = keras_twin()
     model.compile("adam", "mse")

@@ -12,6 +12,7 @@ from secateur.errors import ModelError, listed
 from secateur.layout import Array
 from secateur.packing.manifest import Entry
 from secateur.packing.reader import PackedFile
+from secateur.shipping.names import are_renumbered
 from secateur.shipping.sources import FILE
 
 MOST_NAMES = 8
@@ -85,6 +86,8 @@ class Matching:
             ModelError: A tensor has nothing in the file, something else, or the file has more.
 
         """
+        if renamed := self._renumbered(targets):
+            return renamed
         found = [(target, self._match(target)) for target in targets]
         matches = [match for _, match in found if match is not None]
         problems = [self._misfit(target) for target, match in found if match is None]
@@ -104,6 +107,20 @@ class Matching:
                 f"{listed(problems, MOST_NAMES)}"
             )
         return matches
+
+    def _renumbered(self, targets: Sequence[StateTensor]) -> list[Match]:
+        """Return the tensors in their order where only the numbers of layers differ, else none."""
+        entries = list(self.packed.entries.values())
+        names = [target.name for target in targets]
+        same_framework = self.packed.source == self.adapter
+        if not same_framework or not are_renumbered([each.name for each in entries], names):
+            return []
+        matches = [
+            Match(target, (entry,), by_weights=False)
+            for target, entry in zip(targets, entries, strict=True)
+            if target.shape == entry.shape and target.dtype == entry.dtype
+        ]
+        return matches if len(matches) == len(targets) else []
 
     def _match(self, target: StateTensor) -> Match | None:
         named = [entry for entry in self._named(target) if entry.shape == target.shape]

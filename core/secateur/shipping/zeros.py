@@ -11,6 +11,7 @@ import numpy as np
 from secateur.adapter import StatePart, StateTensor
 from secateur.errors import ModelError, listed
 from secateur.layout import Array
+from secateur.shipping.names import are_renumbered
 from secateur.shipping.sources import Source, open_source
 from secateur.tables import Column, Paragraph, Printed, Table, View, format_sparsity
 
@@ -133,14 +134,34 @@ def quantize_check(before: Any, after: Any) -> ZeroCheck:
 
     """
     first, second = open_source(before), open_source(after)
-    found = [count for tensor in first.tensors if tensor.parts for count in _counts(tensor, second)]
+    named = _by_name(first, second)
+    found = [
+        count
+        for tensor in first.tensors
+        if tensor.parts
+        for count in _counts(tensor, named.get(tensor.name), second)
+    ]
     if not found:
         raise ModelError(f"{first} has no prunable weight whose zeros could be counted")
     return ZeroCheck(tuple(found))
 
 
-def _counts(tensor: StateTensor, other: Source) -> list[ZeroCount]:
-    named = next((each for each in other.tensors if _same_name(tensor, each)), None)
+def _by_name(first: Source, second: Source) -> dict[str, StateTensor]:
+    """Return the tensor of the second model for each name of the first one, where there is one."""
+    names = [tensor.name for tensor in first.tensors]
+    others = [tensor.name for tensor in second.tensors]
+    if first.adapter == second.adapter and are_renumbered(names, others):
+        return dict(zip(names, second.tensors, strict=True))
+    known = {name: each for each in second.tensors for name in (each.name, *each.aliases)}
+    return {
+        tensor.name: known[name]
+        for tensor in first.tensors
+        for name in (*tensor.aliases, tensor.name)
+        if name in known
+    }
+
+
+def _counts(tensor: StateTensor, named: StateTensor | None, other: Source) -> list[ZeroCount]:
     if named is not None and named.shape == tensor.shape:
         now = named.read()
         return [_count(part, _part(part, tensor), _of(part, now)) for part in tensor.parts]
@@ -156,10 +177,6 @@ def _counts(tensor: StateTensor, other: Source) -> list[ZeroCount]:
             )
         counts.append(_count(part, wanted, again))
     return counts
-
-
-def _same_name(one: StateTensor, other: StateTensor) -> bool:
-    return bool({one.name, *one.aliases} & {other.name, *other.aliases})
 
 
 def _weights(tensor: StateTensor, name: str) -> Sequence[Array]:
