@@ -1,6 +1,6 @@
 """MNIST at 90 and 95 % sparsity in small files, from Keras and from PyTorch.
 
-    python docs/examples/small_files.py [--framework keras|torch|both] [--sparsity 0.9] [--page PAGE]
+    python docs/examples/small_files.py [--framework keras|torch|both] [--page PAGE]
 
 Trains the network dense, prunes it while it trains on, packs it in each form, fills a fresh
 network from each file, and evaluates that on all test images.  Trained networks are kept in

@@ -52,11 +52,12 @@ class PackedFile:
 
     def __init__(self, path: Path, packed: bytes | None = None) -> None:
         self.path = path
+        if packed is None:
+            check_model_file(path)
         try:
             if packed is not None:
                 found = _read(path, io.BytesIO(packed), len(packed))
             else:
-                check_model_file(path)
                 with path.open("rb") as file:
                     found = _read(path, file, path.stat().st_size)
             header, entries, self.source, self._content = found

@@ -100,7 +100,9 @@ class Matching:
         ]
         used = {entry.name for match in matches for entry in match.entries}
         met = used | {entry.name for target, _ in found for entry in self._named(target)}
-        problems += [f"{name:.80} is in the file only" for name in self.packed.entries.keys() - met]
+        problems += [
+            f"{name:.80} is in the file only" for name in self.packed.entries if name not in met
+        ]
         if problems:
             raise ModelError(
                 f"{self.packed.path} does not fit the model, and nothing was changed: "
