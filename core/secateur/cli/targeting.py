@@ -121,12 +121,10 @@ def _judge(name: str, model: Path, asks: _Asks) -> None:
     opened = open_model(model, asks.kind)
     with progress("counting", sum(each.spec.size for each in opened.binding.weights)) as advance:
         report = judge(chosen, opened.binding, wanted, lambda spec: advance(spec.size))
-    with progress("estimating"):
-        costs = (
-            of_bound(name, opened.model, opened.binding, asks.configuration)
-            if asks.estimate
-            else None
-        )
+    costs = None
+    if asks.estimate:
+        with progress("estimating"):
+            costs = of_bound(name, opened.model, opened.binding, asks.configuration)
     if asks.output:
         _write_policy(report, asks.output)
     if asks.json:

@@ -204,4 +204,4 @@ def _tool_of(target: str) -> str:
 
 
 def _how_to_export(model: str) -> str:
-    return f"secateur export {model} --to litert --quantize int8"
+    return f"secateur export {model} --to litert --quantize int8 -o model.tflite"

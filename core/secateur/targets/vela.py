@@ -78,7 +78,7 @@ def vela(target: str, path: Path, configuration: str | None = None) -> Compiled:
         if on_processor[2].startswith("100"):
             raise TargetError(
                 f"{path}: nothing of it runs on an {target}: are weights and activations int8? "
-                "secateur export MODEL --to litert --quantize int8"
+                "secateur export MODEL --to litert --quantize int8 -o model.tflite"
             )
     words = (row["accelerator_configuration"], row["system_config"], row["memory_mode"])
     figures = {name: int(float(row[column])) for name, column in _FIGURES.items()}
