@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# A test that hangs ends its worker with the stacks of all threads, and fails.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 --timeout-method thread
 CORE_TESTS := tests/core tests/packing tests/policies tests/plugins tests/targets tests/cli
 OTHER_TESTS := --ignore=tests/exports --ignore=tests/trackers  # they have environments of their own
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
