@@ -80,4 +80,4 @@ def policies(
     elif name is not None:
         typer.echo(ready.text(name), nl=False)
     else:
-        show([Lines(each, [" ".join(ready.about(each).split())]) for each in known])
+        show([Lines(each, [" ".join(ready.about(each).split())], hang=False) for each in known])

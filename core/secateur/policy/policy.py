@@ -273,29 +273,31 @@ class Policy(Printed, PolicyTable):
         """
         return "none" if number is None else self.resolved_rules[number - 1].label
 
-    def rules_table(self, decided: Mapping[int | None, int] | None = None) -> Table:
+    def rules_table(
+        self,
+        decided: Mapping[int | None, int] | None = None,
+        methods: Mapping[int, Method] | None = None,
+    ) -> Table:
         """Return a table of the rules with every setting.
 
         Args:
-            decided: How many weights each rule decides, by its number; None leaves it out.
+            decided: How many weights each rule decides, by its number, for a model; without it,
+                what the rules match is shown.
+            methods: How a rule prunes in a run of known length, where that is known.
 
         """
-        columns = [
+        columns = (
             Column("rule", long="shorten", least=10),
             Column("match", long="wrap") if decided is None else Column("weights", right=True),
             Column("how its weights are pruned", long="wrap"),
-        ]
-        rows = [
-            (
-                rule.label,
-                table_in_words(rule.match.normalized()) or "all"
-                if decided is None
-                else f"{decided.get(rule.number, 0):,}",
-                method_in_words(rule.method),
-            )
-            for rule in self.resolved_rules
-        ]
-        return Table(tuple(columns), rows)
+        )
+        rows = []
+        for rule in self.resolved_rules:
+            match = table_in_words(rule.match.normalized()) or "all"
+            weights = match if decided is None else f"{decided.get(rule.number, 0):,}"
+            method = (methods or {}).get(rule.number, rule.method)
+            rows.append((rule.label, weights, method_in_words(method)))
+        return Table(columns, rows)
 
     def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
         """Return what is printed of the policy.

@@ -244,7 +244,8 @@ class Plan(Printed):
 
     def _rules_table(self) -> Table:
         decided = Counter(planned.rule for planned in self.weights)
-        return self.policy.rules_table(decided)
+        methods = {rule.rule: rule.method for rule in self.rule_weights}
+        return self.policy.rules_table(decided, methods)
 
     def _ties(self, fold: bool) -> Lines:
         tied = [(planned.spec.name, _tied_names(planned.spec)) for planned in self.weights]

@@ -13,6 +13,10 @@ _MOST_ROWS = 60
 """How many rows of a table are shown; a notebook keeps all that it shows."""
 _LONGEST_LINE = 2000
 _RULE = "border-bottom:1px solid currentColor;"
+_TABLE = (
+    "border-collapse:collapse;margin:.8em 0;font-size:inherit;font-variant-numeric:tabular-nums"
+)
+_TOTAL = "border-top:1px solid currentColor;font-weight:bold"
 _TONES = {"plain": "", "note": "font-style:italic", "result": "font-weight:bold"}
 
 
@@ -42,13 +46,15 @@ def _part(part: Table | Lines | Paragraph) -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield '<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
+    yield f'<table style="{_TABLE}">'
     yield f'<thead><tr style="{_RULE}">'
     for column in table.columns:
         yield f'<th scope="col" style="{_aligned(column.right)}">{_escaped(column.head)}</th>'
     yield "</tr></thead><tbody>"
-    for row in _some(table.rows):
-        yield "<tr>"
+    rows = list(_some(table.rows))
+    for number, row in enumerate(rows, 1):
+        is_total = table.total and number == len(rows)
+        yield f'<tr style="{_TOTAL}">' if is_total else "<tr>"
         for cell, column in zip(row, table.columns, strict=True):
             yield f'<td style="{_aligned(column.right)}">{_escaped(cell)}</td>'
         yield "</tr>"
@@ -68,7 +74,7 @@ def _some(rows: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
 
 
 def _aligned(right: bool) -> str:
-    return f"text-align:{'right' if right else 'left'}"
+    return f"text-align:{'right' if right else 'left'};padding:.1em 1em .1em 0"
 
 
 def _escaped(text: str) -> str:

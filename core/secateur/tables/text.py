@@ -34,7 +34,7 @@ def part_as_text(part: Table | Lines | Paragraph, width: int) -> Iterator[str]:
         yield from _table(part, width)
     elif isinstance(part, Lines):
         yield from wrapped(part.head, width, "", "  ")
-        later = "    " if len(part.lines) > 1 else "  "
+        later = "    " if part.hang else "  "
         for line in part.lines:
             yield from wrapped(line, width, "  ", later)
     else:

@@ -51,11 +51,13 @@ class Lines:
     Attributes:
         head: The heading.
         lines: The lines; long ones are wrapped.
+        hang: Whether what is wrapped is indented further.
 
     """
 
     head: str
     lines: Sequence[str]
+    hang: bool = True
 
 
 @dataclass(frozen=True)
