@@ -45,16 +45,23 @@ def points(
         labels: What each rule is called, by its number.
 
     """
-    found = [Point(step, ALL, "reached", value) for step, value in recording.sparsities.items()]
+    found = _spaced([Point(s, ALL, "reached", value) for s, value in recording.sparsities.items()])
     rules = list(dict.fromkeys(w.rule for w in recording.weights.values() if w.method and w.rule))
     if recording.history and len(rules) <= _MOST_RULES:
         for rule in rules:
-            found += _reached(recording, rule, labels[rule])
+            found += _spaced(list(_reached(recording, rule, labels[rule])))
             found += _scheduled(recording, rule, labels[rule])
     if against is not None:
         sparsities = against.sparsities.items()
-        found += [Point(step, OTHER, "reached", value) for step, value in sparsities]
+        found += _spaced([Point(step, OTHER, "reached", value) for step, value in sparsities])
     return found
+
+
+def _spaced(found: list[Point]) -> list[Point]:
+    """Return evenly spaced ones of many points, the first and the last among them."""
+    if len(found) <= _POINTS:
+        return found
+    return [found[number * (len(found) - 1) // (_POINTS - 1)] for number in range(_POINTS)]
 
 
 def _reached(recording: Recording, rule: int, label: str) -> Iterator[Point]:

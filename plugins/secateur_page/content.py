@@ -185,20 +185,23 @@ def _row(
         frames is not None,
         weight.raw_bytes,
         in_bytes(weight.raw_bytes),
-        "" if frames is None else _shows(weight, frames),
+        "" if frames is None else _shows(weight, frames, len(recording.updates(weight.name))),
         other,
         None if other is None else sparsity - other,
         None if against is None else _differing(recording, against, weight.name),
     )
 
 
-def _shows(weight: RecordedWeight, frames: Frames) -> str:
+def _shows(weight: RecordedWeight, frames: Frames, updates: int) -> str:
+    """Return what the dots of a weight's pictures are, and which updates they show."""
     plane, grid = weight.plane, frames.grid
-    across = f"{plane.rows:,} outputs by {plane.columns:,} inputs"
+    words = f"{plane.rows:,} outputs by {plane.columns:,} inputs"
     if (grid.rows, grid.columns) == (plane.rows, plane.columns):
-        return f"{across}; each dot is one weight"
-    drawn = f"{grid.rows:,} by {grid.columns:,} weights of them, one drawn from each tile"
-    return f"{across}; the dots are {drawn}"
+        words += "; each dot is one weight"
+    else:
+        words += f"; the dots are {grid.rows:,} by {grid.columns:,} of them, one from each tile"
+    shown_updates = len(frames.updates)
+    return words if shown_updates == updates else f"{words}; {shown_updates} of {updates:,} updates"
 
 
 def compared(recording: Recording, against: Recording) -> Comparison:

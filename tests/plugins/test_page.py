@@ -301,6 +301,22 @@ def test_two_hundred_weights_open_and_answer_without_lag(show, folder):
     assert len(names(page)) == 10
 
 
+def test_of_a_long_run_sixty_updates_are_shown_and_the_page_stays_small(show, folder):
+    ramp = {"kind": "linear", "final_sparsity": 0.9, "end_step": 140, "frequency": 1}
+    pruner = secateur.attach({"fc": np.arange(1.0, 1025.0).reshape(32, 32)}, {"schedule": ramp},
+                             observers=[secateur.Recorder(folder / "long.npz")])  # fmt: skip
+    for _ in range(140):
+        pruner.step()
+    secateur.Recording.load(folder / "long.npz").to_html(folder / "long.html")
+    page = show("long.html")
+    assert page.get_attribute("#step", "max") == "59"
+    assert "update 60 of 60, step 140: 102 of 1,024" in page.inner_text("#state")
+    assert "60 of 141 updates" in page.inner_text("#shows")
+    page.locator("#step").press("Home")
+    page.wait_for_function("() => state.textContent.includes('update 1 of 60, step 0')")
+    assert page.locator("table.plain tbody tr").count() == 2 * 120
+
+
 def test_a_report_makes_a_page_of_the_masks_as_they_are(show, folder):
     weights = {"fc": small(0)["fc"], EVIL[0]: small(0)[EVIL[0]]}
     half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
