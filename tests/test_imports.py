@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "flax")
 LAZY = ("typer", "rich", "yaml", "safetensors")
+EXTRAS = ("matplotlib", "PIL", "tensorboard", "jinja2", "vl_convert", *LAZY, *FRAMEWORKS)
 
 
 def loaded_after(code: str) -> set[str]:
@@ -30,6 +31,15 @@ def test_importing_secateur_loads_no_framework_and_no_heavy_package() -> None:
 def test_loading_every_plugin_loads_no_framework() -> None:
     code = "from secateur.hooks.registry import registry; assert len(registry().adapters()) >= 3"
     assert loaded_after(code).isdisjoint(FRAMEWORKS)
+
+
+def test_plugins_load_where_the_packages_of_their_extras_are_missing() -> None:
+    code = (
+        f"import sys, warnings; sys.modules |= dict.fromkeys({EXTRAS!r}); "
+        "warnings.simplefilter('error'); from secateur.hooks.registry import registry; "
+        "assert {'plots', 'page', 'report'} <= registry().plugins.keys()"
+    )
+    loaded_after(code)
 
 
 def test_pruning_a_mapping_of_arrays_loads_no_framework() -> None:
