@@ -179,6 +179,20 @@ def test_a_recorder_records_one_run_and_an_observer_only_its_own(tmp_path):
     other.detach()
 
 
+def test_a_run_that_failed_at_its_first_update_is_recorded_when_it_is_tried_again(tmp_path):
+    class Failing:
+        def secateur_masks_updated(self, event):
+            raise RuntimeError("the network is down")
+
+    recorder = secateur.Recorder(tmp_path / "run.npz")
+    half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+    with pytest.raises(PluginError, match=r"observer .*Failing, step 0.*the network is down; noth"):
+        secateur.prune(model(), half, observers=[recorder, Failing()])
+    report = secateur.prune(model(), half, observers=[recorder])
+    [(_, mask)] = secateur.Recording.load(tmp_path / "run.npz").masks("fc")
+    np.testing.assert_array_equal(mask, report.masks["fc"])
+
+
 def rewritten(path, change) -> None:
     """Write the arrays of a recording anew after a change of some."""
     with np.load(path) as file:

@@ -124,7 +124,9 @@ class Recorder:
         known = self._recording
         if known is None:
             return _begun(event, run)
-        if self._run is not None and self._run is not run:
+        # a run that failed at step 0, in attach() or prune(), may be tried again
+        is_other = self._run is not None and self._run is not run
+        if is_other and (known.adapter != run.adapter or known.steps[-1:] > (0,)):
             raise RecordingError(
                 f"{self.path}: records another run already; make a Recorder for each run"
             )
