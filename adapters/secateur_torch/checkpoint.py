@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -42,6 +42,11 @@ class TorchCheckpoint(Checkpoint):
             name: Tensor(name, _dtype(tensor), _shape(tensor))
             for name, tensor in self._state.items()
         }
+        own = {id(tensor) for tensor in self._state.values()}
+        others = [tensor for tensor in _tensors_in(loaded) if id(tensor) not in own]
+        if size := sum(tensor.numel() * tensor.element_size() for tensor in others):
+            advice = "torch.save(model.state_dict(), path) leaves them out"
+            self.notes = [f"{size:,} bytes are no weights, but an optimizer's or others; {advice}"]
 
     def read(self, name: str) -> Array:
         tensor = self._state[name]
@@ -88,6 +93,18 @@ def special_layout(tensor: TorchTensor) -> str:
     if is_traceable_wrapper_subclass(tensor):
         return type(tensor).__name__
     return "" if tensor.layout is torch.strided else str(tensor.layout).removeprefix("torch.")
+
+
+def _tensors_in(value: object) -> Iterator[TorchTensor]:
+    """Yield every tensor in nested mappings and sequences."""
+    if isinstance(value, TorchTensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for held in value.values():
+            yield from _tensors_in(held)
+    elif isinstance(value, list | tuple):
+        for held in value:
+            yield from _tensors_in(held)
 
 
 def _tensors(loaded: object) -> dict[str, TorchTensor]:

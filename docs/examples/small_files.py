@@ -3,8 +3,8 @@
     python docs/examples/small_files.py [--framework keras|torch|both] [--page PAGE]
 
 Trains the network dense, prunes it while it trains on, packs it in each form, fills a fresh
-network from each file, and evaluates that on all test images.  Trained networks are kept in
---output, and a network that is there is not trained again.
+network of each framework from each file, and evaluates both on all test images.  Trained networks
+are kept in --output, and a network that is there is not trained again.
 """
 
 from __future__ import annotations
@@ -72,38 +72,49 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     wanted = list(NAMES) if arguments.framework == "both" else [arguments.framework]
     rows = [row for name in wanted for row in _rows(name, digits, output, arguments.sparsity)]
-    head = ("network", "sparsity", "form", "bytes", "times smaller", "accuracy", "goal")
+    head = (
+        *("trained in", "sparsity", "form", "bytes", "times smaller", "accuracy"),
+        *("in the other framework", "goal"),
+    )
     text = "\n\n".join([page_tables.table(head, rows, words=3), _measured()])
     page_tables.show(text, __file__, arguments.page)
 
 
 def _rows(name: str, digits: mnist.Digits, output: Path, most: float) -> Iterator[Row]:
     framework = FRAMEWORKS[name]()
+    files = _trained(framework, name, digits, output, most)
+    dense = files[0.0].stat().st_size
+    for sparsity, file in files.items():
+        model = framework.load(file)
+        size, accuracy = file.stat().st_size, f"{framework.accuracy(model, digits):.2%}"
+        own = f"its own file, `{file.suffix}`"
+        yield (NAMES[name], sparsity, own, size, _times(dense, size), accuracy, "", "")
+        if sparsity:
+            sizes = secateur.sizes(model)
+            for form, size in (("the same, xz", sizes.xz), ("entropy", sizes.entropy)):
+                yield (NAMES[name], sparsity, form, size, _times(dense, size), "", "", "")
+            for values, bits in FORMS:
+                yield _packed(framework, name, digits, model, sparsity, values, bits, dense, output)
+
+
+def _trained(
+    framework: Framework, name: str, digits: mnist.Digits, output: Path, most: float
+) -> dict[float, Path]:
+    """Return the files of the trained networks, by sparsity; what is missing is trained."""
     files = {
         0.0: output / f"{name}-dense{framework.suffix}",
         0.9: output / f"{name}-pruned{framework.suffix}",
-        0.95: output / f"{name}-pruned-95{framework.suffix}",
     }
     if not files[0.9].exists():
         framework.train(digits, LENGTH, HERE / "policies" / "mnist-90.toml", output)
     if most == 0.9:
-        del files[0.95]
-    elif not files[0.95].exists():
+        return files
+    sparser = output / f"{name}-pruned-95{framework.suffix}"
+    if not sparser.exists():
         model = framework.load(files[0.9])
         framework.prune_on(model, digits, HERE / "policies" / "mnist-95.toml")
-        framework.save(model, files[0.95])
-    dense = files[0.0].stat().st_size
-    for sparsity, file in files.items():
-        model = framework.load(file)
-        kept = secateur.sizes(model) if sparsity else None
-        accuracy = f"{framework.accuracy(model, digits):.2%}"
-        yield (NAMES[name], sparsity, f"its own file, `{file.suffix}`", dense, "1.0", accuracy, "")
-        if kept is None:
-            continue
-        yield (NAMES[name], sparsity, "the same, xz", kept.xz, _times(dense, kept.xz), accuracy, "")
-        yield (NAMES[name], sparsity, "entropy", kept.entropy, _times(dense, kept.entropy), "", "")
-        for values, bits in FORMS:
-            yield _packed(framework, name, digits, model, sparsity, values, bits, dense, output)
+        framework.save(model, sparser)
+    return {**files, 0.95: sparser}
 
 
 def _packed(
@@ -117,17 +128,20 @@ def _packed(
     dense: int,
     output: Path,
 ) -> Row:
-    """Pack a network, fill a fresh one from the file, and return what it came to."""
+    """Pack a network, fill fresh ones from the file, and return what it came to."""
     form = values if bits is None else f"{values}, {bits} bits"
     path = output / f"{name}-{sparsity}-{values}{bits or ''}.packed"
     size = secateur.pack(model, path, values, bits).path.stat().st_size
     fresh = framework.fresh(1)
     secateur.load_packed(path, fresh)
     secateur.quantize_check(model, fresh).check()
+    other = FRAMEWORKS[next(each for each in NAMES if each != name)]()
+    twin = other.fresh(1)
+    secateur.load_packed(path, twin)
     goal = GOALS.get((sparsity, values, bits))
     met = "" if goal is None else f"{goal:,}: {'met' if size <= goal else 'missed'}"
-    accuracy = f"{framework.accuracy(fresh, digits):.2%}"
-    return (NAMES[name], sparsity, f"packed, {form}", size, _times(dense, size), accuracy, met)
+    found = [f"{framework.accuracy(fresh, digits):.2%}", f"{other.accuracy(twin, digits):.2%}"]
+    return (NAMES[name], sparsity, f"packed, {form}", size, _times(dense, size), *found, met)
 
 
 def _times(dense: int, size: int) -> str:
@@ -217,7 +231,7 @@ def _measured() -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--framework", choices=[*NAMES, "both"], default="both")
-    parser.add_argument("--sparsity", type=float, choices=[0.9, 0.95], default=0.95)
+    parser.add_argument("--sparsity", type=float, choices=[0.9, 0.95], default=0.95, help="at most")
     parser.add_argument("--output", default=str(HERE / "output"))
     parser.add_argument("--page", type=Path, help="write the table into this page of the docs")
     return parser.parse_args()

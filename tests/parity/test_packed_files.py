@@ -70,7 +70,9 @@ def test_a_torch_model_is_filled_whole(net, tmp_path, values, bits):
 
 
 def test_the_file_of_a_state_dict_fills_the_model_too(net, tmp_path):
-    torch.save({"model": net.state_dict(), "epoch": 3}, tmp_path / "net.pt")
+    moments = {"state": {0: {"exp_avg": torch.ones(100), "step": torch.tensor(3.0)}}}
+    torch.save({"model": net.state_dict(), "opt": moments, "epoch": 3}, tmp_path / "net.pt")
+    assert "404 bytes are no weights" in secateur.sizes(tmp_path / "net.pt").notes[1]
     packed = secateur.pack(tmp_path / "net.pt", tmp_path / "net.packed")
     fresh = torch.compile(Net().eval(), backend="eager")
     secateur.load_packed(packed.path, fresh)

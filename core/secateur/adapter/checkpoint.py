@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -44,6 +44,7 @@ class Checkpoint(ABC):
         adapter: The name of the adapter whose naming the tensors follow.
         tensors: Each tensor of the file, by name, in the order of the file.
         ordered: Whether that is the order in which the model has them; a format may sort them.
+        notes: What else the file holds, such as the optimizer's moments.
 
     Example:
         >>> from secateur.checkpoints import open_checkpoint
@@ -57,6 +58,7 @@ class Checkpoint(ABC):
     adapter: str = "numpy"
     tensors: Mapping[str, Tensor]
     ordered: bool = True
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def read(self, name: str) -> Array:

@@ -64,7 +64,7 @@ def open_source(model: Any, kinds: Kinds = ()) -> Source:
         tensors: Sequence[StateTensor] = _packed_tensors(held)
         adapter = held.packed.source
     elif isinstance(held, Checkpoint):
-        tensors, adapter = _file_tensors(held, kinds), FILE
+        tensors, adapter, notes = _file_tensors(held, kinds), FILE, held.notes
     else:
         binding = bind(held)
         tensors, adapter = binding.tensors(), binding.adapter
