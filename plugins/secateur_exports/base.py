@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from secateur.layout import Array
 from secateur_exports.models import Model, open_model
 from secateur_exports.quiet import quiet
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 KERAS, TORCH, PROGRAM = "keras", "torch", "torch-program"
 
 
@@ -73,7 +75,7 @@ class ModelExporter(Exporter):
         except (SecateurError, OSError):
             raise
         except Exception as error:
-            line = " ".join(in_words(error, 2000).split())[:300]
+            line = " ".join(_COLOURS.sub("", in_words(error, 2000)).split())[:300]
             raise ExportError(f"to={self.kind!r}: {what} failed: {line}") from error
 
     @abstractmethod

@@ -63,7 +63,7 @@ class LitertExporter(ModelExporter):
             _write_torch(source, model, path)
         notes = [f"it takes a batch of {model.batch}"] if model.batch is not None else []
         if source.quantize != "none":
-            key, names, dtypes = _signature(_interpreter(path))
+            key, names, dtypes = _signature(_interpreter(path), model)
             batches = [
                 {n: a.astype(d) for n, d, a in zip(names, dtypes, part, strict=True)}
                 for batch in calibration_batches(source, model)
@@ -74,7 +74,9 @@ class LitertExporter(ModelExporter):
 
     def run(self, path: Path, model: Model) -> list[Array]:
         interpreter = _interpreter(path)
-        return _joined([_invoke(interpreter, part) for part in split(model.inputs, model.batch)])
+        return _joined(
+            [_invoke(interpreter, model, part) for part in split(model.inputs, model.batch)]
+        )
 
     def expected(self, model: Model) -> list[Array]:
         return _joined([model.run(part) for part in split(model.inputs, model.batch)])
@@ -149,21 +151,26 @@ def _number(name: str) -> tuple[int, str]:
     return (int(found[1]) if found else 0, name)
 
 
-def _signature(interpreter: Any) -> tuple[str, list[str], list[Any]]:
+def _signature(interpreter: Any, model: Model) -> tuple[str, list[str], list[Any]]:
     """Return the name of the signature, and the names and dtypes of its inputs."""
     ((key, signature),) = interpreter.get_signature_list().items()
-    names = sorted(signature["inputs"], key=_number)
+    names = _in_order(signature["inputs"], model.names)
     details = interpreter.get_signature_runner(key).get_input_details()
     return key, names, [details[name]["dtype"] for name in names]
 
 
-def _invoke(interpreter: Any, arrays: Sequence[Array]) -> list[Array]:
-    key, names, _ = _signature(interpreter)
+def _in_order(found: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names in a file in the model's order: its own names, or numbered ones."""
+    return list(names) if set(found) == set(names) else sorted(found, key=_number)
+
+
+def _invoke(interpreter: Any, model: Model, arrays: Sequence[Array]) -> list[Array]:
+    key, names, _ = _signature(interpreter, model)
     runner = interpreter.get_signature_runner(key)
     taken, given = runner.get_input_details(), runner.get_output_details()
     feed = {name: _stored(array, taken[name]) for name, array in zip(names, arrays, strict=True)}
     found = runner(**feed)
-    return [_real(found[name], given[name]) for name in sorted(found, key=_number)]
+    return [_real(found[name], given[name]) for name in _in_order(list(found), model.outputs)]
 
 
 def _stored(array: Array, details: dict[str, Any]) -> Array:

@@ -17,6 +17,7 @@ class Model(ABC):
     Attributes:
         names: The names of its inputs.
         inputs: One batch of arrays, in the order of `names`.
+        outputs: The names of the outputs of the last run, where they have some.
         batch: How many samples a file of fixed shapes takes at once; None where the whole of
             `inputs` fixes its shapes.
 
@@ -24,6 +25,7 @@ class Model(ABC):
 
     names: Sequence[str]
     inputs: list[Array]
+    outputs: Sequence[str] = ()
     batch: int | None = None
 
     @abstractmethod

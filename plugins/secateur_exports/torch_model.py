@@ -76,6 +76,8 @@ class TorchModel(Model):
         args, kwargs = self.tensors(arrays)
         with torch.no_grad(), self.unchanged():
             outputs = self.module(*args, **kwargs)
+        flat, _ = torch.utils._pytree.tree_flatten_with_path(outputs)
+        self.outputs = ["_".join(map(_key, path)) for path, _ in flat]
         return leaves(outputs)
 
     @contextmanager
@@ -114,6 +116,11 @@ def leaves(outputs: Any) -> list[Array]:
     """
     flat, _ = torch.utils._pytree.tree_flatten(outputs)
     return [_array(each) for each in flat if isinstance(each, torch.Tensor)]
+
+
+def _key(step: Any) -> str:
+    """Return one step of the path to an output, as litert-torch names it."""
+    return str(getattr(step, "key", getattr(step, "idx", getattr(step, "name", step))))
 
 
 def _positional(given: Any) -> list[Any]:

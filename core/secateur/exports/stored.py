@@ -106,15 +106,12 @@ def _blocks(tensor: StoredTensor, shape: tuple[int, ...]) -> Iterator[tuple[Arra
     Rows of several gates, or of query, key and value, lie behind one another in one tensor.
     """
     real, is_zero = tensor.real(), tensor.is_zero()
-    rows = shape[0]
     rest = [length for length in shape[1:] if length != 1]
     seen = [length for length in real.shape if length != 1]
     real, is_zero = real.reshape(seen), is_zero.reshape(seen)
     for order in permutations(range(len(seen))):
         turned = [seen[axis] for axis in order]
-        if (rest or rows != 1) and turned[len(turned) - len(rest) :] != rest:
-            continue
-        if len(turned) - len(rest) > 1:
+        if turned[len(turned) - len(rest) :] != rest:
             continue
         blocks = (-1, *shape)
         yield from zip(

@@ -21,6 +21,10 @@ bits of a weight; int8 keeps 8 of weights, and of activations too.
 """
 
 
+_SHORT_FLOATS = ("float16", "bfloat16")
+"""Dtypes of models that are compared as float16 files are."""
+
+
 def differences(expected: Sequence[Array], outputs: Sequence[Array]) -> tuple[float, float]:
     """Return the largest difference of two lists of outputs, and the relative difference.
 
@@ -69,6 +73,8 @@ def check_outputs(source: ExportSource, reading: Reading) -> tuple[float, float,
 
     """
     tolerance = TOLERANCES[source.quantize]
+    if any(str(weight.dtype) in _SHORT_FLOATS for weight in source.weights.values()):
+        tolerance = max(tolerance, TOLERANCES["float16"])
     largest, relative = differences(reading.expected, reading.outputs)
     if relative > tolerance:
         raise ExportError(

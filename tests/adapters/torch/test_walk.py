@@ -356,7 +356,7 @@ def exported(model):
 def test_a_model_that_became_a_graph_is_told_what_to_prune(make, advice):
     made = make(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
     with pytest.raises(ModelError, match=advice) as error:
-        secateur.plan(made, CONSTANT)
+        secateur.prune(made, CONSTANT)
     assert "plugin" not in str(error.value).replace("DISABLE_PLUGINS", "")
     if isinstance(made, nn.Module):
         inside = nn.ModuleDict({"graph": made, "fc": nn.Linear(2, 2)})
