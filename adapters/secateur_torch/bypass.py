@@ -133,7 +133,7 @@ class _Uses(ast.NodeVisitor):
         layer = self._paths.of(node.args[0]) if node.args else None
         if layer and name == "getattr" and _is_word(node.args[1:2], "weight"):
             self.weights.add(layer)
-        elif layer and name == "functional_call":
+        elif layer and name in ("functional_call", "len"):
             self._visit_all(node.args[1:])
         else:
             self.generic_visit(node)

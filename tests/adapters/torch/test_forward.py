@@ -505,7 +505,7 @@ class Stack(nn.Module):
 
     def forward(self, x):
         for index, layer in enumerate(self.layers):
-            x = F.linear(x, layer.weight - index)
+            x = F.linear(x, layer.weight - index) / len(self.layers)
         mean = sum(part.weight for part in self.parts.values())
         return F.linear(F.linear(x, mean), self.block[0].inner.weight.exp())
 
