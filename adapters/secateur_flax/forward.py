@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import CodeType, FunctionType
+from typing import Any
 
 from flax import nnx
 
-from secateur.adapter import LayerWeight
+from secateur.adapter import LayerWeight, bypassed_layers
 from secateur_flax.layers import attributes_of, table_class
 
 
@@ -39,6 +41,44 @@ def other_values_reason(layer: nnx.Module, entries: Sequence[LayerWeight]) -> st
         f"overrides __call__() and touches {', '.join(touched)}, so the layer may compute with "
         "other values; a plugin's secateur_layer_weights hook can teach it"
     )
+
+
+def bypass_reasons(cls: type[nnx.Module]) -> Mapping[str, str]:
+    """Return why layers that a class holds must be left dense, by their paths from it.
+
+    A layer is passed by when ``self.layer.kernel`` is taken, and the layer itself is never called
+    or passed on: what is computed from its kernel need not have the kernel's zeros.
+
+    Args:
+        cls: The class of a module that holds layers.
+
+    Example:
+        >>> class LowRank(nnx.Module):
+        ...     def __call__(self, x):
+        ...         return x @ (self.full.kernel + self.a @ self.b)
+        >>> list(bypass_reasons(LowRank))
+        ['full']
+
+    """
+    known: Any = cls
+    return _bypass_reasons(known)
+
+
+@lru_cache(maxsize=512)
+def _bypass_reasons(cls: Any) -> Mapping[str, str]:
+    own = [base for base in cls.__mro__ if not _is_of_flax(base)]
+    if not any("__call__" in vars(base) for base in own):
+        return {}  # it holds layers for code elsewhere
+    passed_by = sorted(bypassed_layers(cls, "kernel", ("__call__",), _is_of_flax))
+    reason = (
+        f"{cls.__name__} does not call it and takes its kernel, so other values may be computed "
+        "with; a plugin's secateur_layer_weights hook can teach it"
+    )
+    return dict.fromkeys(passed_by, reason)
+
+
+def _is_of_flax(cls: type) -> bool:
+    return cls.__module__.startswith("flax.")
 
 
 def _names(cls: type, method: str, seen: set[str]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flax import nnx
@@ -17,9 +17,10 @@ from secateur.adapter import (
     LayerWeight,
     Skipped,
     Unprunable,
+    below,
     unknown_layer,
 )
-from secateur_flax.forward import other_values_reason
+from secateur_flax.forward import bypass_reasons, other_values_reason
 from secateur_flax.layers import NORMALIZATION_LAYERS, attributes_of, table_entries
 from secateur_flax.weight import Slot, canonical_shape, size_of
 
@@ -36,7 +37,7 @@ def walk(model: nnx.Module) -> Iterator[Met]:
         model: The model.
 
     """
-    yield from _Walk(type(model).__name__).module(model, (), frozenset())
+    yield from _Walk(type(model).__name__).module(model, (), frozenset(), {})
 
 
 def count_parameters(model: nnx.Module, slots: Iterable[Slot]) -> int:
@@ -65,12 +66,25 @@ class _Walk:
         self._counted: set[int] = set()
 
     def module(
-        self, module: nnx.Module, path: tuple[str, ...], above: frozenset[int]
+        self,
+        module: nnx.Module,
+        path: tuple[str, ...],
+        above: frozenset[int],
+        passed_by: Mapping[str, str],
     ) -> Iterator[Met]:
-        """Meet a module and all that it holds; `above` are the ids of those that hold it."""
+        """Meet a module and all that it holds.
+
+        Args:
+            module: The module.
+            path: Where it is in the model.
+            above: The ids of the modules that hold it.
+            passed_by: Why modules that hold it may compute with other values, by the paths from
+                here of the layers that they pass by; an empty one is the module itself.
+
+        """
         name, cls = ".".join(path) or self._root, type(module).__name__
         try:
-            entries = _entries(module)
+            entries = _entries(module, passed_by.get(""))
         except Unprunable as reason:
             yield Skipped(name, f"{cls}: {reason}", self._size(_parameters(module)))
             return
@@ -78,9 +92,10 @@ class _Walk:
             yield self._weight(module, name, entry)
         claimed = {key.split(".")[0] for entry in entries or () for key in attributes_of(entry)}
         yield from self._rest(module, name, claimed, known=entries is not None)
+        reasons, inside = {**passed_by, **bypass_reasons(type(module))}, above | {id(module)}
         for key, child in _children(module):
             if key not in claimed and id(child) not in above:
-                yield from self.module(child, (*path, key), above | {id(module)})
+                yield from self.module(child, (*path, key), inside, _below(reasons, key))
 
     def _weight(self, module: nnx.Module, layer: str, entry: LayerWeight) -> Met:
         name, slot = f"{layer}:{entry.role}", Slot(module, attributes_of(entry))
@@ -116,12 +131,21 @@ class _Walk:
         return size_of(list(new.values()))
 
 
-def _entries(module: nnx.Module) -> Sequence[LayerWeight] | None:
+def _below(reasons: Mapping[str, str], key: str) -> Mapping[str, str]:
+    """Return the reasons for layers in a part of a module; ``layers.0`` is an item of a list."""
+    for part in key.split("."):
+        reasons = below(reasons, part)
+    return reasons
+
+
+def _entries(module: nnx.Module, passed_by: str | None) -> Sequence[LayerWeight] | None:
     from_plugins: Sequence[LayerWeight] | None = layer_weights("flax", module)
     if from_plugins is not None:
         return from_plugins
     entries = table_entries(module)
-    if entries and (reason := other_values_reason(module, entries)):
+    if passed_by and entries and any(entry.kind == "embedding" for entry in entries):
+        passed_by = None  # a table is what a model computes on
+    if entries and (reason := passed_by or other_values_reason(module, entries)):
         raise Unprunable(reason)
     return entries
 

@@ -17,6 +17,7 @@ from secateur.adapter import (
     LayerWeight,
     Skipped,
     Unprunable,
+    below,
     unknown_layer,
 )
 from secateur.errors import ModelError
@@ -32,7 +33,6 @@ from secateur_torch.layers import (
 )
 from secateur_torch.memory import memory_range, packed_rows
 from secateur_torch.parametrization import ParameterSlot, find_slot
-from secateur_torch.source_paths import ANY
 from secateur_torch.weight import canonical_shape
 
 Custom = Callable[[nn.Module], Sequence[LayerWeight] | None]
@@ -131,7 +131,7 @@ class _Walk:
         reasons, inside = {**passed_by, **bypass_reasons(cls)}, above | {id(module)}
         for key, child in module._modules.items():  # named_children() leaves repeats out
             if child is not None and key not in claimed and id(child) not in above:
-                yield from self.module(child, (*path, key), inside, _below(reasons, key))
+                yield from self.module(child, (*path, key), inside, below(reasons, key))
 
     def _entries(
         self, module: nn.Module, cls: type[nn.Module], passed_by: str | None
@@ -188,12 +188,6 @@ class _Walk:
         new = {id(each): each for each in parameters if id(each) not in self.counted}
         self.counted |= new.keys()
         return sum(each.numel() for each in new.values())
-
-
-def _below(reasons: Reasons, key: str) -> Reasons:
-    """Return the reasons for layers in a part of a module, by their paths from that part."""
-    heads = ((path.partition("."), reason) for path, reason in reasons.items())
-    return {rest: reason for (head, _, rest), reason in heads if head in (key, ANY)}
 
 
 def _unknown_reason(module: nn.Module, cls: type[nn.Module], own: Mapping[str, Tensor]) -> str:

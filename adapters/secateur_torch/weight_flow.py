@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from secateur.adapter import Paths, covers, parameters_of, tree_of
 from secateur_torch import operations as ops
 from secateur_torch.layers import is_of_torch
-from secateur_torch.source_paths import Paths, covers, parameters_of, tree_of
 
 
 class OtherValues(Exception):  # noqa: N818 - not an error: what a layer does with its weight

@@ -23,12 +23,15 @@ from secateur.adapter.collect import (
     layer_order,
     unknown_layer,
 )
+from secateur.adapter.layer_uses import bypassed_layers
+from secateur.adapter.source_paths import ANY_PART, Paths, below, covers, parameters_of, tree_of
 from secateur.adapter.state import StatePart, StateTensor
 from secateur.adapter.weights import LayerWeight, Skipped, Weight, WeightSpec
 from secateur.layout import FLOATS
 from secateur.workers import SINGLE, Workers
 
 __all__ = [
+    "ANY_PART",
     "ATTACH_AGAIN",
     "FLOATS",
     "NORMALIZATION",
@@ -43,6 +46,7 @@ __all__ = [
     "Found",
     "LayerWeight",
     "PairedBinding",
+    "Paths",
     "Skipped",
     "StatePart",
     "StateTensor",
@@ -51,7 +55,12 @@ __all__ = [
     "Weight",
     "WeightSpec",
     "Workers",
+    "below",
+    "bypassed_layers",
     "collect",
+    "covers",
     "layer_order",
+    "parameters_of",
+    "tree_of",
     "unknown_layer",
 ]

@@ -232,3 +232,35 @@ def test_a_model_split_and_merged_keeps_its_zeros_and_is_free():
     assert names(merged) == names(model)
     for one, other in zip(bind(model).weights, bind(merged).weights, strict=True):
         np.testing.assert_array_equal(one.read(), other.read())
+
+
+class PassingBy(nnx.Module):
+    """Two layers; how they are used is up to a class below."""
+
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.full = nnx.Linear(3, 3, rngs=rngs)
+        self.layers = nnx.List([nnx.Linear(3, 3, rngs=rngs)])
+
+
+class MergedBelow(PassingBy):
+    def __call__(self, x):
+        for layer in self.layers:
+            x = x @ (layer.kernel - 1)
+        return x @ (self.full.kernel + 1)
+
+
+class Penalized(PassingBy):
+    def __call__(self, x):
+        self.penalty = (self.full.kernel[...] ** 2).sum()
+        for layer in self.layers:
+            x = layer(x)
+        return self.full(x)
+
+
+@pytest.mark.parametrize(("cls", "pruned"), [(MergedBelow, 0), (Penalized, 2)])
+def test_a_layer_that_is_passed_by_for_other_values_is_left_dense(cls, pruned):
+    model = nnx.Sequential(nnx.Linear(3, 3, rngs=nnx.Rngs(0)), cls())
+    plan = secateur.plan(model, {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}})
+    assert len(plan.weights) == 1 + pruned
+    assert sum("takes its kernel" in each.reason for each in plan.skipped) == 2 - pruned

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ANY = "*"
+ANY_PART = "*"
 """Stands in a path for an index or a key that the source does not tell."""
 _EACH = ("values", "children", "modules")
 """Methods of a container of layers that yield its layers."""
@@ -20,6 +20,10 @@ def tree_of(function: Any) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambd
 
     Args:
         function: A Python function.
+
+    Example:
+        >>> tree_of(tree_of).name, tree_of(len)
+        ('tree_of', None)
 
     """
     try:
@@ -35,6 +39,10 @@ def parameters_of(node: Any) -> list[str]:
 
     Args:
         node: The tree of a function.
+
+    Example:
+        >>> parameters_of(tree_of(parameters_of))
+        ['node']
 
     """
     plain = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
@@ -55,8 +63,24 @@ def covers(pattern: str, path: str) -> bool:
     """
     one, other = pattern.split("."), path.split(".")
     return len(one) == len(other) and all(
-        a == b or ANY in (a, b) for a, b in zip(one, other, strict=True)
+        a == b or ANY_PART in (a, b) for a, b in zip(one, other, strict=True)
     )
+
+
+def below(reasons: Mapping[str, str], key: str) -> dict[str, str]:
+    """Return the entries for what lies in a part, by their paths from that part.
+
+    Args:
+        reasons: Values by path.
+        key: The first word of the paths.
+
+    Example:
+        >>> below({"blocks.0": "a", "head": "b", "*": "c"}, "head")
+        {'': 'c'}
+
+    """
+    heads = ((path.partition("."), reason) for path, reason in reasons.items())
+    return {rest: reason for (head, _, rest), reason in heads if head in (key, ANY_PART)}
 
 
 @dataclass
@@ -66,6 +90,11 @@ class Paths:
     Attributes:
         is_layer: Returns whether a name is the layer, as ``self`` is.
         names: Local names of parts of the layer, by their paths.
+
+    Example:
+        >>> paths = Paths(lambda name: name == "self")
+        >>> paths.of(ast.parse("self.blocks[0].weight", mode="eval").body)
+        'blocks.0.weight'
 
     """
 
@@ -120,9 +149,9 @@ class Paths:
             if over.func.attr in _EACH:
                 yield from self._iterated(target, over.func.value)
         elif path := self.of(over):
-            yield target, f"{path}.{ANY}"
+            yield target, f"{path}.{ANY_PART}"
 
 
 def _key(node: ast.expr) -> str:
     is_plain = isinstance(node, ast.Constant) and isinstance(node.value, int | str)
-    return str(node.value) if is_plain else ANY  # type: ignore[attr-defined]
+    return str(node.value) if is_plain else ANY_PART  # type: ignore[attr-defined]
