@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 # A test that hangs ends its worker with the stacks of all threads, and fails.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 --timeout-method thread
 CORE_TESTS := tests/core tests/packing tests/policies tests/plugins tests/targets tests/cli
-OTHER_TESTS := --ignore=tests/exports --ignore=tests/trackers  # they have environments of their own
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: demo figures test exports trackers quick core thorough fuzz lint docs bench clean
@@ -18,7 +17,7 @@ figures: $(VENV)/demo $(VENV)/dev  ## train on real MNIST, and draw docs/figures
 	$(BIN)/python docs/examples/draw_report_page.py
 
 test: $(VENV)/dev exports trackers  ## the whole suite
-	$(PYTEST) tests $(OTHER_TESTS)
+	$(PYTEST) tests
 
 exports: $(VENV)-exports/ready  ## the tests of exports and targets, with converters and runtimes
 	$(VENV)-exports/bin/python -m pytest -p no:anyio tests/exports
@@ -27,13 +26,13 @@ trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow an
 	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers
 
 quick: $(VENV)/dev  ## the suite without its long tests
-	$(PYTEST) tests $(OTHER_TESTS) -m "not slow" --hypothesis-profile=quick
+	$(PYTEST) tests -m "not slow" --hypothesis-profile=quick
 
 core: $(VENV)/dev  ## the tests of core, which need no framework
 	$(PYTEST) $(CORE_TESTS) -m "not slow and not framework" --hypothesis-profile=quick
 
 thorough: $(VENV)/dev  ## every case, and 10,000 examples for each property: hours
-	$(PYTEST) tests $(OTHER_TESTS) --thorough
+	$(PYTEST) tests --thorough
 
 fuzz: $(VENV)/dev  ## the nets, cast for long: 20,000 examples of each, every bit of a state file
 	SECATEUR_FUZZ=20000 $(PYTEST) tests/nets --thorough

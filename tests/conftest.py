@@ -21,6 +21,8 @@ os.environ |= {name: value for name, value in COMPILED.items() if name not in os
 WITHOUT_FRAMEWORKS = tuple(
     HERE / name for name in ("core", "packing", "policies", "plugins", "cli")
 )
+OWN_ENVIRONMENTS = (HERE / "exports", HERE / "trackers")
+"""Folders whose tests need an environment of their own: see the Makefile."""
 SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("default", max_examples=100, deadline=None, print_blob=True)
 settings.register_profile(
@@ -39,6 +41,14 @@ def pytest_configure(config):
     if not config.getoption("--hypothesis-profile"):
         profile = os.environ.get("HYPOTHESIS_PROFILE", "default")
         settings.load_profile("thorough" if config.getoption("--thorough") else profile)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out what needs an environment of its own, unless the command line names it."""
+    if collection_path not in OWN_ENVIRONMENTS:
+        return None
+    named = [config.invocation_params.dir / arg.partition("::")[0] for arg in config.args]
+    return None if any(path.is_relative_to(collection_path) for path in named) else True
 
 
 def pytest_collection_modifyitems(config, items):
