@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor as TorchTensor
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from secateur.adapter import Checkpoint, Tensor
 from secateur.errors import ModelError
@@ -90,7 +89,7 @@ def special_layout(tensor: TorchTensor) -> str:
         return "quantized"
     if tensor.is_nested:
         return "nested"
-    if is_traceable_wrapper_subclass(tensor):
+    if hasattr(tensor, "__tensor_flatten__"):  # a subclass that wraps other tensors
         return type(tensor).__name__
     return "" if tensor.layout is torch.strided else str(tensor.layout).removeprefix("torch.")
 

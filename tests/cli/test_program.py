@@ -16,7 +16,8 @@ from secateur.cli import main
 
 RUN = "from secateur.cli import main; main()"
 SLOW_WRITE = """
-import os, time
+import os, signal, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup makes every process ignore
 def slow(descriptor):
     print("writing", flush=True)
     time.sleep(60)
