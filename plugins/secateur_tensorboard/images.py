@@ -28,6 +28,7 @@ def encoded(mask: Array, kind: str = "dense") -> tuple[bytes, tuple[int, int]]:
 
     >>> encoded(np.eye(100, 200, dtype=bool))[1]
     (200, 100)
+
     """
     rows = prod(mask.shape[: min(kind_named(kind).out_axis, mask.ndim - 2) + 1])
     plane = np.where(mask, np.uint8(0), np.uint8(255)).reshape(rows, -1)
