@@ -112,8 +112,8 @@ class ZeroCheck(Printed):
 def quantize_check(before: Any, after: Any) -> ZeroCheck:
     """Compare the zeros of two models weight by weight, such as before and after quantization.
 
-    A weight is found again by its name, whatever its dtype is now. A zero is a stored zero: a
-    dtype with a zero point is compared by whoever wrote it.
+    A weight is found again by its name, whatever its dtype is now. A zero is a stored
+    zero: of a file with zero points, `secateur.export` checks the zeros as it writes the file.
 
     Args:
         before: A model that `plan` takes, or the path of a model's file.
