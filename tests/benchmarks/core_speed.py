@@ -32,7 +32,7 @@ from secateur.arrays.chunks import cores, pieces
 from secateur.components.criteria import Magnitude
 from secateur.components.patterns import NM, Block, Pattern
 from secateur.selection import select as selection
-from secateur.selection.groups import Elements
+from secateur.selection.elements import Elements
 from secateur.selection.histogram import Span
 from secateur.selection.select import Bracket, Budget, PassResult, select
 

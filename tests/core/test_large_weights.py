@@ -7,7 +7,7 @@ import pytest
 
 from secateur.adapter import WeightSpec
 from secateur.components.criteria import Magnitude
-from secateur.selection.groups import Elements
+from secateur.selection.elements import Elements
 from secateur.selection.select import select
 
 NORMAL = np.random.default_rng(7).standard_normal((700, 900)).astype(np.float32)

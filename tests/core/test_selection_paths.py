@@ -15,7 +15,7 @@ from secateur.components.criteria import Magnitude
 from secateur.components.patterns import NM, Block
 from secateur.selection import histogram as digits
 from secateur.selection import select as selection
-from secateur.selection.groups import Elements
+from secateur.selection.elements import Elements
 from secateur.selection.select import select
 
 

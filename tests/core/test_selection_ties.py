@@ -15,9 +15,9 @@ import secateur
 from secateur.adapter import WeightSpec
 from secateur.components.criteria import Magnitude
 from secateur.masks import compute as masks
-from secateur.selection import ties
-from secateur.selection.groups import Elements
+from secateur.selection.elements import Elements
 from secateur.selection.select import select
+from secateur.selection.ties import first as ties
 from secateur.workers import SINGLE
 
 DISTRIBUTIONS = ("global", "lamp")

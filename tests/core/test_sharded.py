@@ -18,7 +18,7 @@ from secateur.masks import channels
 from secateur.masks import compute as masks
 from secateur.policy.policy import as_policy
 from secateur.run import sharded_state
-from secateur.selection.groups import Elements
+from secateur.selection.elements import Elements
 from secateur.selection.norms import channel_norms
 from secateur.workers import Workers
 

@@ -18,7 +18,8 @@ from secateur.layout import Array
 from secateur.masks.exchange import RoundRegion, Rounds
 from secateur.masks.grouping import Grouping
 from secateur.masks.partition import Grid
-from secateur.selection.groups import Elements, Pooled
+from secateur.selection.elements import Elements
+from secateur.selection.groups import Pooled
 from secateur.selection.norms import add_squares, norms
 from secateur.workers import Workers
 

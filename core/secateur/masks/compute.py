@@ -15,7 +15,8 @@ from secateur.layout import Array
 from secateur.masks.channels import Channels
 from secateur.masks.checked import CheckedMethod
 from secateur.masks.grouping import Grouping, InRounds, SingleElements, Whole
-from secateur.selection.groups import Elements, RankedGroups
+from secateur.selection.elements import Elements
+from secateur.selection.groups import RankedGroups
 from secateur.workers import SINGLE, Workers
 
 

@@ -21,7 +21,8 @@ from secateur.arrays.positions import MemoryOrder, by_number
 from secateur.components.patterns import Extent, grid_of, tile_of
 from secateur.layout import Array
 from secateur.masks.partition import AxisPartition, Grid
-from secateur.selection.groups import Elements, Pooled
+from secateur.selection.elements import Elements
+from secateur.selection.groups import Pooled
 from secateur.workers import Route, Workers
 
 T = TypeVar("T")

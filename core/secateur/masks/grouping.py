@@ -14,7 +14,8 @@ import numpy as np
 from secateur.layout import Array
 from secateur.masks.checked import CheckedMethod
 from secateur.masks.exchange import RoundRegion, Rounds
-from secateur.selection.groups import Elements, Pooled, RankedGroups
+from secateur.selection.elements import Elements
+from secateur.selection.groups import Pooled, RankedGroups
 from secateur.workers import Workers
 
 

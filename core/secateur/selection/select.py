@@ -29,7 +29,7 @@ from secateur.arrays.chunks import map_threads, pieces
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
 from secateur.selection.histogram import DIGIT, Span, kth_key
-from secateur.selection.ties import Ties, drop_last_ties, keep_first_ties
+from secateur.selection.ties.first import Ties, drop_last_ties, keep_first_ties
 from secateur.workers import SINGLE, Workers
 
 MOST_SAMPLED = 1 << 21

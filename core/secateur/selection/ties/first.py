@@ -5,7 +5,7 @@ elements, then of all (see `content`), so that the order in which a framework li
 matter; then their kinds and roles; only weights that are equal in every bit follow the order of
 the plan.
 
-Whole weights are counted by rows, see `whole_ties`.  Where workers hold shards, radix histograms
+Whole weights are counted by rows, see `whole`.  Where workers hold shards, radix histograms
 count canonical indices, as `histogram` counts keys.
 """
 
@@ -21,7 +21,7 @@ from secateur.layout import Array
 from secateur.selection.content import HEAD
 from secateur.selection.groups import RankedGroups
 from secateur.selection.histogram import Span, key_pieces, kth_largest, radix_histogram
-from secateur.selection.whole_ties import (
+from secateur.selection.ties.whole import (
     drop_after,
     last_of_one,
     last_of_several,

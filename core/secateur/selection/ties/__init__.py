@@ -1,0 +1,1 @@
+"""Which of the groups with equal keys stay: the first by canonical index, then by content."""
