@@ -127,7 +127,7 @@ def test_no_imports_run_in_a_circle(root: str) -> None:
     [
         ("selection/groups.py", "from secateur.hooks.registry import registry"),
         ("masks/compute.py", "def f():\n    from secateur.policy.policy import Policy"),
-        ("layout.py", "import secateur.errors"),
+        ("layout/layouts.py", "import secateur.errors"),
         ("arrays/chunks.py", "if TYPE_CHECKING:\n    from secateur.adapter import Weight"),
     ],
 )
@@ -142,8 +142,8 @@ def test_a_planted_upward_import_is_found(tmp_path: Path, module: str, line: str
 def test_a_planted_circle_is_found(tmp_path: Path) -> None:
     shutil.copytree(CORE, tmp_path / "core")
     planted = tmp_path / "core/secateur/selection/context.py"
-    planted.write_text(f"{planted.read_text()}\nfrom secateur.selection import groups\n")
-    assert {"secateur.selection.context", "secateur.selection.groups"} <= set(
+    planted.write_text(f"{planted.read_text()}\nfrom secateur.selection import elements\n")
+    assert {"secateur.selection.context", "secateur.selection.elements"} <= set(
         circle(tmp_path / "core")
     )
 
