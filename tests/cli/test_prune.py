@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import secateur
-from secateur.run.state import load
+from secateur.run.saved.state import load
 
 
 def loaded(path):

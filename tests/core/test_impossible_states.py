@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import secateur
 from secateur.errors import ScheduleWarning, StateError
-from secateur.run.state import MOST_STEPS
+from secateur.run.saved.state import MOST_STEPS
 
 WHEN = {"monitor": "loss", "window": 2, "min_delta": 0.1}
 POLICY = {

@@ -17,7 +17,7 @@ from secateur.errors import PluginError, WeightError
 from secateur.masks import channels
 from secateur.masks import compute as masks
 from secateur.policy.policy import as_policy
-from secateur.run import sharded_state
+from secateur.run.saved import sharded_state
 from secateur.selection.elements import Elements
 from secateur.selection.norms import channel_norms
 from secateur.workers import Workers

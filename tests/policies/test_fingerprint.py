@@ -15,7 +15,7 @@ import secateur
 from secateur.hooks.registry import registry
 from secateur.policy import ready as policies
 from secateur.policy.policy import Policy
-from secateur.run.state import load
+from secateur.run.saved.state import load
 
 TABLE = {
     "name": "edge",

@@ -17,12 +17,12 @@ from secateur.cli.output import progress, show, show_json
 from secateur.errors import ModelError
 from secateur.files import check_outputs, is_same_file
 from secateur.policy.policy import as_policy
-from secateur.run import state
 from secateur.run.one_shot import prune_once
 from secateur.run.plan import Plan
 from secateur.run.report import Report
 from secateur.run.resolve import resolve
-from secateur.run.state import State
+from secateur.run.saved import state
+from secateur.run.saved.state import State
 
 
 @app.command("prune")

@@ -14,7 +14,7 @@ from secateur.cli.output import progress, show, show_json, table
 from secateur.errors import RecordingError, StateError
 from secateur.files import check_outputs
 from secateur.recording.recording import Recording
-from secateur.run import state
+from secateur.run.saved import state
 from secateur.tables import Column, Paragraph, format_sparsity, stay_line
 
 _COLUMNS = (

@@ -14,9 +14,9 @@ from secateur.hooks.apply_masks import apply_masks, sparsities
 from secateur.hooks.dispatch import bind
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
-from secateur.run import state
 from secateur.run.checks.claims import check_free
 from secateur.run.report import Masks
+from secateur.run.saved import state
 
 
 def transfer(masks: Any, to_model: Any, *, names: Mapping[str, str] | None = None) -> Masks:

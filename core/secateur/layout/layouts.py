@@ -26,6 +26,7 @@ class Layout:
         steps: The rearrangements, in the order in which they lead to the canonical layout.
 
     Example:
+        >>> import numpy as np
         >>> hwio = conv_hwio(2)
         >>> hwio.to_canonical(np.zeros((5, 3, 16, 32))).shape  # from (h, w, in, out)
         (32, 16, 5, 3)
@@ -66,6 +67,7 @@ class Layout:
             shape: The shape in the framework's layout.
 
         Example:
+            >>> import numpy as np
             >>> DENSE_IN_OUT.canonical_index(np.array([0, 1, 2]), (2, 3))
             array([0, 2, 4])
 
@@ -88,6 +90,7 @@ def conv_hwio(spatial: int) -> Layout:
         spatial: The number of spatial axes.
 
     Example:
+        >>> import numpy as np
         >>> conv_hwio(1).to_canonical(np.zeros((3, 8, 16))).shape
         (16, 8, 3)
 
@@ -102,6 +105,7 @@ def conv_hwoi(spatial: int) -> Layout:
         spatial: The number of spatial axes.
 
     Example:
+        >>> import numpy as np
         >>> conv_hwoi(1).to_canonical(np.zeros((3, 16, 8))).shape
         (16, 8, 3)
 
@@ -117,6 +121,7 @@ def conv_transpose_iohw(shape: tuple[int, ...], groups: int = 1) -> Layout:
         groups: The groups of channels of the convolution.
 
     Example:
+        >>> import numpy as np
         >>> conv_transpose_iohw((8, 3, 5), groups=2).to_canonical(np.zeros((8, 3, 5))).shape
         (6, 4, 5)
 
@@ -136,6 +141,7 @@ def depthwise_hwcm(shape: tuple[int, ...]) -> Layout:
         shape: The weight's own shape.
 
     Example:
+        >>> import numpy as np
         >>> depthwise_hwcm((3, 3, 8, 2)).to_canonical(np.zeros((3, 3, 8, 2))).shape
         (16, 1, 3, 3)
 
@@ -159,6 +165,7 @@ def rnn_in_gates(shape: tuple[int, ...], gates: int, order: tuple[int, ...] = ()
         order: For each canonical gate its position in the weight, where the order differs.
 
     Example:
+        >>> import numpy as np
         >>> rnn_in_gates((5, 18), 3, KERAS_GRU_GATES).to_canonical(np.zeros((5, 18))).shape
         (3, 6, 5)
 
@@ -177,6 +184,7 @@ def rnn_gates_in(shape: tuple[int, ...], gates: int) -> Layout:
         gates: The number of gates.
 
     Example:
+        >>> import numpy as np
         >>> rnn_gates_in((24, 5), 4).to_canonical(np.zeros((24, 5))).shape
         (4, 6, 5)
 
@@ -193,6 +201,7 @@ def matrix_in_out(shape: tuple[int, ...], inputs: int) -> Layout:
         inputs: How many axes, from the first, are merged into ``in``.
 
     Example:
+        >>> import numpy as np
         >>> layout = matrix_in_out((64, 8, 16), 1)  # a Keras query kernel (model, head, key)
         >>> layout.to_canonical(np.zeros((64, 8, 16))).shape
         (128, 64)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.errors import StateError, shown
-from secateur.run.state import MOST_STEPS
+from secateur.run.saved.state import MOST_STEPS
 
 
 def number_of_updates(updates: Any, after: int) -> int:

@@ -13,20 +13,16 @@ import numpy as np
 
 from secateur.adapter import Binding
 from secateur.errors import ModelError, ScheduleWarning, StateError, StateWarning, shown
-from secateur.hooks.apply_masks import apply_masks, sparsities
+from secateur.hooks.apply_masks import apply_masks
 from secateur.hooks.at_work import Observer
 from secateur.hooks.events import MasksUpdated
-from secateur.masks import compute as mask_rules
-from secateur.run import state as states
 from secateur.run.arguments import number_of_updates, observed_numbers, path_of
 from secateur.run.checks import claims, sparse_start
 from secateur.run.checks.live import look, schedule_notes
 from secateur.run.plan import Plan
 from secateur.run.report import Masks, Report, make_report, named_masks
-from secateur.run.resume import check_policy, fitted_masks, resumed
-from secateur.run.run_state import RunState, ScheduleState, begin_schedules, evaluate
-from secateur.run.sharded_state import ShardedMasks
-from secateur.run.state import State
+from secateur.run.run_state import RunState, begin_schedules, evaluate
+from secateur.run.saved.saving import Saving
 from secateur.tables import Paragraph, as_html
 
 
@@ -59,24 +55,14 @@ class Pruner:
         self._run = plan.observed(binding.weights)
         self._binding = binding
         self._weights = {weight.spec.name: weight for weight in binding.weights}
-        is_sharded = any(weight.sharded for weight in binding.weights)
-        self._shards = ShardedMasks(binding, binding.workers) if is_sharded else None
-        self._unpack = self._shards.unpack if self._shards else None
+        self._saving = Saving(plan, binding)
         whens = [rule.method.schedule.begin_when for rule in plan.rule_weights]
         self._monitored = {when.monitor for when in whens if when}
-        self._state = RunState(
-            {rule.rule: ScheduleState(rule.method.schedule) for rule in plan.rule_weights}
-        )
+        self._state = RunState.of(plan)
 
     def __repr__(self) -> str:
-        kept = self._state.kept
-        sizes = {planned.spec.name: planned.spec.size for planned in self.plan.weights}
-        total = sum(sizes.values())
-        left = sum(kept.get(name, size) for name, size in sizes.items())
-        sparsity = 1 - left / total if total else 0.0
-        return (
-            f"<Pruner of {len(sizes)} weights, step {self.current_step}, sparsity {sparsity:.4f}>"
-        )
+        count, sparsity = len(self.plan.weights), self._state.sparsity(self.plan)
+        return f"<Pruner of {count} weights, step {self.current_step}, sparsity {sparsity:.4f}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what the run has come to."""
@@ -305,10 +291,7 @@ class Pruner:
 
         """
         self._warn_before_saving()
-        if self._shards is not None:
-            return self._shards.native(self._saved_state())
-        arrays = self._saved_state().to_arrays()
-        return {key: self._binding.to_native(array) for key, array in arrays.items()}
+        return self._saving.to_native(self._state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from a `state_dict`, whichever framework saved it.
@@ -321,12 +304,8 @@ class Pruner:
                 then.
 
         """
-        if not isinstance(state, Mapping):
-            raise StateError(
-                f"not a pruning state: {shown(state)}. Load what pruner.state_dict() returned."
-            )
-        arrays = {key: self._binding.from_native(value) for key, value in state.items()}
-        self._resume(State.from_arrays(arrays, self._unpack))
+        self.check_attached()
+        self._apply(*self._saving.from_native(state))
 
     def save(self, path: str | Path) -> None:
         """Write the state to one .npz file that every framework can load.
@@ -346,10 +325,7 @@ class Pruner:
         """
         target = path_of(path)
         self._warn_before_saving()
-        state, shards, workers = self._saved_state(), self._shards, self._binding.workers
-        arrays = state.to_arrays() if shards is None else shards.whole(state)
-        if workers.rank == 0:
-            states.save(arrays, target)
+        self._saving.write(self._state, target)
 
     def load(self, path: str | Path) -> None:
         """Resume from a file of `save`.
@@ -362,7 +338,8 @@ class Pruner:
                 policy or model; nothing is changed then.
 
         """
-        self._resume(states.load(path_of(path), self._unpack))
+        self.check_attached()
+        self._apply(*self._saving.read(path_of(path)))
 
     def _catch_up(self) -> None:
         """Make the update of the masks that is due, if one is."""
@@ -421,33 +398,3 @@ class Pruner:
                 warnings.warn(note, ScheduleWarning, stacklevel=3)
         for note in look(self._binding, self._state.masks).notes():
             warnings.warn(note, StateWarning, stacklevel=3)
-
-    def _saved_state(self) -> State:
-        state, schedules = self._state, self._state.schedules
-        whens = [schedule.schedule.begin_when for schedule in schedules.values()]
-        return State(
-            state.step,
-            self.plan.policy.fingerprint,
-            state.masks,
-            {rule: each.began for rule, each in schedules.items() if each.began is not None},
-            {rule: each.observed for rule, each in schedules.items() if each.observed},
-            {
-                spec.name: spec.shape
-                for rule in self.plan.rule_weights
-                for spec in rule.specs
-                if spec.name not in state.masks
-            },
-            [2 * when.window for when in whens if when],
-            state.evaluated if state.evaluated < state.step else None,
-        )
-
-    def _resume(self, state: State) -> None:
-        self.check_attached()
-        check_policy(state, self.plan)
-        sharded = self._shards is not None
-        masks = fitted_masks(state, self.plan, sharded)
-        kept = mask_rules.kept(masks, self._binding.workers)
-        after = resumed(state, self.plan, masks, kept, sharded)
-        fingerprint = self.plan.policy.fingerprint
-        event = MasksUpdated(state.step, masks, sparsities(masks), fingerprint, resumed=True)
-        self._apply(after, event)

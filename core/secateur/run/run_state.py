@@ -105,6 +105,18 @@ class RunState:
     attached: bool = True
     note: str = ""
 
+    @classmethod
+    def of(cls, plan: Plan) -> RunState:
+        """Return the state before anything has run."""
+        return cls({rule.rule: ScheduleState(rule.method.schedule) for rule in plan.rule_weights})
+
+    def sparsity(self, plan: Plan) -> float:
+        """Return the fraction of all weights of a plan that the masks prune."""
+        sizes = {planned.spec.name: planned.spec.size for planned in plan.weights}
+        total = sum(sizes.values())
+        kept = sum(self.kept.get(name, size) for name, size in sizes.items())
+        return 1 - kept / total if total else 0.0
+
     def observe(self, values: Mapping[str, float]) -> RunState:
         """Return the state after metric values were observed."""
         schedules = {rule: schedule.observe(values) for rule, schedule in self.schedules.items()}

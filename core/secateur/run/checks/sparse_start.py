@@ -12,7 +12,7 @@ from secateur.errors import listed
 from secateur.layout import Array
 from secateur.run.checks.group_counts import hold
 from secateur.run.plan import Plan, RuleWeights
-from secateur.run.state import MOST_STEPS
+from secateur.run.saved.state import MOST_STEPS
 from secateur.selection.component_errors import attributed
 from secateur.tables import format_sparsity
 

@@ -11,7 +11,7 @@ from secateur.layout import Array
 from secateur.run.checks.group_counts import hold
 from secateur.run.plan import Plan, RuleWeights
 from secateur.run.run_state import RunState, ScheduleState
-from secateur.run.state import State
+from secateur.run.saved.state import State
 from secateur.selection.component_errors import attributed
 
 

@@ -17,7 +17,7 @@ from secateur.arrays.chunks import pieces
 from secateur.errors import StateError
 from secateur.layout import Array
 from secateur.masks.partition import MOST_ROUNDS
-from secateur.run.state import State, mask_key
+from secateur.run.saved.state import State, mask_key
 from secateur.workers import Route, Workers
 
 Index = Callable[[Array], Array]
