@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from secateur.adapter.adapter import Adapter
 from secateur.adapter.binding import AttachedPruner, Binding, PairedBinding
-from secateur.adapter.checkpoint import Checkpoint, Tensor
+from secateur.adapter.checkpoint import Checkpoint, Pieces, ReadElements, Tensor
 from secateur.adapter.collect import (
     ATTACH_AGAIN,
     NORMALIZATION,
@@ -47,6 +47,8 @@ __all__ = [
     "LayerWeight",
     "PairedBinding",
     "Paths",
+    "Pieces",
+    "ReadElements",
     "Skipped",
     "StatePart",
     "StateTensor",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+import numpy as np
+
 from secateur.layout import Array
+
+ReadElements = Callable[[int, int], Array]
+"""Returns the elements of a tensor from one flat index to before another, in the file's order."""
+Pieces = Callable[[], Iterator[Array]]
+"""Yields the new values of a tensor, flat pieces in the file's order; called once."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,13 @@ class Tensor:
 
 
 class Checkpoint(ABC):
-    """One checkpoint file: its tensors by name, their values on demand.
+    """One checkpoint file, or a folder of them: its tensors by name, their values on demand.
+
+    A format is added by a subclass with `tensors`, `read` and `write`; an adapter returns it from
+    `Adapter.read_file`, and ``secateur prune`` then works on its files.  That holds one tensor in
+    memory at a time, if `write` asks `changed` for a tensor when it writes it and forgets it then.
+    A format whose tensors lie in the file as they are in memory overrides `elements` and
+    `rewrite`, too, which read and write a tensor piece by piece: nothing of it is held then.
 
     Attributes:
         path: The file.
@@ -78,10 +91,68 @@ class Checkpoint(ABC):
 
         Args:
             path: The new file; it replaces an old one only once it is complete.
-            changed: The new values by name, of the same shapes and dtypes.
+            changed: The new values by name, of the same shapes and dtypes. They are computed when
+                they are asked for: ask for each once, in the order of `tensors`, write it, and
+                keep no reference to it. An exception that it raises must leave no new file.
             fingerprint: The fingerprint of the policy, noted in the new file.
 
         Raises:
             ModelError: The format cannot be written.
 
         """
+
+    def elements(self, name: str) -> ReadElements:
+        """Return what reads a tensor piece by piece; by default, it is read whole at once.
+
+        Args:
+            name: A name of `tensors`.
+
+        Returns:
+            A function of the first flat index and the one after the last, in the order of the
+            file; it may be called from several threads. The arrays are native-endian, flat, and
+            the caller's own, or read-only.
+
+        Raises:
+            ModelError: As `read`.
+
+        """
+        flat = self.read(name).reshape(-1)
+        return lambda start, stop: flat[start:stop]
+
+    def rewrite(self, path: Path, changed: Mapping[str, Pieces], fingerprint: str) -> None:
+        """Write a copy of the file in which some tensors have other values, that come in pieces.
+
+        By default, each tensor is joined and given to `write`.
+
+        Args:
+            path: The new file; it replaces an old one only once it is complete, which is after
+                the last piece of the last tensor was taken.
+            changed: The pieces of each changed tensor, in the order of `tensors`; each is called
+                once, in that order, and what it yields is written before the next is asked for.
+            fingerprint: The fingerprint of the policy, noted in the new file.
+
+        Raises:
+            ModelError: The format cannot be written.
+
+        """
+        self.write(path, _Joined(self, changed), fingerprint)
+
+
+class _Joined(Mapping[str, Array]):
+    """Tensors that are joined from their pieces when they are asked for."""
+
+    def __init__(self, checkpoint: Checkpoint, changed: Mapping[str, Pieces]) -> None:
+        self._tensors, self._changed = checkpoint.tensors, changed
+
+    def __getitem__(self, name: str) -> Array:
+        joined: Array = np.concatenate(list(self._changed[name]()))
+        return joined.reshape(self._tensors[name].shape)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._changed  # without computing the tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._changed)
+
+    def __len__(self) -> int:
+        return len(self._changed)
