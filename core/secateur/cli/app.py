@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from secateur import __version__
+from secateur.policy.policy import Policy
+from secateur.policy.reading.overrides import parse_settings
 
 app = typer.Typer(
     name="secateur",
     help="Prune neural networks by one policy, with the same masks in every framework.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 PolicyName = Annotated[
@@ -40,10 +41,32 @@ Kind = Annotated[
         help="The kind of tensors of these names, or 'skip'; may be repeated.",
     ),
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the policy: schedule.final_sparsity=0.9; may be repeated.",
+    ),
+]
 TotalSteps = Annotated[
     int | None,
     typer.Option(min=1, help="The number of optimizer updates, for steps given in percent."),
 ]
+
+
+def load_policy(name: str, settings: list[str] | None = None) -> Policy:
+    """Return the policy of a file, or a ready one, with the settings of ``--set`` changed.
+
+    Args:
+        name: What was given as POLICY.
+        settings: What was given by ``--set``.
+
+    Raises:
+        PolicyError: It is no valid policy, or a setting is none of it.
+
+    """
+    return Policy.load(name, overrides=parse_settings(settings or (), "--set"))
 
 
 def _version(wanted: bool) -> None:

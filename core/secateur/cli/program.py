@@ -15,17 +15,9 @@ from typing import Any, NoReturn
 
 import typer
 
-from secateur.cli import (
-    compare,
-    exporting,
-    inspection,
-    listing,
-    planning,
-    pruning,
-    reporting,
-    targeting,
-)
+from secateur.cli import exporting, inspection, pruning, reporting, targeting
 from secateur.cli.app import app
+from secateur.cli.policies import compare, listing, planning
 from secateur.cli.small_files import packing
 from secateur.errors import PluginWarning, PolicyWarning, ScheduleWarning, SecateurError
 from secateur.hooks.at_work import commands

@@ -11,12 +11,11 @@ import typer
 from secateur.checkpoints import open_checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
 from secateur.checkpoints.infer_kinds import parse_kinds
-from secateur.cli.app import Json, Kind, PolicyName, app
+from secateur.cli.app import Json, Kind, PolicyName, Set, app, load_policy
 from secateur.cli.model_files import assumptions
 from secateur.cli.output import progress, show, show_json
 from secateur.errors import ModelError
 from secateur.files import check_outputs, is_same_file
-from secateur.policy.policy import as_policy
 from secateur.run.one_shot import prune_once
 from secateur.run.plan import Plan
 from secateur.run.report import Report
@@ -37,6 +36,7 @@ def prune(
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace the checkpoint by its pruned copy.")
     ] = False,
+    settings: Set = None,
     kind: Kind = None,
     masks: Annotated[
         Path | None, typer.Option(help="Write the masks to this .npz, for pruner.load().")
@@ -50,7 +50,7 @@ def prune(
     output = _output(checkpoint, output, in_place)
     read = [] if in_place else [checkpoint]
     check_outputs([output, masks], [*read, Path(policy)])
-    loaded = as_policy(policy)
+    loaded = load_policy(policy, settings)
     check_outputs([output, masks], [*read, *loaded.files])
     source = open_checkpoint(checkpoint)
     with progress(f"reading {checkpoint}"):

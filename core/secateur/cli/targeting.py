@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
-from secateur.cli.app import All, Json, Kind, app
+from secateur.cli.app import All, Json, Kind, Set, app, load_policy
 from secateur.cli.model_files import open_model
 from secateur.cli.output import progress, show, show_json, table
 from secateur.errors import TargetError
 from secateur.files import check_outputs, write_atomically
-from secateur.policy.policy import as_policy
 from secateur.tables import Column
 from secateur.targets.describe import describe
 from secateur.targets.estimate import estimate as estimate_of
@@ -36,6 +35,7 @@ def target(
         str | None,
         typer.Option(help="Judge the zeros that this policy would set, not those of the model."),
     ] = None,
+    settings: Set = None,
     kind: Kind = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 if the target does not use the zeros.")
@@ -58,7 +58,7 @@ def target(
     Weight by weight, with the reason where it does not; and a policy that it can use.  Of an
     int8 .tflite file, which holds no weights that could be pruned: Vela's estimates.
     """
-    asks = _Asks(policy, kind, check, output, estimate, configuration, every, json)
+    asks = _Asks(policy, settings, kind, check, output, estimate, configuration, every, json)
     asks.check(model)
     if name is None:
         _list(json)
@@ -75,6 +75,7 @@ class _Asks:
     """The options of the command."""
 
     policy: str | None
+    settings: list[str] | None
     kind: list[str] | None
     check_zeros: bool
     output: Path | None
@@ -91,6 +92,8 @@ class _Asks:
         if model and is_estimated_from_file(model) and of_weights:
             raise typer.BadParameter(f"a {model.suffix} file is estimated, and nothing else")
         estimated = self.estimate or (model and is_estimated_from_file(model))
+        if self.settings and not self.policy:
+            raise typer.BadParameter("--set changes a --policy")
         if self.configuration and not estimated:
             raise typer.BadParameter("--configuration belongs to --estimate")
         if self.output and self.output.suffix != ".toml":
@@ -116,7 +119,7 @@ def _estimate_file(name: str, model: Path, asks: _Asks) -> None:
 
 def _judge(name: str, model: Path, asks: _Asks) -> None:
     chosen = load(name)
-    wanted = None if asks.policy is None else as_policy(asks.policy)
+    wanted = None if asks.policy is None else load_policy(asks.policy, asks.settings)
     check_outputs([asks.output], [model])
     opened = open_model(model, asks.kind)
     with progress("counting", sum(each.spec.size for each in opened.binding.weights)) as advance:

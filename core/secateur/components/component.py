@@ -6,13 +6,19 @@ strictly (unknown keys, wrong types and values out of range are errors).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from secateur.components.values import Percent, checked_total_steps
-from secateur.errors import PluginCode, PolicyError, listed, nearest, shown
+from secateur.errors import PluginCode, PolicyError, closest, listed, nearest, shown
 
 
 class Table(BaseModel):
@@ -22,16 +28,56 @@ class Table(BaseModel):
     keys_of_files: ClassVar[tuple[str, ...]] = ()
     """Keys of the file that are used before the table is made."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _knows_every_key(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            fields = {field.alias or name for name, field in cls.model_fields.items()}
-            known = fields | set(cls.keys_of_files)
-            for key in value:
-                if key not in fields:
-                    raise ValueError(f"unknown key {shown(str(key))}: {nearest(str(key), known)}")
-        return value
+    def _knows_every_key(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(value, Mapping):
+            return handler(value)
+        fields = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = [key for key in value if key not in fields]
+        if not unknown:
+            return handler(value)
+        known = fields | set(cls.keys_of_files)
+        mistakes: list[ValueError] = [UnknownKeyError(str(key), known) for key in unknown]
+        try:
+            handler({key: known for key, known in value.items() if key in fields})
+        except ValidationError as error:
+            meant = {closest(str(key), fields) for key in unknown}
+            if any(not _is_missing(detail, meant) for detail in error.errors()):
+                mistakes.append(error)
+        raise mistakes[0] if len(mistakes) == 1 else SeveralError(mistakes)
+
+
+class UnknownKeyError(ValueError):
+    """A table has a key that it does not take.
+
+    Args:
+        key: The key.
+        known: The keys that there are.
+
+    """
+
+    def __init__(self, key: str, known: Collection[str]) -> None:
+        super().__init__(f"unknown key {shown(key)}: {nearest(key, known)}")
+        self.key = key
+
+
+class SeveralError(ValueError):
+    """A table has several mistakes.
+
+    Args:
+        errors: The mistakes.
+
+    """
+
+    def __init__(self, errors: Sequence[ValueError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = errors
+
+
+def _is_missing(detail: Any, meant: Collection[str | None]) -> bool:
+    """Return whether a mistake is that a key is missing which was written as another one."""
+    return detail["type"] == "missing" and detail["loc"][-1] in meant
 
 
 class Component(Table):

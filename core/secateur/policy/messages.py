@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from secateur.components.component import SeveralError, UnknownKeyError
 from secateur.errors import PolicyError, closest, shown
-from secateur.policy.origins import Origins
+from secateur.policy.origins import Origins, TablePath
 
 MAX_LINES = 20
 """How many mistakes one error lists."""
@@ -24,36 +26,68 @@ _IN_WORDS = {
 """Messages of pydantic that speak of Python, for people who write TOML."""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One mistake of a policy.
+
+    Attributes:
+        where: The path of the part that is wrong, in the policy's table.
+        text: What is wrong with it.
+        key: The key in that part which is wrong, where the text names it.
+
+    """
+
+    where: TablePath
+    text: str
+    key: str | None = None
+
+    def line(self, origins: Origins) -> str:
+        """Return the mistake with its file, rule and key."""
+        return _shortened(f"{origins.location(self.where, self.key)}{self.text}")
+
+
+def faults(error: ValidationError) -> list[Fault]:
+    """Return each mistake that a ValidationError holds, once."""
+    return list(dict.fromkeys(_faults(error, ())))
+
+
 def explain(error: ValidationError, origins: Origins) -> PolicyError:
     """Return the PolicyError that lists what a ValidationError holds, one mistake a line."""
-    lines = [_shortened(line) for line in dict.fromkeys(_lines(error, (), origins))]
+    lines = list(dict.fromkeys(fault.line(origins) for fault in faults(error)))
     if len(lines) > MAX_LINES:
         lines[MAX_LINES:] = [f"and {len(lines) - MAX_LINES:,} more mistakes"]
     return PolicyError("\n".join(lines))
 
 
-def located(error: ValueError, where: tuple[int | str, ...]) -> ValidationError:
-    """Return the same error at a location in the policy."""
-    cause = PydanticCustomError("rule", "{why}", {"why": str(error)})
-    return ValidationError.from_exception_data(
-        "Policy", [InitErrorDetails(type=cause, loc=where, input=None)]
-    )
+def located(errors: Sequence[tuple[TablePath, ValueError]]) -> ValidationError:
+    """Return errors as one, each at its location in the policy."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("rule", "{why}", {"why": str(error)}), loc=where, input=None
+        )
+        for where, error in errors
+    ]
+    return ValidationError.from_exception_data("Policy", details)
 
 
 def _shortened(line: str) -> str:
     return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}..."
 
 
-def _lines(error: ValidationError, above: tuple[Any, ...], origins: Origins) -> Iterator[str]:
-    for detail in error.errors(include_url=False):
-        where = above + detail["loc"]
-        cause = detail.get("ctx", {}).get("error")
-        if isinstance(cause, ValidationError):
-            yield from _lines(cause, where, origins)
-        elif isinstance(cause, Exception):
-            yield f"{origins.location(where)}{cause}"
-        else:
-            yield f"{origins.location(where)}{_value(detail)}{_message(detail)}"
+def _faults(error: Exception, where: TablePath) -> Iterator[Fault]:
+    if isinstance(error, ValidationError):
+        for detail in error.errors(include_url=False):
+            inner = where + detail["loc"]
+            cause = detail.get("ctx", {}).get("error")
+            if isinstance(cause, Exception):
+                yield from _faults(cause, inner)
+            else:
+                yield Fault(inner, f"{_value(detail)}{_message(detail)}")
+    elif isinstance(error, SeveralError):
+        for each in error.errors:
+            yield from _faults(each, where)
+    else:
+        yield Fault(where, str(error), error.key if isinstance(error, UnknownKeyError) else None)
 
 
 def _value(detail: Any) -> str:

@@ -10,58 +10,103 @@ IN_CODE = "policy"
 """What a policy is called in errors that was made of a mapping in code."""
 _LONGEST = 200
 
+Key = int | str
+TablePath = tuple[Key, ...]
+"""The keys and indices that lead to a part of a table, such as ``("rules", 0, "match")``."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a part of a policy is written.
+
+    Attributes:
+        file: The file, or what errors call a policy without one.
+        path: The path of the part in that file.
+
+    """
+
+    file: str
+    path: TablePath
+
 
 @dataclass(frozen=True)
 class Origins:
-    """Where the keys and the rules of a policy are written.
+    """Where the settings and the rules of a policy are written.
 
     Origins are equal whatever they hold: where a policy was read from makes no other policy.
 
     Attributes:
         name: The file, or what errors call a policy without one.
-        keys: The file of each key.
-        rules: The file of each rule, and its number there.
+        settings: Where each key is written that was merged, by its path in the policy.
+        rules: Where each rule is written.
         files: Every file that was read: the policy's own, and those that it extends.
+        texts: The content and the suffix of each file, by its name.
 
     """
 
     name: str = field(default=IN_CODE, compare=False)
-    keys: Mapping[str, str] = field(default_factory=dict, compare=False)
-    rules: Sequence[tuple[str, int]] = field(default=(), compare=False)
+    settings: Mapping[TablePath, Place] = field(default_factory=dict, compare=False)
+    rules: Sequence[Place] = field(default=(), compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
+    texts: Mapping[str, tuple[bytes, str]] = field(default_factory=dict, compare=False, repr=False)
 
-    def location(self, where: Sequence[int | str]) -> str:
+    def place(self, where: Sequence[Key]) -> Place:
+        """Return where a part of the policy is written.
+
+        >>> origins = Origins("p.toml", rules=[Place("base.toml", ("rules", 4))])
+        >>> origins.place(("rules", 0, "prune"))
+        Place(file='base.toml', path=('rules', 4, 'prune'))
+        """
+        path = tuple(where)
+        index = path[1] if len(path) > 1 and path[0] == "rules" else None
+        for length in range(len(path), 0 if index is None else 2, -1):
+            if known := self.settings.get(path[:length]):
+                return Place(known.file, known.path + path[length:])
+        if isinstance(index, int) and index < len(self.rules):
+            rule = self.rules[index]
+            return Place(rule.file, rule.path + path[2:])
+        return Place(self.name, path)
+
+    def location(self, where: Sequence[Key], key: str | None = None) -> str:
         """Return the words for a location in the policy's table.
+
+        Args:
+            where: The path of a part of the policy.
+            key: A key in that part that is meant, where the words need not repeat it.
 
         >>> Origins("p.toml").location(("rules", 1, "pattern", "points", 0))
         'p.toml: rule 2, pattern.points[0]: '
+
         """
-        words = list(where)
-        file = self.keys.get(str(words[0]), self.name) if words else self.name
+        if key is None:
+            place = self.place(where)
+        else:
+            inner = self.place([*where, key])
+            place = Place(inner.file, inner.path[:-1])
+        words = list(place.path)
         rule = ""
         if len(words) > 1 and words[0] == "rules" and isinstance(words[1], int):
-            file, number = self._rule(words[1])
-            rule, words = f"rule {number}", words[2:]
+            rule, words = f"rule {words[1] + 1}", words[2:]
         path = ""
         for word in words:
             path += f"[{word}]" if isinstance(word, int) else f".{word}" if path else str(word)
         parts = ", ".join(part for part in (rule, path[:_LONGEST]) if part)
-        return f"{file}: {parts}: " if parts else f"{file}: "
+        return f"{place.file}: {parts}: " if parts else f"{place.file}: "
 
     def rule(self, number: int, id: str | None) -> str:  # noqa: A002 - the word of the file
         """Return the words for a rule: its number, its id, and the file that it is written in.
 
-        >>> Origins("p.toml", rules=[("p.toml", 1), ("base.toml", 1)]).rule(2, "stem")
+        >>> places = [Place("p.toml", ("rules", 0)), Place("base.toml", ("rules", 0))]
+        >>> Origins("p.toml", rules=places).rule(2, "stem")
         "base.toml: rule 1 ('stem', rule 2 of the plan)"
         >>> Origins().rule(2, "stem")
         "rule 2 ('stem')"
         """
-        file, written = self._rule(number - 1)
+        place = self.place(("rules", number - 1))
+        index = place.path[1] if len(place.path) > 1 else number - 1
+        written = index + 1 if isinstance(index, int) else number
         details = [repr(id)[:_LONGEST]] if id else []
         if written != number:
             details.append(f"rule {number} of the plan")
         words = f"rule {written}" + (f" ({', '.join(details)})" if details else "")
-        return words if file == IN_CODE else f"{file}: {words}"
-
-    def _rule(self, index: int) -> tuple[str, int]:
-        return self.rules[index] if index < len(self.rules) else (self.name, index + 1)
+        return words if place.file == IN_CODE else f"{place.file}: {words}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,11 +26,13 @@ from secateur.components.method import Method
 from secateur.components.patterns import Pattern, Unstructured
 from secateur.components.schedules import Constant, OneShot
 from secateur.components.words import method_in_words, table_in_words
-from secateur.errors import PolicyError, shown
+from secateur.errors import PolicyError, PolicyWarning, shown
 from secateur.hooks.registry import registry
-from secateur.policy import files as policy_files
 from secateur.policy.messages import explain, located
-from secateur.policy.origins import Origins
+from secateur.policy.origins import Origins, TablePath
+from secateur.policy.reading import files as policy_files
+from secateur.policy.reading.merging import Merged
+from secateur.policy.reading.overrides import Overrides, override, vain
 from secateur.policy.rule import AS_TABLE, AnySchedule, ResolvedRule, Rule, component
 from secateur.policy.table import PolicyTable
 from secateur.tables import Column, Paragraph, Printed, Table, View, printable
@@ -92,11 +95,14 @@ class Policy(Printed, PolicyTable):
 
     @model_validator(mode="after")
     def _rules_are_complete(self) -> Self:
+        wrong: list[tuple[TablePath, ValueError]] = []
         for index, rule in enumerate(self.rules or (Rule(),)):
             try:
                 self._method(rule)
             except ValueError as error:
-                raise located(error, ("rules", index) if self.rules else ()) from error
+                wrong.append((("rules", index) if self.rules else (), error))
+        if wrong:
+            raise located(wrong)
         return self
 
     @cached_property
@@ -139,12 +145,19 @@ class Policy(Printed, PolicyTable):
         return method
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        overrides: Mapping[str, Any] | Overrides | None = None,
+    ) -> Self:
         """Read a policy file with all that it extends.
 
         Args:
             path: A .toml, .yaml or .json file, ``package:NAME/folder/file.toml`` of an installed
                 package, or the name of a ready policy.
+            overrides: Settings to change, by their dotted keys, such as
+                ``schedule.final_sparsity``; a rule goes by its id, as in ``rules.ends.prune``.
 
         Returns:
             The policy.
@@ -156,6 +169,9 @@ class Policy(Printed, PolicyTable):
         Example:
             >>> Policy.load("cnn-80").name
             'cnn-80'
+            >>> changed = Policy.load("cnn-80", overrides={"schedule.final_sparsity": 0.9})
+            >>> changed.schedule.final, changed.name
+            (0.9, None)
 
         """
         if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
@@ -163,7 +179,21 @@ class Policy(Printed, PolicyTable):
                 f"Policy.load({_argument(path)}): wanted the path of a policy file, or the name "
                 "of a ready policy; Policy.parse takes a mapping"
             )
-        return cls._parse(policy_files.read(os.fspath(path)))
+        if isinstance(overrides, Overrides):
+            changes = overrides
+        elif overrides is None or isinstance(overrides, Mapping):
+            changes = Overrides(overrides or {})
+        else:
+            raise PolicyError(
+                f"overrides = {_argument(overrides)}: wanted a mapping of dotted keys to values"
+            )
+        merged = policy_files.read(os.fspath(path))
+        if not changes.values:
+            return cls._parse(merged)
+        policy = cls._parse(override(merged, changes))
+        for note in vain(changes, policy.rules):
+            warnings.warn(note, PolicyWarning, stacklevel=2)
+        return policy
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
@@ -193,7 +223,7 @@ class Policy(Printed, PolicyTable):
         return cls._parse(policy_files.extend(table))
 
     @classmethod
-    def _parse(cls, merged: policy_files.Merged) -> Self:
+    def _parse(cls, merged: Merged) -> Self:
         try:
             policy = cls.model_validate(merged.table)
         except ValidationError as error:

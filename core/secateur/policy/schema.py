@@ -38,9 +38,10 @@ def policy_schema() -> dict[str, Any]:
         for table in (schema, rule):
             table["properties"][family] = {"$ref": f"#/$defs/{family}"}
     schema["properties"]["extends"] = {
-        "type": "string",
-        "description": "The policy that this one extends: a path relative to this file, "
-        "package:NAME/folder/file.toml of an installed package, or the name of a ready policy.",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+        "description": "The policy that this one extends, or several, of which later ones win: a "
+        "path relative to this file, package:NAME/folder/file.toml of an installed package, or "
+        "the name of a ready policy.",
     }
     schema["properties"]["$schema"] = {"type": "string"}
     for part, table in ((Policy, schema), (Rule, rule), (Match, match)):

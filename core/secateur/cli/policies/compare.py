@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from secateur.checkpoints import SUFFIXES, open_checkpoint
-from secateur.cli.app import Json, Kind, TotalSteps, app
+from secateur.cli.app import Json, Kind, Set, TotalSteps, app, load_policy
 from secateur.cli.model_files import is_model_file, open_model, open_weights
 from secateur.cli.output import progress, show, show_json, table
 from secateur.compare.masks import mask_changes
@@ -19,7 +19,7 @@ from secateur.errors import PolicyError
 from secateur.files import read_bounded
 from secateur.policy.formats import parse
 from secateur.policy.limits import MAX_BYTES
-from secateur.policy.policy import Policy, as_policy
+from secateur.policy.policy import Policy
 from secateur.run.plan import Plan, PlannedWeight
 from secateur.run.resolve import resolve
 from secateur.tables import Column, Paragraph, Table, format_sparsity
@@ -70,6 +70,7 @@ def compare(
             "--map", help="A TOML table of names: those of A's layers or weights to those of B."
         ),
     ] = None,
+    settings: Set = None,
     kind: Kind = None,
     total_steps: TotalSteps = None,
     json: Json = False,
@@ -77,6 +78,8 @@ def compare(
     """Show what differs.
 
     A.toml B.toml [--model M]: rules that changed, and what that does to each weight of M.
+
+    A.toml --set KEY=VALUE [--model M]: what a changed setting does.
 
     POLICY --model A --model B: weights of twins, in two frameworks, that one policy treats
     differently.  Without a policy: weights that one of them lacks.
@@ -91,15 +94,16 @@ def compare(
             _checkpoints(Path(given[0]), Path(given[1]), json)
         else:
             _masks(Path(given[0]), Path(given[1]), _read_names(names), json)
-    elif len(given) == 2 and len(models) <= 1:
-        before, after = (as_policy(name) for name in given)
+    elif len(models) <= 1 and (len(given) == 2 or (len(given) == 1 and settings)):
+        before = load_policy(given[0], settings if len(given) == 2 else None)
+        after = load_policy(given[-1], settings)
         plans = []
         if models:
             binding = open_model(models[0], kind).binding
             plans = [resolve(policy, binding, total_steps) for policy in (before, after)]
         _policies(before, after, plans, json)
     elif len(given) <= 1 and len(models) == 2:
-        policy = _optional(as_policy(given[0] if given else EVERYTHING))
+        policy = _optional(load_policy(given[0], settings) if given else Policy.parse(EVERYTHING))
         plans = [_plan_of(path, policy, kind, total_steps) for path in models]
         _twins(plans, json)
     else:

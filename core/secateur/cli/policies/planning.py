@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from secateur.cli.app import All, Json, Kind, Model, PolicyName, TotalSteps, app
+from secateur.cli.app import All, Json, Kind, Model, PolicyName, Set, TotalSteps, app, load_policy
 from secateur.cli.model_files import open_model
 from secateur.cli.output import show, show_json
-from secateur.policy.policy import as_policy
 from secateur.run.resolve import resolve
 
 
@@ -13,13 +12,14 @@ from secateur.run.resolve import resolve
 def plan(
     policy: PolicyName,
     model: Model,
+    settings: Set = None,
     kind: Kind = None,
     total_steps: TotalSteps = None,
     every: All = False,
     json: Json = False,
 ) -> None:
     """Show what a policy will do to each weight of a model.  Changes nothing."""
-    loaded = as_policy(policy)
+    loaded = load_policy(policy, settings)
     opened = open_model(model, kind)
     planned = resolve(loaded, opened.binding, total_steps)
     if json:

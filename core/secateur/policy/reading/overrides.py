@@ -1,0 +1,200 @@
+"""Single settings of a policy changed from outside, as by ``--set schedule.final_sparsity=0.9``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from secateur.errors import PolicyError, nearest, shown
+from secateur.policy.limits import MAX_BYTES, check_table
+from secateur.policy.origins import Place, TablePath
+from secateur.policy.reading.merging import (
+    COMPONENTS,
+    Merged,
+    deep_merge,
+    merge_component,
+    merge_tables,
+    places,
+    renamed,
+    rule_id,
+)
+
+_PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^."'\s]+))\s*(\.|\Z)""")
+_ASSIGNMENT = re.compile(r"""((?:"[^"]*"|'[^']*'|[^="'])+)=(.*)""", re.DOTALL)
+_WORD = re.compile(r"[^\s\"'\[\]{}=,#]+")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Settings by their dotted keys.
+
+    Attributes:
+        values: The value of each key; rules go by their ids, as ``rules.stem.prune``.
+        name: What errors call them.
+
+    """
+
+    values: Mapping[str, Any]
+    name: str = "overrides"
+
+
+def parse_settings(settings: Iterable[str], name: str) -> Overrides:
+    """Return what texts such as ``schedule.final_sparsity=0.9`` set.
+
+    Args:
+        settings: The texts: a dotted key, ``=``, and a value of TOML.  A word that is none, such
+            as ``global`` or ``10%``, is a text.
+        name: What errors call them.
+
+    Raises:
+        PolicyError: A text is no such setting.
+
+    Example:
+        >>> parse_settings(["schedule.end_step=75%", "rules.stem.prune=false"], "--set").values
+        {'schedule.end_step': '75%', 'rules.stem.prune': False}
+
+    """
+    return Overrides(dict(_assignment(text, name) for text in settings), name)
+
+
+def _assignment(text: str, name: str) -> tuple[str, Any]:
+    parts = _ASSIGNMENT.fullmatch(text)
+    if parts is None:
+        raise PolicyError(f"{name} {shown(text)}: wanted KEY=VALUE: schedule.final_sparsity=0.9")
+    key, value = parts[1].strip(), parts[2].strip()
+    return key, _value(value, f"{name} {key[:80]}")
+
+
+def _value(text: str, where: str) -> Any:
+    if len(text) > MAX_BYTES:
+        raise PolicyError(f"{where}: larger than {MAX_BYTES:,} bytes, which no setting is")
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError as error:
+        if _WORD.fullmatch(text):
+            return text
+        raise PolicyError(f"{where}: {shown(text)} is no value of TOML: {error!s:.100}") from None
+    except RecursionError:
+        raise PolicyError(f"{where}: {shown(text)} is nested too deeply") from None
+    if len(table) > 1:
+        raise PolicyError(f"{where}: {shown(text)}: wanted one value, without a line of its own")
+    return table["value"]
+
+
+def override(base: Merged, overrides: Overrides) -> Merged:
+    """Return a policy's table with settings changed.
+
+    Args:
+        base: The table, with all that it extends.
+        overrides: The settings.  A part of a component of the same kind changes that part; a
+            rule's component starts from that of the policy where the rule has none.
+
+    Raises:
+        PolicyError: A key is none, or names a rule that there is not.
+
+    """
+    tree = _as_tree(overrides)
+    check_table(tree, overrides.name)
+    rules = tree.pop("rules", None)
+    written = dict(places(tree, overrides.name))
+    table, settings = merge_tables(base, tree, written)
+    origins = replace(base.origins, settings=settings)
+    if isinstance(rules, Mapping):
+        table["rules"], more = _override_rules(table, rules, overrides.name)
+        origins = replace(origins, settings={**settings, **more})
+    elif rules is not None:
+        count = len(rules) if isinstance(rules, (list, tuple)) else 0
+        fresh = [Place(overrides.name, ("rules", number)) for number in range(count)]
+        kept = {path: place for path, place in settings.items() if path[0] != "rules"}
+        whole = {**kept, ("rules",): Place(overrides.name, ("rules",))}
+        table["rules"], origins = rules, replace(origins, settings=whole, rules=fresh)
+    return Merged(renamed(base.table, table, "name" in tree), origins)
+
+
+def _as_tree(overrides: Overrides) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in overrides.values.items():
+        path = list(_split(key, overrides.name))
+        if path[0] == "extends":
+            raise PolicyError(f"{overrides.name} extends: only a file can extend others")
+        here = tree
+        for part in path[:-1]:
+            here = here.setdefault(part, {})
+            if not isinstance(here, dict):
+                raise PolicyError(f"{overrides.name} {key[:80]}: {part!r:.80} is set whole, too")
+        known = here.get(path[-1])
+        if isinstance(known, dict) and isinstance(value, Mapping):
+            value = deep_merge(known, value)
+        elif known is not None:
+            raise PolicyError(f"{overrides.name} {key[:80]}: a part of it is set, too")
+        here[path[-1]] = dict(value) if isinstance(value, Mapping) else value
+    return tree
+
+
+def _split(key: Any, name: str) -> Iterator[str]:
+    """Yield the parts of a dotted key; a part with a dot in it is quoted."""
+    at, more = 0, True
+    while more:
+        found = _PART.match(key, at) if isinstance(key, str) else None
+        if found is None:
+            raise PolicyError(
+                f"{name} {shown(key)}: wanted a dotted key, such as schedule.final_sparsity or "
+                "rules.ID.prune"
+            )
+        yield next(part for part in found.groups() if part is not None)
+        at, more = found.end(), bool(found[4])
+
+
+def _override_rules(
+    table: Mapping[str, Any], changes: Mapping[str, Any], name: str
+) -> tuple[list[Any], dict[TablePath, Place]]:
+    """Return the rules with changes, by id, and where each changed key is written."""
+    rules = table.get("rules", [])
+    rules = list(rules) if isinstance(rules, (list, tuple)) else []
+    labels = {rule_id(rule) or str(number): number - 1 for number, rule in enumerate(rules, 1)}
+    settings: dict[TablePath, Place] = {}
+    for label, change in changes.items():
+        if label not in labels:
+            raise PolicyError(f"{name} rules: no rule {shown(label)}: {nearest(label, labels)}")
+        if not isinstance(change, Mapping):
+            raise PolicyError(f"{name} rules.{label:.80}: wanted a key of the rule to set, too")
+        index = labels[label]
+        rules[index] = _changed_rule(rules[index], change, table)
+        for path, place in places(change, name, ("rules", label)):
+            settings["rules", index, *path[2:]] = place
+    return rules, settings
+
+
+def _changed_rule(rule: Any, change: Mapping[str, Any], table: Mapping[str, Any]) -> Any:
+    if not isinstance(rule, Mapping):
+        return rule  # which is an error of the file
+    changed = dict(rule)
+    for key, value in change.items():
+        both = None
+        if key in COMPONENTS:
+            both = merge_component(rule.get(key, table.get(key)), value)
+        elif isinstance(rule.get(key), Mapping) and isinstance(value, Mapping):
+            both = deep_merge(rule[key], value)
+        changed[key] = value if both is None else both
+    return changed
+
+
+def vain(overrides: Overrides, rules: Sequence[Any]) -> Iterator[str]:
+    """Yield a note for each default that is changed though every rule has a setting of its own.
+
+    Args:
+        overrides: The changes.
+        rules: The rules of the changed policy.
+
+    """
+    changed = {next(_split(key, overrides.name)): key for key in overrides.values}
+    pruning = [rule for rule in rules if rule.prune]
+    for part in COMPONENTS:
+        if part in changed and rules and all(getattr(rule, part) is not None for rule in pruning):
+            yield (
+                f"{overrides.name} {changed[part]:.80} changes nothing: every rule that prunes has "
+                f"a {part} of its own. Change that one: rules.ID.{part}"
+            )
