@@ -42,8 +42,8 @@ lint: $(VENV)/dev  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/dev  ## run every example of the README and the docs
-	$(BIN)/python -m pytest tests/docs
+docs: $(VENV)/docs  ## build the documentation site in build/site: open index.html
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet docs build/site
 
 bench: $(VENV)/dev $(VENV)-peers/ready  ## measure, side by side with the peers, and write docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks --peers $(VENV)-peers/bin/python
