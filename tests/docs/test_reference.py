@@ -1,0 +1,58 @@
+"""Every hook, command, kind of component and policy key has an entry in the reference."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+from pydantic import BaseModel
+
+import secateur
+from secateur.cli.app import app
+from secateur.hooks import hookspecs
+from secateur.hooks.registry import registry
+from secateur.policy.match import Match
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+def words_of(page: str) -> set[str]:
+    """Return the words of a page that stand in code, `like this`, or in headings."""
+    text = re.sub(
+        r"^```.*?^```", "", (REFERENCE / page).read_text(), flags=re.MULTILINE | re.DOTALL
+    )
+    inside = re.findall(r"`([^`]+)`", text) + re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {word for code in inside for word in re.findall(r"[\w-]+", code)}
+
+
+def test_every_hook_has_a_section() -> None:
+    hooks = {name for name in vars(hookspecs) if name.startswith("secateur_")}
+    assert sorted(hooks - words_of("hooks.md")) == []
+
+
+def test_every_command_has_a_section() -> None:
+    commands = set(typer.main.get_group(app).commands)
+    assert sorted(commands - words_of("command-line.md")) == []
+
+
+@pytest.mark.parametrize("family", ["schedule", "criterion", "pattern", "distribution"])
+def test_every_component_and_each_of_its_keys_has_an_entry(family: str) -> None:
+    built_in = {
+        kind: component
+        for kind, component in registry().components(family).items()
+        if component.__module__.startswith("secateur.")
+    }
+    keys = {
+        field.alias or key
+        for component in built_in.values()
+        for key, field in component.model_fields.items()
+    }
+    assert built_in
+    assert sorted((built_in.keys() | keys) - words_of("policy-file.md")) == []
+
+
+@pytest.mark.parametrize("table", [secateur.Policy, secateur.Rule, Match])
+def test_every_key_of_a_policy_has_an_entry(table: type[BaseModel]) -> None:
+    assert sorted(table.model_fields.keys() - words_of("policy-file.md")) == []
