@@ -6,7 +6,7 @@ import secateur
 
 project = "secateur"
 author = "The secateur authors"
-copyright = "2026, the secateur authors"
+project_copyright = "2026, the secateur authors"
 version = release = secateur.__version__
 
 extensions = [

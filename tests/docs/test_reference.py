@@ -15,6 +15,7 @@ from secateur.hooks import hookspecs
 from secateur.hooks.registry import registry
 from secateur.policy.match import Match
 
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
