@@ -12,7 +12,8 @@ from secateur.adapter import bypassed_layers
 from secateur_torch.forward import lookup
 from secateur_torch.layers import is_of_torch
 from secateur_torch.operations import FORWARDS
-from secateur_torch.weight_flow import Method, OtherValues, Scope, trace
+from secateur_torch.weight_flow.calls import trace
+from secateur_torch.weight_flow.scope import Method, OtherValues, Scope
 
 
 def bypass_reasons(cls: type[nn.Module]) -> Mapping[str, str]:

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from secateur_torch.layers import is_of_torch, table_class
-from secateur_torch.weight_flow import TORCH, Flow, Method, OtherValues, Scope, trace
+from secateur_torch.weight_flow.calls import trace
+from secateur_torch.weight_flow.scope import TORCH, Flow, Method, OtherValues, Scope
 
 _ENTRANCES = ("__call__", "forward", "_conv_forward")
 """The methods by which a layer computes."""
