@@ -10,8 +10,16 @@ import numpy as np
 
 from secateur.arrays import sizes
 from secateur.arrays.chunks import map_threads, pieces
-from secateur.arrays.positions import MemoryArray, Positions, Region, memory_axes, regions
+from secateur.arrays.positions import (
+    MemoryArray,
+    MemoryOrder,
+    Positions,
+    Region,
+    memory_axes,
+    regions,
+)
 from secateur.arrays.sortable_bits import score_keys
+from secateur.arrays.stored import FileOrder, StoredArray
 from secateur.errors import PluginError, WeightError
 from secateur.layout import FLOATS, Array
 from secateur.selection.component_errors import attributed, component_error
@@ -29,7 +37,7 @@ class Elements(RankedGroups):
 
     Args:
         spec: The weight.
-        values: Its values, canonical.
+        values: Its values, canonical; or where they lie in a file.
         criterion: What scores them.
         step: The step, for the criterion and for errors.
         gradient: Returns the gradient of the last update, canonical.
@@ -41,7 +49,7 @@ class Elements(RankedGroups):
     def __init__(
         self,
         spec: WeightSpec,
-        values: Array,
+        values: Array | StoredArray,
         criterion: Scorer,
         step: int = 0,
         *,
@@ -54,10 +62,13 @@ class Elements(RankedGroups):
                 f"{spec.name}: a weight of dtype {values.dtype} cannot be pruned; "
                 f"there are: {', '.join(FLOATS)}"
             )
-        values = values.astype(values.dtype.newbyteorder("="), copy=False)
-        super().__init__(spec, values.shape, memory_axes(values), previous)
+        if not isinstance(values, StoredArray):
+            values = values.astype(values.dtype.newbyteorder("="), copy=False)
+        axes = values.axes if isinstance(values, StoredArray) else memory_axes(values)
+        super().__init__(spec, values.shape, axes, previous)
         self._criterion, self._step, self._gradient = criterion, step, gradient
-        self._values, self._compare_as = MemoryArray(values, self.order), compare_as or values.dtype
+        self._values = _by_position(values, self.order)
+        self._compare_as = compare_as or values.dtype
         self._scored = None if criterion.elementwise else self._score_whole(values)
         self.bits = 8 * self._score_keys(slice(0, 0)).itemsize
 
@@ -84,7 +95,9 @@ class Elements(RankedGroups):
 
         return Context(self.spec.name, self._step, index, gradient)
 
-    def _score_whole(self, values: Array) -> MemoryArray:
+    def _score_whole(self, values: Array | StoredArray) -> MemoryArray:
+        if isinstance(values, StoredArray):
+            values = values.whole()
         context = self._context_in(tuple(slice(0, length) for length in self.shape))
         self._check(np.isfinite(values).all())
         with self._attributed():
@@ -184,3 +197,7 @@ class Elements(RankedGroups):
                     f"{values[tuple(found[0])]}, which cannot be ranked; nothing was changed. "
                     "Find where training diverged, or fix the checkpoint, and try again."
                 )
+
+
+def _by_position(values: Array | StoredArray, order: MemoryOrder) -> MemoryArray | FileOrder:
+    return FileOrder(values) if isinstance(values, StoredArray) else MemoryArray(values, order)

@@ -37,52 +37,87 @@ class Ties(NamedTuple):
     spans: list[tuple[Span, int]]
 
 
+class Cut(NamedTuple):
+    """Of some ties, those after a canonical index go, and single ones at that index.
+
+    Attributes:
+        key: The key of the ties.
+        last: The canonical index of the last that stay.
+        dropped: The position of a tie at that index that goes, by number of the weight.
+
+    """
+
+    key: int
+    last: int
+    dropped: Mapping[int, int]
+
+    def apply(self, number: int, group: RankedGroups, mask: Array, spans: Sequence[Span]) -> None:
+        """Take the ties of one weight that go out of its mask, which keeps all of them."""
+        if group.is_part:
+            for span in spans:
+                for some in _ties_in(group, self.key, span):
+                    mask[some[group.index(some) > self.last]] = False
+        else:
+            drop_after(group, mask, self.key, spans, self.last)
+        if number in self.dropped:
+            mask[self.dropped[number]] = False
+
+
 def keep_first_ties(
     groups: Sequence[RankedGroups], masks: list[Array], ties: Ties, stay: int, workers: Workers
 ) -> None:
     """Of all ties, which the masks keep, keep the first `stay` only."""
+    if (cut := cut_ties(groups, ties, stay, workers)) is None:
+        return
+    spans: dict[int, list[Span]] = {}
+    for span, count in ties.spans:
+        if count:
+            spans.setdefault(span.number, []).append(span)
+    for number, own in spans.items():
+        cut.apply(number, groups[number], masks[number], own)
+
+
+def cut_ties(groups: Sequence[RankedGroups], ties: Ties, stay: int, workers: Workers) -> Cut | None:
+    """Return where ties are cut, so that the first `stay` stay; None where all do."""
     tied = np.zeros(len(groups), np.int64)
     for span, count in ties.spans:
         tied[span.number] += count
     tied = workers.total(tied)
     if stay == tied.sum():
-        return
+        return None
+    if not stay:
+        return Cut(ties.key, -1, {})
     spans = [span for span, count in ties.spans if count]
     numbers = np.flatnonzero(tied).tolist()
-    if stay and any(groups[number].is_part for number in numbers):
-        _keep_first_of_parts(groups, masks, ties.key, spans, stay, workers)
-        return
-    last, stay_there = -1, 0
-    if stay and len(numbers) == 1:
-        last, stay_there = last_of_one(groups[numbers[0]], ties.key, spans, stay), 1
-    elif stay:
-        last, stay_there = last_of_several(groups, ties.key, spans, stay)
-    for number in numbers:
-        own = [span for span in spans if span.number == number]
-        drop_after(groups[number], masks[number], ties.key, own, last)
-    if len(numbers) > 1 and stay:
-        found = {n: position_of_tie(groups[n], ties.key, last) for n in numbers}
-        at_last = {n: position for n, position in found.items() if position is not None}
-        keep_at_last(groups, masks, at_last, stay_there, workers)
+    if any(groups[number].is_part for number in numbers):
+        return _cut_of_parts(groups, ties.key, spans, stay, workers)
+    if len(numbers) == 1:
+        return Cut(ties.key, last_of_one(groups[numbers[0]], ties.key, spans, stay), {})
+    last, stay_there = last_of_several(groups, ties.key, spans, stay)
+    found = {n: position_of_tie(groups[n], ties.key, last) for n in numbers}
+    at_last = {n: position for n, position in found.items() if position is not None}
+    return Cut(ties.key, last, _dropped_at_last(groups, at_last, stay_there, workers))
 
 
-def _keep_first_of_parts(
+def _ties_in(group: RankedGroups, key: int, span: Span) -> Iterator[Array]:
+    """Yield the positions of the ties of a span."""
+    for start, keys in key_pieces(group, span):
+        yield np.flatnonzero(keys == key) + start
+
+
+def _cut_of_parts(
     groups: Sequence[RankedGroups],
-    masks: list[Array],
     key: int,
     spans: Sequence[Span],
     stay: int,
     workers: Workers,
-) -> None:
-    """Keep the first `stay` ties of weights that workers hold in shards."""
+) -> Cut:
+    """Return where ties of weights are cut that workers hold in shards."""
     highest = max(group.count for group in groups) - 1
 
-    def positions(span: Span) -> Iterator[Array]:
-        for start, keys in key_pieces(groups[span.number], span):
-            yield np.flatnonzero(keys == key) + start
-
     def from_the_end(span: Span) -> Iterator[Array]:  # so that the first are the largest
-        return (highest - groups[span.number].index(found) for found in positions(span))
+        group = groups[span.number]
+        return (highest - group.index(found) for found in _ties_in(group, key, span))
 
     def count(prefix: int, shift: int) -> Array:
         return radix_histogram(from_the_end, spans, prefix, shift, workers)
@@ -91,13 +126,11 @@ def _keep_first_of_parts(
     last = highest - found
     at_last: dict[int, int] = {}
     for span in spans:
-        group, mask = groups[span.number], masks[span.number]
-        for some in positions(span):
-            index = group.index(some)
-            mask[some[index > last]] = False
-            for position in some[index == last].tolist():
+        group = groups[span.number]
+        for some in _ties_in(group, key, span):
+            for position in some[group.index(some) == last].tolist():
                 at_last[span.number] = position
-    keep_at_last(groups, masks, at_last, stay, workers)
+    return Cut(key, last, _dropped_at_last(groups, at_last, stay, workers))
 
 
 def drop_last_ties(
@@ -122,21 +155,17 @@ def drop_last_ties(
         for position in positions[index[number] == last].tolist():
             at_last[number] = position
     stay -= int(np.count_nonzero(everything < last))
-    keep_at_last(groups, masks, at_last, stay, SINGLE)
+    for number, position in _dropped_at_last(groups, at_last, stay, SINGLE).items():
+        masks[number][position] = False
 
 
-def keep_at_last(
-    groups: Sequence[RankedGroups],
-    masks: list[Array],
-    positions: Mapping[int, int],
-    stay: int,
-    workers: Workers,
-) -> None:
-    """Of ties at one canonical index, keep those of the first `stay` weights by content only.
+def _dropped_at_last(
+    groups: Sequence[RankedGroups], positions: Mapping[int, int], stay: int, workers: Workers
+) -> dict[int, int]:
+    """Return which ties at one canonical index go, if the first `stay` by content stay.
 
     Args:
         groups: The groups of all weights.
-        masks: Their masks, which keep all of these ties.
         positions: The position of the tie, by number of the weight, where this process holds it.
         stay: How many of the ties stay, over all workers.
         workers: The processes that shard the weights.
@@ -146,7 +175,7 @@ def keep_at_last(
     tied[list(positions)] = 1
     numbers = np.flatnonzero(workers.total(tied)).tolist()
     if stay == len(numbers):
-        return
+        return {}
 
     first = {number: groups[number].digest(HEAD, workers) for number in numbers}
     alike = Counter(first.values())
@@ -156,6 +185,5 @@ def keep_at_last(
         whole = group.digest(group.spec.size, workers) if alike[head] > 1 else 0
         return head, whole, group.spec.kind, group.spec.role
 
-    for number in sorted(numbers, key=content)[stay:]:
-        if number in positions:
-            masks[number][positions[number]] = False
+    gone = sorted(numbers, key=content)[stay:]
+    return {number: positions[number] for number in gone if number in positions}
