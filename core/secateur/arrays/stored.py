@@ -64,7 +64,8 @@ class StoredArray:
         ordered = positions[order]
         found = np.empty(len(positions), self.dtype)
         apart = np.flatnonzero(np.diff(ordered) > _GAP) + 1
-        for begin, end in pairwise([0, *apart.tolist(), len(ordered)]):
+        ends = [0, *apart.tolist(), len(ordered)] if len(ordered) else []
+        for begin, end in pairwise(ends):
             first, last = int(ordered[begin]), int(ordered[end - 1]) + 1
             for start, stop in pieces(first, last, sizes.CHUNK):
                 some = slice(*(begin + np.searchsorted(ordered[begin:end], [start, stop])))

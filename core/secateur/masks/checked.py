@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from secateur.adapter import WeightSpec
+from secateur.arrays.counts import keep_count
 from secateur.components.method import Method
 from secateur.components.patterns import Extent, FixedPattern
 from secateur.errors import PluginError
 from secateur.layout import Array
 from secateur.selection.component_errors import attributed, component_error
 from secateur.selection.groups import Pooled, RankedGroups
+from secateur.selection.select import select
 from secateur.workers import Workers
 
 
@@ -62,6 +65,21 @@ class CheckedMethod:
         with attributed(self.pattern, self._step, self._names):
             mask = self.pattern.expand(kept, spec)
         return self._checked_mask(mask, spec)
+
+    def targets(self, specs: Sequence[WeightSpec], sparsity: float) -> Sequence[float | Fraction]:
+        """Return the sparsity of each weight, by a distribution that does not select itself."""
+        with attributed(self._distribution, self._step, self._names):
+            targets = self._distribution.targets(specs, sparsity)
+        if targets is None or len(targets) != len(specs):
+            gave = "no targets" if targets is None else f"{len(targets)} targets"
+            why = f"gave {gave} for {len(specs)} weights"
+            raise component_error(self._distribution, self._step, self._names, why)
+        return targets
+
+    def keep(self, groups: RankedGroups, target: float | Fraction) -> Array:
+        """Return the mask of the groups of one weight that has a target of its own."""
+        with attributed(self._distribution, self._step, [groups.spec.name]):
+            return select([groups], keep_count(groups.count, target))[0]
 
     def select(
         self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers

@@ -31,10 +31,25 @@ class Span(NamedTuple):
     stop: int
 
 
+class Ranked(NamedTuple):
+    """A number by its rank among others.
+
+    Attributes:
+        number: The number.
+        stay: How many of those equal to it rank so high.
+        tied: How many are equal to it.
+
+    """
+
+    number: int
+    stay: int
+    tied: int
+
+
 def kth_key(
     groups: Sequence[RankedGroups], spans: Sequence[Span], rank: int, workers: Workers
-) -> tuple[int, int]:
-    """Return the `rank`-th highest key of all groups, and how many equal to it rank so high."""
+) -> Ranked:
+    """Return the `rank`-th highest key of all groups."""
 
     def numbers(span: Span) -> Iterator[Array]:
         return (keys for _, keys in key_pieces(groups[span.number], span))
@@ -45,7 +60,7 @@ def kth_key(
     return kth_largest(count, max(group.bits for group in groups), rank)
 
 
-def kth_largest(count: Callable[[int, int], Array], bits: int, rank: int) -> tuple[int, int]:
+def kth_largest(count: Callable[[int, int], Array], bits: int, rank: int) -> Ranked:
     """Return the `rank`-th largest of some numbers, from 1, found by radix histograms.
 
     Args:
@@ -54,18 +69,16 @@ def kth_largest(count: Callable[[int, int], Array], bits: int, rank: int) -> tup
         bits: The width of the numbers.
         rank: The rank, from 1.
 
-    Returns:
-        The number, and how many of those equal to it are among the `rank` largest.
-
     """
-    prefix = 0
+    prefix = tied = 0
     for shift in range((bits - 1) // DIGIT * DIGIT, -1, -DIGIT):
         counts = count(prefix, shift)
         at_least = np.cumsum(counts[::-1])[::-1]
         digit = int(np.flatnonzero(at_least >= rank)[-1])
-        rank -= int(at_least[digit] - counts[digit])
+        tied = int(counts[digit])
+        rank -= int(at_least[digit]) - tied
         prefix = prefix << DIGIT | digit
-    return prefix, rank
+    return Ranked(prefix, rank, tied)
 
 
 def radix_histogram(

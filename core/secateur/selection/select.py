@@ -208,7 +208,9 @@ def _select_by_histogram(
 ) -> None:
     """Write the masks by the k-th key itself, found from radix histograms."""
     bits = max((group.bits for group in groups), default=DIGIT)
-    key, stay = ((1 << bits) - 1, 0) if keep == 0 else kth_key(groups, spans, keep, workers)
+    key, stay = (1 << bits) - 1, 0
+    if keep:
+        key, stay, _ = kth_key(groups, spans, keep, workers)
     bracket = Bracket(key, key + 1)
     results = [_compare(groups[s.number], masks[s.number], s, bracket, Budget(0)) for s in spans]
     keep_first_ties(groups, masks, _ties(bracket, results), stay, workers)

@@ -67,36 +67,50 @@ def keep_first_ties(
     groups: Sequence[RankedGroups], masks: list[Array], ties: Ties, stay: int, workers: Workers
 ) -> None:
     """Of all ties, which the masks keep, keep the first `stay` only."""
-    if (cut := cut_ties(groups, ties, stay, workers)) is None:
-        return
-    spans: dict[int, list[Span]] = {}
-    for span, count in ties.spans:
-        if count:
-            spans.setdefault(span.number, []).append(span)
-    for number, own in spans.items():
-        cut.apply(number, groups[number], masks[number], own)
-
-
-def cut_ties(groups: Sequence[RankedGroups], ties: Ties, stay: int, workers: Workers) -> Cut | None:
-    """Return where ties are cut, so that the first `stay` stay; None where all do."""
     tied = np.zeros(len(groups), np.int64)
     for span, count in ties.spans:
         tied[span.number] += count
     tied = workers.total(tied)
     if stay == tied.sum():
-        return None
+        return
+    some = [span for span, count in ties.spans if count]
+    cut = cut_ties(groups, ties.key, some, np.flatnonzero(tied).tolist(), stay, workers)
+    spans: dict[int, list[Span]] = {}
+    for span in some:
+        spans.setdefault(span.number, []).append(span)
+    for number, own in spans.items():
+        cut.apply(number, groups[number], masks[number], own)
+
+
+def cut_ties(
+    groups: Sequence[RankedGroups],
+    key: int,
+    spans: Sequence[Span],
+    numbers: Sequence[int],
+    stay: int,
+    workers: Workers,
+) -> Cut:
+    """Return where ties are cut, so that the first `stay` stay and the others go.
+
+    Args:
+        groups: The groups of all weights.
+        key: The key of the ties.
+        spans: Where they are among the groups that this process holds.
+        numbers: The numbers of the weights that have some, on any worker.
+        stay: How many stay; fewer than there are.
+        workers: The processes that hold the weights.
+
+    """
     if not stay:
-        return Cut(ties.key, -1, {})
-    spans = [span for span, count in ties.spans if count]
-    numbers = np.flatnonzero(tied).tolist()
+        return Cut(key, -1, {})
     if any(groups[number].is_part for number in numbers):
-        return _cut_of_parts(groups, ties.key, spans, stay, workers)
+        return _cut_of_parts(groups, key, spans, stay, workers)
     if len(numbers) == 1:
-        return Cut(ties.key, last_of_one(groups[numbers[0]], ties.key, spans, stay), {})
-    last, stay_there = last_of_several(groups, ties.key, spans, stay)
-    found = {n: position_of_tie(groups[n], ties.key, last) for n in numbers}
+        return Cut(key, last_of_one(groups[numbers[0]], key, spans, stay), {})
+    last, stay_there = last_of_several(groups, key, spans, stay)
+    found = {n: position_of_tie(groups[n], key, last) for n in numbers}
     at_last = {n: position for n, position in found.items() if position is not None}
-    return Cut(ties.key, last, _dropped_at_last(groups, at_last, stay_there, workers))
+    return Cut(key, last, _dropped_at_last(groups, at_last, stay_there, workers))
 
 
 def _ties_in(group: RankedGroups, key: int, span: Span) -> Iterator[Array]:
@@ -122,7 +136,7 @@ def _cut_of_parts(
     def count(prefix: int, shift: int) -> Array:
         return radix_histogram(from_the_end, spans, prefix, shift, workers)
 
-    found, stay = kth_largest(count, max(highest.bit_length(), 1), stay)
+    found, stay, _ = kth_largest(count, max(highest.bit_length(), 1), stay)
     last = highest - found
     at_last: dict[int, int] = {}
     for span in spans:

@@ -98,7 +98,7 @@ def last_of_several(
     def count(prefix: int, shift: int) -> Array:
         return radix_histogram(from_the_end, windows, prefix, shift, SINGLE)
 
-    found, stay = kth_largest(count, max(highest.bit_length(), 1), stay)
+    found, stay, _ = kth_largest(count, max(highest.bit_length(), 1), stay)
     return highest - found, stay
 
 
