@@ -1,15 +1,14 @@
-"""Files, written whole or not at all, and read only where there is an end to them."""
+"""What may be read, and what may be written without harm to another file."""
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -98,7 +97,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
     for each in inputs:
         if is_same_file(path, each):
             raise FileExistsError(errno.EEXIST, f"would overwrite {each}", str(path))
-    _check_folder(target.parent, path)
+    check_writable_folder(target.parent, path)
     try:
         mode = target.lstat().st_mode
     except FileNotFoundError:
@@ -127,7 +126,17 @@ def check_outputs(outputs: Sequence[Path | None], inputs: Iterable[Path]) -> Non
             taken.append(output)
 
 
-def _check_folder(folder: Path, path: Path) -> None:
+def check_writable_folder(folder: Path, path: Path) -> None:
+    """Check that a folder exists and can be written.
+
+    Args:
+        folder: The folder.
+        path: What will be written in it, for the message.
+
+    Raises:
+        OSError: It is missing, no folder, or not writable.
+
+    """
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except FileNotFoundError:
@@ -143,84 +152,3 @@ def _refuse_kind(path: Path, mode: int) -> NoReturn:
     kind = _KINDS.get(stat.S_IFMT(mode), "something else")
     number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
     raise OSError(number, f"is {kind}, and a file is needed", str(path))
-
-
-@contextmanager
-def atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file next to `path`; it takes the name once it is complete.
-
-    A file that was there keeps its mode, and a symbolic link stays and leads to the new file.
-
-    Args:
-        path: The file to write.
-
-    Yields:
-        The temporary file.
-
-    Raises:
-        OSError: As `check_output`; or it cannot be written, the disk being full, for example.
-
-    """
-    check_output(path)
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
-    try:
-        with _created(temporary, target) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and _names_nothing(error, temporary):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-
-
-def _created(temporary: Path, target: Path) -> IO[bytes]:
-    """Create a file with the mode that a new file has, or that of the file to replace."""
-    try:
-        replaced = target.stat()
-    except FileNotFoundError:
-        replaced = None
-    # The kernel applies the umask; reading it here would set it for other threads too.
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-    mode = 0o666 if replaced is None else replaced.st_mode & 0o600
-    descriptor = os.open(temporary, flags, mode)
-    try:
-        if replaced is not None:
-            if hasattr(os, "chown"):
-                with suppress(PermissionError):  # only root may give a file away
-                    os.chown(temporary, replaced.st_uid, replaced.st_gid)
-            temporary.chmod(stat.S_IMODE(replaced.st_mode))
-        return os.fdopen(descriptor, "w+b")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _names_nothing(error: OSError, temporary: Path) -> bool:
-    """Return whether an error names no file, or one that a user does not know."""
-    return error.filename is None or str(error.filename) == str(temporary)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole, or leave what was there.
-
-    Args:
-        path: The file to write; one that is there is replaced, and keeps its mode.
-        content: All of its bytes.
-
-    Raises:
-        OSError: The file cannot be written, or `path` is something else than a regular file.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_atomically(Path(folder, "note.txt"), b"done")
-        ...     Path(folder, "note.txt").read_text()
-        'done'
-
-    """
-    with atomically(path) as file:
-        file.write(content)

@@ -1,0 +1,26 @@
+"""Files, written whole or not at all, and read only where there is an end to them."""
+
+from __future__ import annotations
+
+from secateur.files.atomic import Draft, atomically, write_atomically
+from secateur.files.checks import (
+    check_input,
+    check_output,
+    check_outputs,
+    is_same_file,
+    read_bounded,
+)
+from secateur.files.folders import NewFolder, check_new_folder
+
+__all__ = [
+    "Draft",
+    "NewFolder",
+    "atomically",
+    "check_input",
+    "check_new_folder",
+    "check_output",
+    "check_outputs",
+    "is_same_file",
+    "read_bounded",
+    "write_atomically",
+]
