@@ -48,6 +48,7 @@ ARROWS = {
         "run": f"{_COMPONENTS} components masks hooks policy packing files tables recording",
         "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
         "targets": f"{_COMPONENTS} components masks hooks policy run tables",
+        "verification": f"{_COMPONENTS} components checkpoints hooks policy run shipping tables version",
         "api": "errors hooks policy run",
     }.items()
 }

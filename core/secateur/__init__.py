@@ -102,6 +102,9 @@ if TYPE_CHECKING:
     from secateur.targets.judge import target as target
     from secateur.targets.report import TargetReport as TargetReport
     from secateur.targets.report import TargetWeight as TargetWeight
+    from secateur.verification.outcome import Verification as Verification
+    from secateur.verification.outcome import VerifiedWeight as VerifiedWeight
+    from secateur.verification.verify import verify as verify
 
 _NAMES_OF = {
     "adapter": (
@@ -231,6 +234,11 @@ _NAMES_OF = {
         "TargetReport",
         "TargetWeight",
     ),
+    "verification.outcome": (
+        "Verification",
+        "VerifiedWeight",
+    ),
+    "verification.verify": ("verify",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]

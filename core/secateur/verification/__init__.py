@@ -1,0 +1,1 @@
+"""Whether a model, or the file that ships, obeys a policy."""

@@ -1,0 +1,72 @@
+"""What a policy asks of each weight at a step of the run, counted in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from secateur.arrays.counts import keep_count
+from secateur.errors import PolicyError
+from secateur.run.plan import RuleWeights
+from secateur.run.run_state import ScheduleState
+from secateur.selection.component_errors import attributed
+
+_UPDATES = 1000
+"""How many updates are looked back for the highest sparsity so far."""
+
+
+def target_at(rule: RuleWeights, step: int | None, began: Mapping[int, int] | None) -> float | None:
+    """Return the sparsity that a rule asks for; None before its masks are first computed.
+
+    What is pruned stays pruned, unless the criterion regrows: so the highest sparsity counts
+    that the schedule has had.
+
+    Args:
+        rule: The rule and its weights, every step known.
+        step: The number of optimizer updates finished; None for the end of the schedule.
+        began: The step at which the schedule of each rule with ``begin_when`` began, if it did;
+            None without a saved state.
+
+    Raises:
+        PolicyError: The schedule waits for a metric, and it is not known when it began.
+
+    """
+    if step is None:
+        return rule.method.final
+    schedule = rule.method.schedule
+    names = [spec.name for spec in rule.specs]
+    if schedule.begin_when is not None and began is None:
+        raise PolicyError(
+            f"rule {rule.rule} begins when {schedule.begin_when.monitor} converges, and only the "
+            "saved state knows when that was: give the state of pruner.save()"
+        )
+    state = ScheduleState(schedule, began=(began or {}).get(rule.rule))
+    if state.waits_for is not None:
+        return None
+    running = state.running
+    with attributed(schedule, step, names):
+        update = running.last_update(step)
+        if update is None:
+            return None
+        highest = running.sparsity(update)
+        for _ in range(0 if rule.method.criterion.regrows else _UPDATES):
+            update = running.last_update(update - 1)
+            if update is None:
+                break
+            highest = max(highest, running.sparsity(update))
+    return rule.method.target(highest)
+
+
+def kept_of_each(rule: RuleWeights, totals: Sequence[int], target: float) -> list[int] | None:
+    """Return how many groups of each weight are kept; None where scores decide between weights.
+
+    Args:
+        rule: The rule and its weights.
+        totals: How many groups each weight has.
+        target: The sparsity that is asked for.
+
+    """
+    with attributed(rule.method.distribution, None, [spec.name for spec in rule.specs]):
+        targets = rule.method.distribution.targets(rule.specs, target)
+    if targets is None:
+        return None
+    return [keep_count(n, share) for n, share in zip(totals, targets, strict=True)]
