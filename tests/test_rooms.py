@@ -45,10 +45,10 @@ ARROWS = {
         "exports": f"adapter {_BASE} hooks files tables",
         "packing": f"adapter arrays {_BASE} files checkpoints tables",
         "shipping": f"adapter arrays {_BASE} files tables hooks checkpoints packing",
-        "run": f"{_COMPONENTS} components masks hooks policy packing files tables recording",
+        "run": f"{_POLICY} {_COMPONENTS} masks policy packing recording version",
         "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
         "targets": f"{_COMPONENTS} components masks hooks policy run tables",
-        "verification": f"{_COMPONENTS} components checkpoints hooks policy run shipping tables version",
+        "verification": f"{_COMPONENTS} components checkpoints hooks policy run shipping tables",
         "api": "errors hooks policy run",
     }.items()
 }

@@ -8,6 +8,7 @@ A depthwise kernel is one by its name alone: the first convolution of gray image
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -73,6 +74,20 @@ def weight_name(tensor: str, kind: str | None = None) -> str:
     if not dot or last != "weight":
         return unwrapped(tensor)
     return f"{layer}:{'embedding' if kind == 'embedding' else 'kernel'}"
+
+
+def assumptions(reasons: Mapping[str, str]) -> list[str]:
+    """Return what was assumed of a checkpoint, one line for each reason.
+
+    >>> assumptions({"lstm:kernel": "rnn of 4 gates", "lstm:recurrent": "rnn of 4 gates"})[1:]
+    ['assumed: rnn of 4 gates: lstm:kernel and 1 more']
+    """
+    counts = Counter(reasons.values())
+    first = {reason: name for name, reason in reversed(list(reasons.items()))}
+    return [ASSUMED] + [
+        f"assumed: {reason}: {first[reason]}" + (f" and {count - 1} more" if count > 1 else "")
+        for reason, count in counts.items()
+    ]
 
 
 @dataclass(frozen=True)

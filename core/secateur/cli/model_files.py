@@ -6,14 +6,13 @@ that program, with `secateur.plan`.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from secateur.adapter import Binding, Checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
-from secateur.checkpoints.infer_kinds import ASSUMED, parse_kinds
+from secateur.checkpoints.infer_kinds import assumptions, parse_kinds
 from secateur.cli.output import progress
 from secateur.compare.masks import ModelWeights
 from secateur.errors import ModelError
@@ -53,20 +52,6 @@ def open_model(path: Path, kinds: Sequence[str] | None) -> OpenModel:
     if said:
         raise ModelError(f"{path}: the kinds of this model are known; leave out --kind")
     return OpenModel(model, bind(model))
-
-
-def assumptions(reasons: Mapping[str, str]) -> list[str]:
-    """Return what was assumed of a checkpoint, one line for each reason.
-
-    >>> assumptions({"lstm:kernel": "rnn of 4 gates", "lstm:recurrent": "rnn of 4 gates"})[1:]
-    ['assumed: rnn of 4 gates: lstm:kernel and 1 more']
-    """
-    counts = Counter(reasons.values())
-    first = {reason: name for name, reason in reversed(list(reasons.items()))}
-    return [ASSUMED] + [
-        f"assumed: {reason}: {first[reason]}" + (f" and {count - 1} more" if count > 1 else "")
-        for reason, count in counts.items()
-    ]
 
 
 def open_weights(path: Path) -> ModelWeights:

@@ -17,7 +17,7 @@ import typer
 
 from secateur.cli import exporting, inspection, pruning, reporting, targeting
 from secateur.cli.app import app
-from secateur.cli.policies import compare, listing, planning
+from secateur.cli.policies import compare, listing, planning, verifying
 from secateur.cli.small_files import packing
 from secateur.errors import PluginWarning, PolicyWarning, ScheduleWarning, SecateurError
 from secateur.hooks.at_work import commands
@@ -28,6 +28,7 @@ __all__ = ["COMMANDS", "app", "main", "whole_app"]
 COMMANDS = (
     planning,
     pruning,
+    verifying,
     exporting,
     inspection,
     packing,

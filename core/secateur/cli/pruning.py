@@ -10,9 +10,8 @@ import typer
 
 from secateur.checkpoints import open_checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
-from secateur.checkpoints.infer_kinds import parse_kinds
+from secateur.checkpoints.infer_kinds import assumptions, parse_kinds
 from secateur.cli.app import Json, Kind, PolicyName, Set, app, load_policy
-from secateur.cli.model_files import assumptions
 from secateur.cli.output import progress, show, show_json
 from secateur.errors import ModelError
 from secateur.files import check_outputs, is_same_file
@@ -21,6 +20,7 @@ from secateur.run.plan import Plan
 from secateur.run.report import Report
 from secateur.run.resolve import resolve
 from secateur.run.saved import state
+from secateur.run.saved.about import about
 from secateur.run.saved.state import State
 
 
@@ -59,7 +59,8 @@ def prune(
     report = _prune(model, planned)
     with progress(f"writing {output}"):
         if masks:
-            state.save(State(0, loaded.fingerprint, report.masks).to_arrays(), masks)
+            arrays = State(0, loaded.fingerprint, report.masks).to_arrays()
+            state.save({**arrays, **about(planned, one_shot=True)}, masks)
         source.write(output, model.changed(report.masks), loaded.fingerprint)
     assumed = assumptions(model.reasons)
     if json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -65,7 +66,7 @@ def report(
     if not saved.masks:
         raise StateError(f"{file}: saved at step {saved.step}, before any mask was made")
     rows = {name: (mask.size, int(mask.sum())) for name, mask in saved.masks.items()}
-    _show(rows, saved.step, saved.fingerprint, json)
+    _show(rows, saved.step, saved.fingerprint, json, saved.about)
 
 
 def _write_page(file: Path, against: Path | None, output: Path) -> None:
@@ -95,7 +96,13 @@ def _is_recording(file: Path) -> bool:
         return False
 
 
-def _show(rows: Mapping[str, tuple[int, int]], step: int, fingerprint: str, json: bool) -> None:
+def _show(
+    rows: Mapping[str, tuple[int, int]],
+    step: int,
+    fingerprint: str,
+    json: bool,
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     size, kept = (sum(row[which] for row in rows.values()) for which in (0, 1))
     if json:
         weights = [
@@ -104,7 +111,13 @@ def _show(rows: Mapping[str, tuple[int, int]], step: int, fingerprint: str, json
         ]
         sparsity = 1 - kept / size if size else 0.0
         show_json(
-            {"step": step, "fingerprint": fingerprint, "sparsity": sparsity, "weights": weights}
+            {
+                "step": step,
+                "fingerprint": fingerprint,
+                "sparsity": sparsity,
+                "weights": weights,
+                **({"about": about} if about else {}),
+            }
         )
         return
     lines: list[tuple[Any, ...]] = [

@@ -17,6 +17,7 @@ from secateur.recording.recording import Recording
 from secateur.recording.snapshot import PresentWeight, snapshot
 from secateur.run.checks.live import LiveModel
 from secateur.run.plan import Plan
+from secateur.run.saved.about import versions
 from secateur.tables import Column, Paragraph, Printed, Table, View, format_sparsity, stay_line
 
 
@@ -184,6 +185,8 @@ class Report(Printed):
             "parameters": self.parameters,
             "left_dense": self.left_dense,
             "fingerprint": self.fingerprint,
+            "policy": None if self.plan is None else self.plan.policy.to_dict(),
+            "versions": versions("numpy" if self.plan is None else self.plan.adapter),
             "notes": list(self.notes),
             "weights": [
                 {

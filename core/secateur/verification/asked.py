@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from secateur.arrays.counts import keep_count
 from secateur.errors import PolicyError
-from secateur.run.plan import RuleWeights
+from secateur.run.plan import Plan, RuleWeights
 from secateur.run.run_state import ScheduleState
 from secateur.selection.component_errors import attributed
 
@@ -70,3 +70,19 @@ def kept_of_each(rule: RuleWeights, totals: Sequence[int], target: float) -> lis
     if targets is None:
         return None
     return [keep_count(n, share) for n, share in zip(totals, targets, strict=True)]
+
+
+def due_rules(
+    plan: Plan, targets: Mapping[int, float | None]
+) -> Iterator[tuple[RuleWeights, float]]:
+    """Yield each rule that prunes already, and the sparsity that it asks for.
+
+    Args:
+        plan: The plan.
+        targets: What each rule asks for; None of one that prunes nothing yet.
+
+    """
+    for rule in plan.rule_weights:
+        target = targets[rule.rule]
+        if target is not None:
+            yield rule, target

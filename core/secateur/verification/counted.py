@@ -12,7 +12,7 @@ from secateur.components.criteria import Magnitude
 from secateur.components.patterns import FixedPattern, Pattern, grid_of, tile_of
 from secateur.layout import Array
 from secateur.selection.component_errors import attributed
-from secateur.selection.groups import Elements
+from secateur.selection.elements import Elements
 from secateur.selection.tiles import any_in_tiles, spread
 
 

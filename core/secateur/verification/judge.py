@@ -139,13 +139,13 @@ def problems(look: Look, asked: int | None, usual: float | None) -> Iterator[str
     """
     if look.method is not None and look.values.not_finite:
         at = look.values.first
-        yield f"{look.values.not_finite:,} NaN or infinite values, the first at {at}"
+        yield f"NaN or infinite values: {look.values.not_finite:,}, the first at {at}"
     for each in look.masks:
         yield from _mask_problems(each, asked)
     is_proven = any(each.mask for each in look.masks)
     if look.method is None:
         if look.values.zeros > (USUAL if usual is None else usual) * look.spec.size:
-            yield f"{look.values.zeros:,} zeros in a weight that stays dense"
+            yield f"zeros in a weight that stays dense: {look.values.zeros:,}"
     elif look.sets is not None:
         yield from _set_problems(look.sets, look.spec, is_proven, usual)
     elif look.groups is None:
@@ -160,21 +160,21 @@ def _mask_problems(each: MaskLook, asked: int | None) -> Iterator[str]:
         yield each.problem
     if each.nonzero:
         yield (
-            f"{each.nonzero:,} values are not zero where {each.source} prunes, the first at "
+            f"not zero where the mask of {each.source} prunes: {each.nonzero:,}, the first at "
             f"{each.first}"
         )
     if each.mask is not None:
         for problem in problems(each.mask, asked, 0.0):
-            yield f"the mask in {each.source}: {problem}"
+            yield f"the mask of {each.source}: {problem}"
 
 
 def _set_problems(
     sets: Sets, spec: WeightSpec, is_proven: bool, usual: float | None
 ) -> Iterator[str]:
     if sets.nonzero:
-        yield f"{sets.nonzero:,} weights more than the pattern keeps are not zero"
+        yield f"weights beyond those that the pattern keeps are not zero: {sets.nonzero:,}"
     if not is_proven and sets.more > (USUAL if usual is None else usual) * spec.size:
-        yield f"{sets.more:,} zeros more than the pattern asks"
+        yield f"zeros beyond those that the pattern asks: {sets.more:,}"
 
 
 def _group_problems(
@@ -183,12 +183,12 @@ def _group_problems(
     unit, size = look.unit, look.spec.size
     allowed = (USUAL if usual is None else usual) * size
     if asked is not None and groups.zero < asked:
-        inside = f"; {groups.loose:,} zeros lie in others" if groups.loose else ""
-        yield f"{asked - groups.zero:,} {unit} too few are zero{inside}"
+        inside = f"; zeros in others: {groups.loose:,}" if groups.loose else ""
+        yield f"too few zero {unit}, by {asked - groups.zero:,}{inside}"
     elif groups.loose > allowed and not is_proven:
-        yield f"{groups.loose:,} zeros lie in {unit} that are not zero throughout"
+        yield f"zeros in {unit} that are not zero throughout: {groups.loose:,}"
     if asked is not None and not is_proven and groups.zero - asked > most_more(look, usual):
-        yield f"{groups.zero - asked:,} {unit} more are zero than asked"
+        yield f"too many zero {unit}, by {groups.zero - asked:,}"
 
 
 def most_more(look: Look, usual: float | None) -> float:
@@ -218,10 +218,10 @@ def rule_problem(
     held = list(looks.values())
     zero = sum(each.groups.zero for each in held if each.groups)
     unit = held[0].unit
-    which = f"rule {label}: {zero:,} {unit} of its {len(held)} weights are zero, and {asked:,} are"
+    which = f"rule {label}, {unit} of all {len(held)}: {zero:,} zero, {asked:,} asked"
     if zero < asked:
-        return f"{which} asked: {asked - zero:,} too few"
+        return f"{which}, too few by {asked - zero:,}"
     allowed = sum(most_more(each, usual) for each in held)
     if zero - asked > allowed and not all(each.masks for each in held):
-        return f"{which} asked: {zero - asked:,} too many"
+        return f"{which}, too many by {zero - asked:,}"
     return None

@@ -28,17 +28,18 @@ class VerifiedWeight:
         name: Its name, as in a plan.
         rule: The number of the rule that decides it, from 1; None when no rule matches.
         size: The number of its elements.
+        zeros: How many of them are zero.
         unit: What is counted: weights, or the groups of the pattern.
         groups: How many of them there are.
-        asked: How many of them must be zero; None where a rule asks that of its weights together.
-        zero: How many of them are zero.
+        asked: How many groups must be zero; None where a rule asks that of its weights together.
+        zero: How many groups are zero.
         negative_zeros: How many elements are -0.0, which pruning never writes.
         not_finite: How many elements are NaN or infinite.
         kept_zeros: How many zeros lie where the given masks keep; None without masks.
         problems: What is wrong, in words.
 
     Example:
-        >>> weight = VerifiedWeight("fc", 1, 8, "weights", 8, asked=4, zero=4)
+        >>> weight = VerifiedWeight("fc", 1, 8, 4, "weights", 8, asked=4, zero=4)
         >>> weight.holds
         True
 
@@ -47,6 +48,7 @@ class VerifiedWeight:
     name: str
     rule: int | None
     size: int
+    zeros: int
     unit: str
     groups: int
     asked: int | None
@@ -103,6 +105,11 @@ class Verification(Printed):
     notes: tuple[str, ...] = ()
 
     @property
+    def zeros(self) -> int:
+        """How many elements of all prunable weights are zero."""
+        return sum(weight.zeros for weight in self.weights)
+
+    @property
     def holds(self) -> bool:
         """Whether the model obeys the policy."""
         return not self.problems and all(weight.holds for weight in self.weights)
@@ -133,7 +140,8 @@ class Verification(Printed):
         """Return what is printed.
 
         Args:
-            fold: Whether only what is wrong is shown, and a bounded number of it.
+            fold: Whether only what is wrong is shown, and a bounded number of it; False shows
+                each weight, and the digest of the file.
             notes: More that the reader should know.
 
         """
@@ -141,7 +149,7 @@ class Verification(Printed):
             self._table(fold),
             Lines("of several weights together:", self._bounded(self.problems, fold)),
             Paragraph([f"note: {note}" for note in self.notes] + list(notes), "note"),
-            Paragraph(list(self._about())),
+            Paragraph(list(self._about(fold))),
             Paragraph([self._result()], "result"),
         )
         return [part for part in parts if (part.rows if isinstance(part, Table) else part.lines)]
@@ -166,18 +174,19 @@ class Verification(Printed):
             return list(lines)
         return [*lines[:MOST_ROWS], f"and {len(lines) - MOST_ROWS:,} more"]
 
-    def _about(self) -> Iterator[str]:
+    def _about(self, fold: bool) -> Iterator[str]:
         when = "at the final sparsity" if self.step is None else f"at step {self.step}"
         proof = f", masks of {', '.join(self.proven_by)}" if self.proven_by else ""
         yield f"policy {self.policy}, {when}{proof}"
-        if self.sha256:
+        if self.sha256 and not fold:
             yield f"sha256 {self.sha256}"
 
     def _result(self) -> str:
         wrong = sum(not weight.holds for weight in self.weights)
         if self.holds:
             bits = ", bit for bit" if self.proven_by else ""
-            return f"holds: all {len(self.weights):,} weights obey the policy{bits}"
+            zeros = f"{self.zeros:,} of {sum(weight.size for weight in self.weights):,} are zero"
+            return f"holds: all {len(self.weights):,} weights obey the policy{bits}; {zeros}"
         if not wrong:
             return "does not hold"
         return f"does not hold: {wrong:,} of {len(self.weights):,} weights are not as asked"

@@ -14,8 +14,8 @@ import numpy as np
 from secateur.checkpoints import open_checkpoint
 from secateur.errors import StateError, shown
 from secateur.layout import Array
-from secateur.run import state as states
-from secateur.run.state import State
+from secateur.run.saved import state as states
+from secateur.run.saved.state import State
 
 MasksLike = str | os.PathLike[str] | Mapping[str, Any]
 """A file of masks, or masks by the name of their weight."""
@@ -52,7 +52,9 @@ def masks_proof(masks: MasksLike) -> Proof:
 
     """
     if isinstance(masks, Mapping):
-        return Proof("the masks", {_name(name): _mask(name, mask) for name, mask in masks.items()})
+        return Proof(
+            "the mapping", {_name(name): _mask(name, mask) for name, mask in masks.items()}
+        )
     path = Path(masks)
     if _is_state(path):
         saved = states.load(path)
@@ -80,11 +82,13 @@ def state_proof(state: MasksLike) -> Proof:
 
     """
     if isinstance(state, Mapping):
-        source = "the state"
+        source = "the mapping"
         saved = State.from_arrays({name: np.asarray(value) for name, value in state.items()})
     else:
         source = str(state)
         saved = states.load(Path(state))
+    if saved.about.get("one_shot") is True:
+        return Proof(source, saved.masks, saved.fingerprint)
     step = saved.step if saved.evaluated is None else saved.evaluated
     return Proof(source, saved.masks, saved.fingerprint, step, saved.began)
 

@@ -14,6 +14,7 @@ from secateur.masks import compute as mask_rules
 from secateur.run.plan import Plan
 from secateur.run.run_state import RunState
 from secateur.run.saved import state as states
+from secateur.run.saved.about import about
 from secateur.run.saved.resume import check_policy, fitted_masks, resumed
 from secateur.run.saved.sharded_state import ShardedMasks
 from secateur.run.saved.state import State
@@ -54,7 +55,7 @@ class Saving:
         state = self._state_of(run)
         arrays = state.to_arrays() if self._shards is None else self._shards.whole(state)
         if self._binding.workers.rank == 0:
-            states.save(arrays, path)
+            states.save({**arrays, **about(self._plan)}, path)
 
     def from_native(self, state: Mapping[str, Any]) -> Resumed:
         """Return what resumes from the arrays of `to_native`, whichever framework made them.

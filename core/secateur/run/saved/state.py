@@ -21,6 +21,7 @@ import numpy as np
 from secateur.errors import StateError, in_words, shown
 from secateur.files import atomically
 from secateur.layout import Array
+from secateur.run.saved.about import read_about
 
 FORMAT = 1
 MOST_STEPS = 2**62
@@ -48,6 +49,7 @@ class State:
         windows: The most values that `observed` will hold, by rule.
         evaluated: The step up to which every due update of the masks was made; None when that is
             `step`.
+        about: What a file says besides, for those who check it: see `secateur.run.saved.about`.
 
     """
 
@@ -59,6 +61,7 @@ class State:
     waiting: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     windows: Sequence[int] = ()
     evaluated: int | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def to_arrays(self) -> dict[str, Array]:
         """Return the state as arrays of integers."""
@@ -150,6 +153,7 @@ def _parsed(arrays: Mapping[str, Any], unpack: Unpack) -> State:
         {_rule(rule): tuple(map(_number, _typed(v, list))) for rule, v in observed.items()},
         waiting,
         evaluated=None if meta.get("evaluated") is None else _step(meta["evaluated"]),
+        about=read_about(arrays),
     )
 
 
