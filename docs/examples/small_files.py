@@ -131,7 +131,7 @@ def _packed(
     """Pack a network, fill fresh ones from the file, and return what it came to."""
     form = values if bits is None else f"{values}, {bits} bits"
     path = output / f"{name}-{sparsity}-{values}{bits or ''}.packed"
-    size = secateur.pack(model, path, values, bits).path.stat().st_size
+    size = secateur.pack(model, path, values, bits, overwrite=True).path.stat().st_size
     fresh = framework.fresh(1)
     secateur.load_packed(path, fresh)
     secateur.quantize_check(model, fresh).check()

@@ -137,9 +137,9 @@ def test_the_masks_of_the_pruning_are_kept_where_they_are_given(tmp_path):
     stored = PackedFile(tmp_path / "m.packed").sections("fc")["mask"]
     assert (np.unpackbits(stored).reshape(4, 100) == mask).all()
     with pytest.raises(secateur.ModelError, match="prunes 40 values that are not zero"):
-        secateur.pack({"fc": weight}, tmp_path / "m.packed", masks={"fc": ~mask})
+        secateur.pack({"fc": weight}, tmp_path / "n.packed", masks={"fc": ~mask})
     with pytest.raises(secateur.ModelError, match="did you mean 'fc'"):
-        secateur.pack({"fc": weight}, tmp_path / "m.packed", masks={"f": mask})
+        secateur.pack({"fc": weight}, tmp_path / "n.packed", masks={"f": mask})
 
 
 def test_what_would_not_become_smaller_is_not_written(tmp_path):
@@ -200,6 +200,20 @@ def test_unpack_writes_what_was_packed(tmp_path, weights):
     assert all(loaded[name].tobytes() == array.tobytes() for name, array in weights.items())
 
 
+def test_a_file_that_is_there_is_replaced_only_where_that_is_asked_for(tmp_path, weights):
+    packed, plain = tmp_path / "m.packed", tmp_path / "m.safetensors"
+    for write in (
+        lambda **asked: secateur.pack(weights, packed, **asked),
+        lambda **asked: secateur.unpack(packed, plain, **asked),
+    ):
+        write()
+        before = {each: each.stat().st_mtime_ns for each in tmp_path.iterdir()}
+        with pytest.raises(FileExistsError, match=r"overwrite=True \(--overwrite\) replaces it"):
+            write()
+        assert {each: each.stat().st_mtime_ns for each in tmp_path.iterdir()} == before
+        write(overwrite=True)
+
+
 def test_sizes_are_those_that_compressors_give(tmp_path, weights):
     rows = {row.name: row for row in secateur.sizes(weights).weights}
     content = weights["fc.weight"].tobytes()
@@ -231,7 +245,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, weights, monkeypatch
 
     monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        secateur.pack(weights, path, "int8")
+        secateur.pack(weights, path, "int8", overwrite=True)
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -12,7 +12,7 @@ from secateur.cli.app import All, Json, Kind, Set, app, load_policy
 from secateur.cli.model_files import open_model
 from secateur.cli.output import progress, show, show_json, table
 from secateur.errors import TargetError
-from secateur.files import check_outputs, write_atomically
+from secateur.files import check_absent, check_outputs, write_atomically
 from secateur.tables import Column
 from secateur.targets.describe import describe
 from secateur.targets.estimate import estimate as estimate_of
@@ -43,6 +43,9 @@ def target(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the suggested policy to this file.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let --output replace a file that is there.")
+    ] = False,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Add what the target's own tool estimates.")
     ] = False,
@@ -58,7 +61,9 @@ def target(
     Weight by weight, with the reason where it does not; and a policy that it can use.  Of an
     int8 .tflite file, which holds no weights that could be pruned: Vela's estimates.
     """
-    asks = _Asks(policy, settings, kind, check, output, estimate, configuration, every, json)
+    asks = _Asks(
+        policy, settings, kind, check, output, overwrite, estimate, configuration, every, json
+    )
     asks.check(model)
     if name is None:
         _list(json)
@@ -79,6 +84,7 @@ class _Asks:
     kind: list[str] | None
     check_zeros: bool
     output: Path | None
+    overwrite: bool
     estimate: bool
     configuration: str | None
     every: bool
@@ -121,6 +127,8 @@ def _judge(name: str, model: Path, asks: _Asks) -> None:
     chosen = load(name)
     wanted = None if asks.policy is None else load_policy(asks.policy, asks.settings)
     check_outputs([asks.output], [model])
+    if asks.output:
+        check_absent(asks.output, asks.overwrite)
     opened = open_model(model, asks.kind)
     with progress("counting", sum(each.spec.size for each in opened.binding.weights)) as advance:
         report = judge(chosen, opened.binding, wanted, lambda spec: advance(spec.size))

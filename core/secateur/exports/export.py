@@ -16,7 +16,7 @@ from secateur.adapter import Binding
 from secateur.errors import ExportError, nearest, shown
 from secateur.exports.exported import Exported
 from secateur.exports.verify import check_outputs, check_zeros
-from secateur.files import check_output
+from secateur.files import check_absent, check_output
 from secateur.hooks.at_work import exporter, run_exporter
 from secateur.hooks.dispatch import bind
 from secateur.hooks.exporter import QUANTIZATIONS, ExportSource, Reading
@@ -158,10 +158,7 @@ def check_wanted(to: str, path: Path, quantize: str, overwrite: bool) -> None:
         why = f": {found.refused[quantize]}" if quantize in found.refused else ""
         raise ExportError(f'to="{found.kind}" takes quantize={known} only, not {quantize!r}{why}')
     check_output(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            errno.EEXIST, "there is a file already; ask for overwrite to replace it", str(path)
-        )
+    check_absent(path, overwrite)
 
 
 def _verified(
@@ -218,8 +215,8 @@ def _move(folder: Path, path: Path, overwrite: bool) -> None:
         if (final.parent / each.name).exists() and not overwrite:
             raise FileExistsError(
                 errno.EEXIST,
-                f"{each.name}, which belongs to it, is there already; ask for overwrite to "
-                "replace it",
+                f"{each.name}, which belongs to it, is there already; overwrite=True "
+                "(--overwrite) replaces it",
                 str(path),
             )
     for each in others:

@@ -108,6 +108,28 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         raise PermissionError(errno.EACCES, "is read-only", str(path))
 
 
+def check_absent(path: Path, overwrite: bool) -> None:
+    """Check that there is no file yet, unless it may be replaced.
+
+    Args:
+        path: The file that will be written.
+        overwrite: Whether a file that is there may be replaced.
+
+    Raises:
+        FileExistsError: There is a file.
+
+    Example:
+        >>> check_absent(Path(__file__), overwrite=True)
+
+    """
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(
+            errno.EEXIST,
+            "there is a file already; overwrite=True (--overwrite) replaces it",
+            str(path),
+        )
+
+
 def check_outputs(outputs: Sequence[Path | None], inputs: Iterable[Path]) -> None:
     """Check that each output can be written, and is no input and no other output.
 

@@ -12,7 +12,7 @@ import numpy as np
 from secateur.adapter import StateTensor
 from secateur.checkpoints.infer_kinds import Kinds
 from secateur.errors import ModelError, nearest, shown
-from secateur.files import check_output, write_atomically
+from secateur.files import check_absent, check_output, write_atomically
 from secateur.layout import Array
 from secateur.packing.bits import nonzero_bits
 from secateur.packing.compression import check_compression
@@ -114,6 +114,7 @@ def pack(
     masks: Mapping[str, Array] | None = None,
     kinds: Kinds = (),
     allow_larger: bool = False,
+    overwrite: bool = False,
     done: Callable[[int], object] = lambda size: None,
 ) -> Packed:
     """Write a model, or the tensors of a file, as a small packed file.
@@ -134,6 +135,7 @@ def pack(
             bit that is set.
         kinds: Pairs of a glob and a kind, for tensors of a file whose names do not tell it.
         allow_larger: Write the file even if it is no smaller than what it is made of.
+        overwrite: Whether a file at `path` may be replaced.
         done: Called with the bytes of each tensor once it is encoded, for a progress bar.
 
     Returns:
@@ -143,7 +145,7 @@ def pack(
         ModelError: The model cannot be read, a dtype cannot be packed, or the file would not be
             smaller; nothing is written then.
         WeightError: A weight to quantize holds NaN or infinity; nothing is written then.
-        OSError: The file cannot be written.
+        OSError: The file exists, or cannot be written.
 
     Example:
         >>> import numpy as np, tempfile
@@ -158,6 +160,7 @@ def pack(
     check_compression(compression)
     source_path = Path(model) if isinstance(model, str | Path) else None
     check_output(target, [source_path] if source_path else [])
+    check_absent(target, overwrite)
     source = open_source(model, kinds)
     if source.is_packed:
         raise ModelError(f"{source} is packed already; unpack it first, and pack that")

@@ -12,14 +12,14 @@ import numpy as np
 from secateur.checkpoints import SUFFIXES
 from secateur.checkpoints.safetensors_header import DTYPES
 from secateur.errors import ModelError
-from secateur.files import atomically, check_output
+from secateur.files import atomically, check_absent, check_output
 from secateur.packing.manifest import Entry
 from secateur.packing.reader import PackedFile
 
 _CODES = {name: code for code, name in DTYPES.items()}
 
 
-def unpack(path: str | Path, out: str | Path) -> Path:
+def unpack(path: str | Path, out: str | Path, *, overwrite: bool = False) -> Path:
     """Write the tensors of a packed file as a .safetensors or .npz file.
 
     They have the names, layouts and dtypes of what was packed, and the same bits where they were
@@ -28,13 +28,14 @@ def unpack(path: str | Path, out: str | Path) -> Path:
     Args:
         path: The packed file.
         out: The file to write.
+        overwrite: Whether a file at `out` may be replaced.
 
     Returns:
         The file that was written.
 
     Raises:
         ModelError: The file is damaged, or the format of `out` does not have a dtype of its.
-        OSError: A file cannot be read or written.
+        OSError: A file cannot be read or written, or `out` exists.
 
     Example:
         >>> import numpy as np, secateur, tempfile
@@ -49,6 +50,7 @@ def unpack(path: str | Path, out: str | Path) -> Path:
     if target.suffix not in _WRITERS:
         raise ModelError(f"{target}: cannot be written; there are: {', '.join(SUFFIXES)}")
     check_output(target, [source])
+    check_absent(target, overwrite)
     packed = PackedFile(source)
     named = [(n, each) for each in packed.entries.values() for n in (each.name, *each.aliases)]
     write = _WRITERS[target.suffix]

@@ -35,6 +35,7 @@ class Compression(StrEnum):
 
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file, if it is there.")]
 
 
 @app.command("sizes")
@@ -69,6 +70,7 @@ def pack_model(
     allow_larger: Annotated[
         bool, typer.Option("--allow-larger", help="Write the file even if it is no smaller.")
     ] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Write a model as a small packed file, which secateur.load_packed fills into a model.
@@ -84,6 +86,7 @@ def pack_model(
             compress,
             kinds=parse_kinds(kind or ()),
             allow_larger=allow_larger,
+            overwrite=overwrite,
         )
     if json:
         show_json(packed.to_dict())
@@ -93,9 +96,11 @@ def pack_model(
 
 @app.command("unpack")
 def unpack_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A packed file.")], output: Output
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A packed file.")],
+    output: Output,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the tensors of a packed file as a .safetensors or .npz file."""
     with progress(f"unpacking {file}"):
-        unpack(file, output)
+        unpack(file, output, overwrite=overwrite)
     show([Paragraph([f"written to {output}"], "result")])
