@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,51 @@ class Twin(nn.Module):
 
     def forward(self, x):
         return self.fc(self.conv(x).relu().permute(0, 2, 3, 1).flatten(1))
+
+
+def normalized_twins():
+    """Return a Keras network with both kinds of normalization, and its twin in PyTorch."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([
+        keras.Input((40,)),
+        keras.layers.Dense(100, name="fc"),
+        keras.layers.BatchNormalization(name="norm", epsilon=1e-5),
+        keras.layers.LayerNormalization(name="rows", epsilon=1e-5),
+        keras.layers.Dense(10, name="head"),
+    ])  # fmt: skip
+    random = np.random.default_rng(0)
+    for layer in model.layers[1:3]:
+        layer.set_weights([random.uniform(0.5, 2, each.shape) for each in layer.weights])
+    layers = {
+        "fc": nn.Linear(40, 100),
+        "norm": nn.BatchNorm1d(100),
+        "rows": nn.LayerNorm(100),
+        "head": nn.Linear(100, 10),
+    }
+    return model, nn.Sequential(OrderedDict(layers)).eval()
+
+
+def test_normalization_fills_across_frameworks_under_its_other_words(tmp_path):
+    model, twin = normalized_twins()
+    secateur.prune(model, MOST)
+    filled = secateur.load_packed(secateur.pack(model, tmp_path / "keras.packed").path, twin)
+    assert "norm.running_var" in filled
+    assert "norm.num_batches_tracked" not in filled
+    x = np.random.default_rng(1).normal(size=(8, 40)).astype(np.float32)
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(twin(torch.from_numpy(x)).detach().numpy(), expected, atol=1e-5)
+
+    fresh, _ = normalized_twins()
+    torch.save(twin.state_dict(), tmp_path / "twin.pt")
+    for source in (twin, tmp_path / "twin.pt"):
+        secateur.pack(source, tmp_path / "torch.packed", overwrite=True)
+        fresh.layers[1].set_weights([np.zeros(100)] * 4)
+        secateur.load_packed(tmp_path / "torch.packed", fresh)
+        np.testing.assert_allclose(fresh.predict(x, verbose=0), expected, atol=1e-5)
+
+    twin.norm = nn.BatchNorm1d(100, affine=False)
+    with pytest.raises(secateur.ModelError, match=r"norm\.gamma is in the file only"):
+        secateur.load_packed(tmp_path / "keras.packed", twin)
 
 
 @pytest.mark.parametrize(("values", "bits"), FORMS)

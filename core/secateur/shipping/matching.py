@@ -12,7 +12,7 @@ from secateur.errors import ModelError, listed
 from secateur.layout import Array
 from secateur.packing.manifest import Entry
 from secateur.packing.reader import PackedFile
-from secateur.shipping.names import are_renumbered
+from secateur.shipping.names import are_renumbered, counts_batches, synonyms
 from secateur.shipping.sources import FILE
 
 MOST_NAMES = 8
@@ -79,6 +79,8 @@ class Matching:
     def all_of(self, targets: Sequence[StateTensor]) -> list[Match]:
         """Return what fills each tensor of a model.
 
+        The counter of batches that PyTorch keeps is left alone where the file has none.
+
         Args:
             targets: The tensors of the model.
 
@@ -88,7 +90,8 @@ class Matching:
         """
         if renamed := self._renumbered(targets):
             return renamed
-        found = [(target, self._match(target)) for target in targets]
+        ignored = self._counters_of_one_side(targets)
+        found = [(target, self._match(target)) for target in targets if target.name not in ignored]
         matches = [match for _, match in found if match is not None]
         problems = [self._misfit(target) for target, match in found if match is None]
         problems += [
@@ -99,7 +102,7 @@ class Matching:
             if match.target.dtype not in (entry.dtype, entry.numpy_dtype.name)
         ]
         used = {entry.name for match in matches for entry in match.entries}
-        met = used | {entry.name for target, _ in found for entry in self._named(target)}
+        met = used | ignored | {e.name for target, _ in found for e in self._named(target)}
         problems += [
             f"{name:.80} is in the file only" for name in self.packed.entries if name not in met
         ]
@@ -137,7 +140,18 @@ class Matching:
 
     def _named(self, target: StateTensor) -> list[Entry]:
         names = (target.name, *target.aliases)
-        return [self._by_name[name] for name in names if name in self._by_name]
+        if found := [self._by_name[name] for name in names if name in self._by_name]:
+            return found
+        if target.parts:  # weights have one name in every framework
+            return []
+        others = (self._by_name.get(other) for name in names for other in synonyms(name))
+        return [entry for entry in others if entry is not None and not entry.parts]
+
+    def _counters_of_one_side(self, targets: Sequence[StateTensor]) -> set[str]:
+        """Return the counters of batches, where the framework of the other side has none."""
+        in_model = {target.name for target in targets if counts_batches(target.name)}
+        in_file = {name for name in self.packed.entries if counts_batches(name)}
+        return set() if in_model and in_file else in_model | in_file
 
     def _misfit(self, target: StateTensor) -> str:
         held = [self._by_weight[p.weight][0] for p in target.parts if p.weight in self._by_weight]

@@ -1,9 +1,17 @@
-"""Names of tensors that differ only by the numbers that a framework appends."""
+"""Names of tensors that differ by the numbers that a framework appends, or by its words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+_NORMALIZATION = (
+    ("weight", "gamma", "scale"),
+    ("bias", "beta"),
+    ("running_mean", "moving_mean", "mean"),
+    ("running_var", "moving_variance", "var"),
+)
+"""What PyTorch, Keras and Flax call the same vector of a normalization layer."""
 
 
 def are_renumbered(names: Sequence[str], others: Sequence[str]) -> bool:
@@ -24,3 +32,24 @@ def are_renumbered(names: Sequence[str], others: Sequence[str]) -> bool:
 
 def _unnumbered(name: str) -> str:
     return re.sub(r"_\d+(?=\.|$)", "", name)
+
+
+def synonyms(name: str) -> Iterator[str]:
+    """Yield what other frameworks call a vector of a normalization layer.
+
+    >>> list(synonyms("block.norm.moving_variance"))
+    ['block.norm.running_var', 'block.norm.var']
+    """
+    layer, dot, word = name.rpartition(".")
+    for words in _NORMALIZATION:
+        if word in words:
+            yield from (f"{layer}{dot}{other}" for other in words if other != word)
+
+
+def counts_batches(name: str) -> bool:
+    """Return whether a tensor is the counter of batches that PyTorch alone has.
+
+    >>> counts_batches("norm.num_batches_tracked")
+    True
+    """
+    return name.rpartition(".")[2] == "num_batches_tracked"

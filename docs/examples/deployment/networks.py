@@ -100,9 +100,7 @@ def _torch_mobilenet(seed: int) -> Any:
     from torch import nn
 
     def conv(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> Any:
-        convolution = nn.Conv2d(
-            inputs, outputs, size, stride, size // 2, groups=groups, bias=False
-        )
+        convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
         return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU6())
 
     class Block(nn.Module):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from networks import NETWORKS, Network
-from variants import DENSE, POLICIES, in_one_shot
+from variants import POLICIES, in_one_shot
 
 import secateur
 
