@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from secateur.files.atomic import Draft, atomically, write_atomically
 from secateur.files.checks import (
+    check_absent,
     check_input,
     check_output,
     check_outputs,
@@ -16,6 +17,7 @@ __all__ = [
     "Draft",
     "NewFolder",
     "atomically",
+    "check_absent",
     "check_input",
     "check_new_folder",
     "check_output",
