@@ -49,6 +49,7 @@ ARROWS = {
         "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
         "targets": f"{_COMPONENTS} components masks hooks policy run tables",
         "verification": f"{_COMPONENTS} components checkpoints hooks policy run shipping tables",
+        "review": f"{_COMPONENTS} components hooks policy run tables",
         "api": "errors hooks policy run",
     }.items()
 }

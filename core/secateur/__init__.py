@@ -81,6 +81,11 @@ if TYPE_CHECKING:
     from secateur.recording.recording import RecordedUpdate as RecordedUpdate
     from secateur.recording.recording import RecordedWeight as RecordedWeight
     from secateur.recording.recording import Recording as Recording
+    from secateur.review.explain import explain as explain
+    from secateur.review.explanation import ExplainedWeight as ExplainedWeight
+    from secateur.review.explanation import Explanation as Explanation
+    from secateur.review.explanation import RuleVerdict as RuleVerdict
+    from secateur.review.explanation import Setting as Setting
     from secateur.run.plan import Plan as Plan
     from secateur.run.pruner import Pruner as Pruner
     from secateur.run.report import Report as Report
@@ -202,6 +207,13 @@ _NAMES_OF = {
         "RecordedUpdate",
         "RecordedWeight",
         "Recording",
+    ),
+    "review.explain": ("explain",),
+    "review.explanation": (
+        "ExplainedWeight",
+        "Explanation",
+        "RuleVerdict",
+        "Setting",
     ),
     "run.plan": ("Plan",),
     "run.pruner": ("Pruner",),

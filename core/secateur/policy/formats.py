@@ -232,9 +232,10 @@ def to_toml(table: Mapping[str, Any]) -> str:
     [[rules]]
     match = { kind = ["conv"] }
     """
-    lines = [f"{key} = {_toml(value)}" for key, value in table.items() if key != "rules"]
+    lines = [f"{_key(key)} = {_toml(value)}" for key, value in table.items() if key != "rules"]
     for rule in table.get("rules", ()):
-        lines += ["", "[[rules]]", *(f"{key} = {_toml(value)}" for key, value in rule.items())]
+        settings = (f"{_key(key)} = {_toml(value)}" for key, value in rule.items())
+        lines += ["", "[[rules]]", *settings]
     return "\n".join(lines) + "\n"
 
 

@@ -155,29 +155,47 @@ class Match(PolicyTable):
         if self.name is not None:
             named = (candidates.names.find(glob) for glob in self.globs(adapter))
             chosen = sorted(frozenset().union(*named))
-        for holds in self._conditions(candidates):
+        for _, holds in self._conditions(candidates):
             chosen = [index for index in chosen if holds(index)]
         return chosen
 
-    def _conditions(self, candidates: Candidates) -> Iterator[Callable[[int], bool]]:
+    def unmet(self, candidates: Candidates, adapter: str, index: int) -> list[str]:
+        """Return the conditions that one weight does not fulfil.
+
+        Args:
+            candidates: The weights of a model.
+            adapter: The name of the adapter that bound the model.
+            index: The index of the weight.
+
+        """
+        unmet = [name for name, holds in self._conditions(candidates) if not holds(index)]
+        find, globs = candidates.names.find, self.globs(adapter)
+        if self.name is not None and not any(index in find(glob) for glob in globs):
+            return ["name", *unmet]
+        return unmet
+
+    def _conditions(self, candidates: Candidates) -> Iterator[tuple[str, Callable[[int], bool]]]:
         """Yield every condition but that on names, as a function of a weight's index."""
         specs, positions, last = candidates.specs, candidates.positions, candidates.last
         if (kinds := self.kind) is not None:
-            yield lambda index: specs[index].kind in kinds
+            yield "kind", lambda index: specs[index].kind in kinds
         if (roles := self.role) is not None:
-            yield lambda index: specs[index].role in roles
+            yield "role", lambda index: specs[index].role in roles
         if (least := self.min_size) is not None:
-            yield lambda index: specs[index].size >= least
+            yield "min_size", lambda index: specs[index].size >= least
         if (most := self.max_size) is not None:
-            yield lambda index: specs[index].size <= most
+            yield "max_size", lambda index: specs[index].size <= most
         if (trainable := self.trainable) is not None:
-            yield lambda index: specs[index].trainable is trainable
+            yield "trainable", lambda index: specs[index].trainable is trainable
         if self.position is not None:
             ends = {{"first": 0, "last": last}[each] for each in self.position}
-            yield lambda index: not ends.isdisjoint(positions[index])
+            yield "position", lambda index: not ends.isdisjoint(positions[index])
         if (depth := self.depth) is not None:
             scale = max(1, last)
-            yield lambda index: any(depth[0] <= p / scale <= depth[1] for p in positions[index])
+            yield (
+                "depth",
+                lambda index: any(depth[0] <= p / scale <= depth[1] for p in positions[index]),
+            )
 
     def needs_live_model(self) -> str | None:
         """Return a condition that only a model can answer, not a file; None without one."""

@@ -29,10 +29,11 @@ from secateur.components.words import method_in_words, table_in_words
 from secateur.errors import PolicyError, PolicyWarning, shown
 from secateur.hooks.registry import registry
 from secateur.policy.messages import explain, located
-from secateur.policy.origins import Origins, TablePath
+from secateur.policy.origins import Key, Origins, TablePath
 from secateur.policy.reading import files as policy_files
+from secateur.policy.reading.lines import Written, written_at
 from secateur.policy.reading.merging import Merged
-from secateur.policy.reading.overrides import Overrides, override, vain
+from secateur.policy.reading.overrides import Overrides, as_overrides, override, vain
 from secateur.policy.rule import AS_TABLE, AnySchedule, ResolvedRule, Rule, component
 from secateur.policy.table import PolicyTable
 from secateur.tables import Column, Paragraph, Printed, Table, View, printable
@@ -125,6 +126,11 @@ class Policy(Printed, PolicyTable):
         """Every file that the policy was read from: its own, and those that it extends."""
         return self._origins.files
 
+    @property
+    def source(self) -> str:
+        """What errors call the policy: its own file, or "policy" where it was made in code."""
+        return self._origins.name
+
     def _method(self, rule: Rule) -> Method | None:
         if not rule.prune:
             return None
@@ -179,14 +185,7 @@ class Policy(Printed, PolicyTable):
                 f"Policy.load({_argument(path)}): wanted the path of a policy file, or the name "
                 "of a ready policy; Policy.parse takes a mapping"
             )
-        if isinstance(overrides, Overrides):
-            changes = overrides
-        elif overrides is None or isinstance(overrides, Mapping):
-            changes = Overrides(overrides or {})
-        else:
-            raise PolicyError(
-                f"overrides = {_argument(overrides)}: wanted a mapping of dotted keys to values"
-            )
+        changes = as_overrides(overrides)
         merged = policy_files.read(os.fspath(path))
         if not changes.values:
             return cls._parse(merged)
@@ -224,10 +223,16 @@ class Policy(Printed, PolicyTable):
 
     @classmethod
     def _parse(cls, merged: Merged) -> Self:
+        for _, note in merged.misspelt:
+            warnings.warn(note, PolicyWarning, stacklevel=3)
         try:
-            policy = cls.model_validate(merged.table)
+            return cls._validated(merged)
         except ValidationError as error:
             raise explain(error, merged.origins) from None
+
+    @classmethod
+    def _validated(cls, merged: Merged) -> Self:
+        policy = cls.model_validate(merged.table)
         policy._origins = merged.origins
         return policy
 
@@ -294,6 +299,15 @@ class Policy(Printed, PolicyTable):
         name = f"{printable(self.name, 80)} " if self.name else ""
         return f"{name}{self.fingerprint[:12]}"
 
+    def written_at(self, where: Sequence[Key]) -> Written:
+        """Return the file and the line in which a part of the policy is written.
+
+        Args:
+            where: The keys that lead to it, such as ``("rules", 0, "match")``.
+
+        """
+        return written_at(self._origins, where)
+
     def rule_label(self, number: int | None) -> str:
         """Return what tables call a rule: its id or, without one, its number.
 
@@ -316,18 +330,22 @@ class Policy(Printed, PolicyTable):
             methods: How a rule prunes in a run of known length, where that is known.
 
         """
-        columns = (
+        columns = [
             Column("rule", long="shorten", least=10),
             Column("match", long="wrap") if decided is None else Column("weights", right=True),
             Column("how its weights are pruned", long="wrap"),
-        )
-        rows = []
+        ]
+        is_in_file = bool(self.rules and self._origins.texts)
+        if is_in_file:
+            columns.insert(1, Column("written in", long="shorten", least=16))
+        rows: list[tuple[str, ...]] = []
         for rule in self.resolved_rules:
             match = table_in_words(rule.match.normalized()) or "all"
             weights = match if decided is None else f"{decided.get(rule.number, 0):,}"
             method = (methods or {}).get(rule.number, rule.method)
-            rows.append((rule.label, weights, method_in_words(method)))
-        return Table(columns, rows)
+            written = (str(self.written_at(("rules", rule.number - 1))),) if is_in_file else ()
+            rows.append((rule.label, *written, weights, method_in_words(method)))
+        return Table(tuple(columns), rows)
 
     def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
         """Return what is printed of the policy.
@@ -351,6 +369,16 @@ class Policy(Printed, PolicyTable):
             for rule in self.resolved_rules
         ]
         return {"version": self.version, "rules": rules}
+
+
+def validated(merged: Merged) -> Policy:
+    """Return the policy of a table.
+
+    Raises:
+        ValidationError: The table is no policy.
+
+    """
+    return Policy._validated(merged)
 
 
 def _argument(value: object) -> str:

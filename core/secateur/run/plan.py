@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -77,6 +77,9 @@ class Plan(Printed):
         parameters: The number of all parameters of the model; None where it is not known.
         schedule_notes: What schedules do not reach, or do in fewer updates than they seem to.
         policy_notes: What else of the policy probably does not do what was meant.
+        total_steps: The length of the run that was planned for; None where it is not known.
+        kept_after: The number of elements of prunable weights that are kept after such a run,
+            counted as `kept` is.
 
     Example:
         >>> import numpy as np
@@ -96,6 +99,8 @@ class Plan(Printed):
     parameters: int | None = None
     schedule_notes: tuple[str, ...] = ()
     policy_notes: tuple[str, ...] = ()
+    total_steps: int | None = None
+    kept_after: int | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -114,14 +119,11 @@ class Plan(Printed):
         Counted in single weights: blocks and channels at the edge of a weight may differ by
         their size.
         """
-        targets = {planned.spec.name: planned.target for planned in self.weights if planned.pruned}
+        targets = {planned.spec.name: planned.target for planned in self.weights}
         total = sum(planned.spec.size for planned in self.weights if not planned.pruned)
-        for rule in self.rule_weights:
-            if any(targets[spec.name] is None for spec in rule.specs):
-                total += keep_count(sum(spec.size for spec in rule.specs), rule.method.final)
-            else:
-                total += sum(keep_count(spec.size, targets[spec.name] or 0) for spec in rule.specs)
-        return total
+        return total + sum(
+            kept_elements(rule.specs, targets, rule.method.final) for rule in self.rule_weights
+        )
 
     @property
     def sparsity(self) -> float:
@@ -150,6 +152,10 @@ class Plan(Printed):
             "adapter": self.adapter,
             "parameters": self.parameters,
             "left_dense": self.left_dense,
+            "sparsity": self.sparsity,
+            "total_steps": self.total_steps,
+            "kept_after": self.kept_after,
+            "rules": self._rules_as_dicts(),
             "weights": [
                 {
                     "name": planned.spec.name,
@@ -171,6 +177,16 @@ class Plan(Printed):
             ],
             "notes": list(self.notes),
         }
+
+    def _rules_as_dicts(self) -> list[dict[str, Any]]:
+        decided = Counter(planned.rule for planned in self.weights)
+        found = []
+        for rule in self.policy.resolved_rules:
+            where = self.policy.written_at(("rules", rule.number - 1))
+            place = {"file": where.file, "line": where.line}
+            weights = decided.get(rule.number, 0)
+            found.append({"rule": rule.number, "id": rule.id, **place, "weights": weights})
+        return found
 
     def observed(self, weights: Iterable[Weight]) -> ObservedRun:
         """Return what observers are told of a run by this plan.
@@ -211,7 +227,7 @@ class Plan(Printed):
             self._left_dense(fold),
             Paragraph([f"note: {note}" for note in self.notes] + list(notes), "note"),
             Paragraph([*self._left_dense_line(), self._policy_line()]),
-            Paragraph([stay_line(self.kept, self.size)], "result"),
+            Paragraph([*self._reached_line(), stay_line(self.kept, self.size)], "result"),
         )
         return [part for part in parts if isinstance(part, Table) or part.lines]
 
@@ -269,8 +285,34 @@ class Plan(Printed):
             of = "" if self.parameters is None else f" of {self.parameters:,}"
             yield f"{self.left_dense:,}{of} parameters are in layers left dense"
 
+    def _reached_line(self) -> Iterator[str]:
+        if self.total_steps is not None and self.kept_after is not None:
+            reached = 1 - self.kept_after / self.size if self.size else 0.0
+            if self.kept_after == self.kept:
+                end = f"reached: sparsity {format_sparsity(reached)}"
+            else:
+                final = format_sparsity(self.sparsity)
+                end = f"sparsity {format_sparsity(reached)} is reached, not {final}"
+            yield f"after {self.total_steps:,} steps {self.kept_after:,} weights are left; {end}"
+
     def _policy_line(self) -> str:
         return f"policy {self.policy.title}, adapter {self.adapter}"
+
+
+def kept_elements(
+    specs: Sequence[WeightSpec], targets: Mapping[str, float | None], sparsity: float
+) -> int:
+    """Return how many elements of a rule's weights are kept.
+
+    Args:
+        specs: The weights.
+        targets: The sparsity of each, by its name; None where the scores decide.
+        sparsity: That of all together.
+
+    """
+    if any(targets[spec.name] is None for spec in specs):
+        return keep_count(sum(spec.size for spec in specs), sparsity)
+    return sum(keep_count(spec.size, targets[spec.name] or 0) for spec in specs)
 
 
 def _tied_names(spec: WeightSpec) -> tuple[str, ...]:

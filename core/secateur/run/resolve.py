@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from secateur.adapter import Binding, WeightSpec
 from secateur.components.method import Method
 from secateur.components.values import checked_total_steps
-from secateur.errors import ModelError, PolicyError
-from secateur.policy.match import Candidates
+from secateur.errors import PolicyError
 from secateur.policy.policy import Policy
 from secateur.policy.rule import ResolvedRule
-from secateur.run.plan import Plan, PlannedWeight, RuleWeights
-from secateur.run.rule_problems import (
-    schedule_notes,
-    shadowed_notes,
-    trainable_notes,
-    unmatched_error,
-    unordered_error,
-)
+from secateur.run.matching import match_rules
+from secateur.run.plan import Plan, PlannedWeight, RuleWeights, kept_elements
+from secateur.run.rule_problems import schedule_notes, shadowed_notes, trainable_notes
 from secateur.selection.component_errors import attributed
 
-Matches = dict[int, list[int]]
-"""The indices of the weights that each rule matches, by the rule's number."""
+Refuse = Callable[[PolicyError], None]
 
 
-def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) -> Plan:
+def _raise(error: PolicyError) -> None:
+    raise error
+
+
+def resolve(
+    policy: Policy, binding: Binding, total_steps: int | None = None, refuse: Refuse = _raise
+) -> Plan:
     """Decide every weight of a bound model by the first rule that matches it.
 
     Args:
@@ -35,6 +33,7 @@ def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) ->
         binding: The bound model.
         total_steps: The length of the run in optimizer updates; without it, schedules keep
             their percentages.
+        refuse: Called with each error of the policy instead of raising it.
 
     Raises:
         ModelError: The model has nothing to prune, or two weights of one name.
@@ -43,18 +42,11 @@ def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) ->
 
     """
     rules = policy.resolved_rules
-    methods = {
-        rule.number: rule.method if total_steps is None else on_steps(rule, total_steps)
-        for rule in rules
-    }
-    specs = [weight.spec for weight in binding.weights]
-    _refuse_without_weights(binding)
-    _refuse_equal_names(specs, binding.adapter)
-    matches = _matches(rules, specs, binding)
-    deciding: dict[int, int] = {}
-    for number, indices in matches.items():
-        for index in indices:
-            deciding.setdefault(index, number)
+    methods = methods_in(rules, total_steps, refuse)
+    found = match_rules(rules, binding)
+    for error in found.errors:
+        refuse(error)
+    specs, deciding = found.specs, found.deciding
     rule_weights = _rule_weights(specs, deciding, methods)
     targets = {name: target for each in rule_weights for name, target in _targets(each).items()}
     planned = tuple(
@@ -69,8 +61,31 @@ def resolve(policy: Policy, binding: Binding, total_steps: int | None = None) ->
         rule_weights,
         binding.parameters,
         tuple(schedule_notes(rules, rule_weights, total_steps)),
-        (*shadowed_notes(rules, matches, deciding), *trainable_notes(rules, binding)),
+        (*shadowed_notes(rules, found.matches, deciding), *trainable_notes(rules, binding)),
+        total_steps,
+        _kept_after(specs, rule_weights, total_steps),
     )
+
+
+def methods_in(
+    rules: Sequence[ResolvedRule], total_steps: int | None, refuse: Refuse = _raise
+) -> dict[int, Method | None]:
+    """Return how each rule prunes in a run, by its number.
+
+    Args:
+        rules: The rules.
+        total_steps: The length of the run, if it is known.
+        refuse: Called with the error of each rule that makes no sense in such a run; it keeps
+            its percentages then.
+
+    """
+    methods = {rule.number: rule.method for rule in rules}
+    for rule in rules if total_steps is not None else ():
+        try:
+            methods[rule.number] = on_steps(rule, total_steps)
+        except PolicyError as error:
+            refuse(error)
+    return methods
 
 
 def on_steps(rule: ResolvedRule, total_steps: int | None) -> Method | None:
@@ -96,44 +111,8 @@ def on_steps(rule: ResolvedRule, total_steps: int | None) -> Method | None:
         raise PolicyError(f"{rule}: {error}") from None
 
 
-def _refuse_without_weights(binding: Binding) -> None:
-    if not binding.weights:
-        skipped = "; ".join(f"{each.name}: {each.reason}" for each in binding.skipped[:8])
-        raise ModelError(
-            f"this {binding.adapter} model has no weight that can be pruned"
-            + (f" (left dense: {skipped})" if skipped else "")
-        )
-
-
-def _refuse_equal_names(specs: Sequence[WeightSpec], adapter: str) -> None:
-    (name, times), *_ = Counter(spec.name for spec in specs).most_common(1)
-    if times > 1:
-        raise ModelError(
-            f"the {adapter} adapter gives {times} weights the name {name}, so some of them "
-            "would be forgotten. If a plugin's secateur_layer_weights describes this layer, give "
-            "each of its weights a role of its own; a kind of the plugin (secateur.Kind) may "
-            "bring new roles. Otherwise two layers have one name: rename one."
-        )
-
-
-def _matches(
-    rules: Sequence[ResolvedRule], specs: Sequence[WeightSpec], binding: Binding
-) -> Matches:
-    layers = dict.fromkeys([*(binding.layers or ()), *(spec.layer for spec in specs)])
-    candidates = Candidates(specs, list(layers))
-    matches: Matches = {}
-    for rule in rules:
-        if not binding.ordered and (unknown := rule.match.needs_live_model()):
-            raise unordered_error(rule, unknown)
-        matches[rule.number] = rule.match.select(candidates, binding.adapter)
-    for rule in rules:
-        if rule.required and not matches[rule.number]:
-            raise unmatched_error(rule, specs, binding.adapter)
-    return matches
-
-
 def _rule_weights(
-    specs: Sequence[WeightSpec], deciding: dict[int, int], methods: dict[int, Method | None]
+    specs: Sequence[WeightSpec], deciding: Mapping[int, int], methods: Mapping[int, Method | None]
 ) -> tuple[RuleWeights, ...]:
     chosen: dict[int, list[WeightSpec]] = {}
     for index in sorted(deciding):
@@ -145,13 +124,47 @@ def _rule_weights(
     )
 
 
-def _targets(rule: RuleWeights) -> dict[str, float | None]:
+def _targets(rule: RuleWeights, final: float | None = None) -> dict[str, float | None]:
     """Return where each weight of a rule ends; None where the scores decide."""
     method, names = rule.method, [spec.name for spec in rule.specs]
+    final = method.final if final is None else final
     if method.fixed_sparsity is not None:
-        return dict.fromkeys(names, method.final)
+        return dict.fromkeys(names, final)
     with attributed(method.distribution, 0, names):
-        targets = method.distribution.targets(rule.specs, method.final)
+        targets = method.distribution.targets(rule.specs, final)
         if targets is None:
             return dict.fromkeys(names)
         return {name: float(target) for name, target in zip(names, targets, strict=True)}
+
+
+def _kept_after(
+    specs: Sequence[WeightSpec], rule_weights: Sequence[RuleWeights], total_steps: int | None
+) -> int | None:
+    """Return how many elements are kept after a run; None where its length is not known.
+
+    A schedule that waits for a metric is taken to end in time.
+    """
+    if total_steps is None:
+        return None
+    kept = sum(spec.size for spec in specs)
+    for rule in rule_weights:
+        reached = sparsity_after(rule.method, total_steps)
+        kept -= sum(spec.size for spec in rule.specs)
+        kept += kept_elements(rule.specs, _targets(rule, reached), reached)
+    return kept
+
+
+def sparsity_after(method: Method, total_steps: int) -> float:
+    """Return the sparsity that a rule has reached after a run.
+
+    Args:
+        method: How the rule prunes, with every percentage as a step.
+        total_steps: The length of the run.
+
+    """
+    schedule = method.schedule
+    if schedule.begin_when is not None or schedule.percentages():
+        return method.final
+    with attributed(schedule):
+        last = schedule.last_update(total_steps)
+        return 0.0 if last is None else method.target(schedule.sparsity(last))

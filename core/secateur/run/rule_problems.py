@@ -161,7 +161,7 @@ def _advice(rule: ResolvedRule, specs: Sequence[WeightSpec], adapter: str) -> st
     if isinstance(match.name, dict) and not globs:
         return f" Its table of names has no entry for {adapter!r}."
     for glob in globs[:_SHOWN]:
-        if (guess := _nearest_name(glob, specs)) is not None:
+        if (guess := nearest_name(glob, specs)) is not None:
             return f" Did you mean {shown(guess)}?"
     for word, wanted, there in (
         ("kind", match.kind, {spec.kind for spec in specs}),
@@ -172,7 +172,7 @@ def _advice(rule: ResolvedRule, specs: Sequence[WeightSpec], adapter: str) -> st
     return ""
 
 
-def _nearest_name(glob: str, specs: Sequence[WeightSpec]) -> str | None:
+def nearest_name(glob: str, specs: Sequence[WeightSpec]) -> str | None:
     """Return the name that is most like a glob, unless the glob is one of the names itself."""
     names = {name: name for spec in specs for name in (spec.name, *spec.aliases, spec.layer)}
     if glob in names:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from secateur.errors import PolicyError, PolicyWarning
+from secateur.errors import PolicyError
 from secateur.policy.origins import Origins, Place, TablePath
 
 COMPONENTS = ("schedule", "criterion", "pattern", "distribution")
@@ -20,10 +19,18 @@ _NO_CHANGE = ("name", "version")
 
 @dataclass(frozen=True)
 class Merged:
-    """A policy's table merged over the files that it extends, with the origin of each part."""
+    """A policy's table merged over the files that it extends, with the origin of each part.
+
+    Attributes:
+        table: The table.
+        origins: Where its parts are written.
+        misspelt: A note for each id that is nearly one of the base, and the place of its rule.
+
+    """
 
     table: dict[str, Any]
     origins: Origins
+    misspelt: tuple[tuple[Place, str], ...] = ()
 
 
 def own_layer(
@@ -96,8 +103,10 @@ def merge(base: Merged, over: Merged, extended: Collection[str]) -> Merged:
         texts={**base.origins.texts, **over.origins.texts},
     )
     old, new = base.table.get("rules", []), over.table.get("rules", [])
+    misspelt = base.misspelt
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
-        rules, written = _merge_rules(base, over, extended)
+        rules, written, notes = _merge_rules(base, over, extended)
+        misspelt += notes
         if rules:
             table["rules"] = rules
         origins = replace(origins, rules=written)
@@ -106,7 +115,7 @@ def merge(base: Merged, over: Merged, extended: Collection[str]) -> Merged:
     needed = [each.table.get("plugins", []) for each in (base, over)]
     if all(isinstance(names, (list, tuple)) for names in needed) and any(needed):
         table["plugins"] = [name for names in needed for name in names]
-    return Merged(renamed(base.table, table, "name" in over.table), origins)
+    return Merged(renamed(base.table, table, "name" in over.table), origins, misspelt)
 
 
 def renamed(base: Mapping[str, Any], table: dict[str, Any], is_named: bool) -> dict[str, Any]:
@@ -171,7 +180,7 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
 
 def _merge_rules(
     base: Merged, over: Merged, extended: Collection[str]
-) -> tuple[list[Any], list[Place]]:
+) -> tuple[list[Any], list[Place], tuple[tuple[Place, str], ...]]:
     old, new = base.table.get("rules", []), over.table.get("rules", [])
     known = {rule_id(rule) for rule in old} - {None}
     written = list(zip(new, over.origins.rules, strict=True))
@@ -182,8 +191,6 @@ def _merge_rules(
         for rule, place in zip(old, base.origins.rules, strict=True)
         if (each := rule_id(rule)) and each not in replacing and place.file in extended
     }
-    for note in misspelt_ids(added, left):
-        warnings.warn(note, PolicyWarning, stacklevel=2)
     rules = [
         *added,
         *(
@@ -191,10 +198,13 @@ def _merge_rules(
             for rule, place in zip(old, base.origins.rules, strict=True)
         ),
     ]
-    return [rule for rule, _ in rules], [place for _, place in rules]
+    notes = tuple(_misspelt_ids(added, left))
+    return [rule for rule, _ in rules], [place for _, place in rules], notes
 
 
-def misspelt_ids(added: list[tuple[Any, Place]], replaceable: Mapping[str, str]) -> Iterator[str]:
+def _misspelt_ids(
+    added: list[tuple[Any, Place]], replaceable: Mapping[str, str]
+) -> Iterator[tuple[Place, str]]:
     """Yield a note for each new rule whose id is nearly that of one in the base.
 
     Args:
@@ -208,11 +218,12 @@ def misspelt_ids(added: list[tuple[Any, Place]], replaceable: Mapping[str, str])
         close = get_close_matches(mine[:80], plain, n=1, cutoff=0.7)
         if close and not _differ_in_digits(mine, close[0]):
             meant, number = plain[close[0]], place.path[1]
-            yield (
+            note = (
                 f"{place.file}: rule {int(number) + 1} is new: {replaceable[meant]} has no rule "
                 f"with the id {rule_id(rule)!r:.80}, but one with the id {meant!r:.80}. Was that "
                 "rule meant? A rule replaces another one by the same id."
             )
+            yield place, note
 
 
 def _differ_in_digits(one: str, two: str) -> bool:

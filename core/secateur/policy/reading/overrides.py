@@ -41,6 +41,22 @@ class Overrides:
     name: str = "overrides"
 
 
+def as_overrides(overrides: Any) -> Overrides:
+    """Return what was given as overrides.
+
+    Raises:
+        PolicyError: It is no mapping.
+
+    """
+    if isinstance(overrides, Overrides):
+        return overrides
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise PolicyError(
+            f"overrides = {shown(overrides)}: wanted a mapping of dotted keys to values"
+        )
+    return Overrides(overrides or {})
+
+
 def parse_settings(settings: Iterable[str], name: str) -> Overrides:
     """Return what texts such as ``schedule.final_sparsity=0.9`` set.
 
@@ -103,7 +119,7 @@ def override(base: Merged, overrides: Overrides) -> Merged:
     table, settings = merge_tables(base, tree, written)
     origins = replace(base.origins, settings=settings)
     if isinstance(rules, Mapping):
-        table["rules"], more = _override_rules(table, rules, overrides.name)
+        table["rules"], more = _override_rules(Merged(table, origins), rules, overrides.name)
         origins = replace(origins, settings={**settings, **more})
     elif rules is not None:
         count = len(rules) if isinstance(rules, (list, tuple)) else 0
@@ -111,7 +127,7 @@ def override(base: Merged, overrides: Overrides) -> Merged:
         kept = {path: place for path, place in settings.items() if path[0] != "rules"}
         whole = {**kept, ("rules",): Place(overrides.name, ("rules",))}
         table["rules"], origins = rules, replace(origins, settings=whole, rules=fresh)
-    return Merged(renamed(base.table, table, "name" in tree), origins)
+    return Merged(renamed(base.table, table, "name" in tree), origins, base.misspelt)
 
 
 def _as_tree(overrides: Overrides) -> dict[str, Any]:
@@ -149,10 +165,10 @@ def _split(key: Any, name: str) -> Iterator[str]:
 
 
 def _override_rules(
-    table: Mapping[str, Any], changes: Mapping[str, Any], name: str
+    base: Merged, changes: Mapping[str, Any], name: str
 ) -> tuple[list[Any], dict[TablePath, Place]]:
     """Return the rules with changes, by id, and where each changed key is written."""
-    rules = table.get("rules", [])
+    rules = base.table.get("rules", [])
     rules = list(rules) if isinstance(rules, (list, tuple)) else []
     labels = {rule_id(rule) or str(number): number - 1 for number, rule in enumerate(rules, 1)}
     settings: dict[TablePath, Place] = {}
@@ -162,20 +178,29 @@ def _override_rules(
         if not isinstance(change, Mapping):
             raise PolicyError(f"{name} rules.{label:.80}: wanted a key of the rule to set, too")
         index = labels[label]
-        rules[index] = _changed_rule(rules[index], change, table)
+        if not isinstance(rules[index], Mapping):
+            continue  # which is an error of the file
+        inherited = {
+            key: base.table[key]
+            for key in COMPONENTS
+            if key in change and key in base.table and key not in rules[index]
+        }
+        for path, _ in places(inherited, name):
+            settings["rules", index, *path] = base.origins.place(path)
         for path, place in places(change, name, ("rules", label)):
             settings["rules", index, *path[2:]] = place
+        rules[index] = _changed_rule(rules[index], change, inherited)
     return rules, settings
 
 
-def _changed_rule(rule: Any, change: Mapping[str, Any], table: Mapping[str, Any]) -> Any:
-    if not isinstance(rule, Mapping):
-        return rule  # which is an error of the file
+def _changed_rule(
+    rule: Mapping[str, Any], change: Mapping[str, Any], inherited: Mapping[str, Any]
+) -> dict[str, Any]:
     changed = dict(rule)
     for key, value in change.items():
         both = None
         if key in COMPONENTS:
-            both = merge_component(rule.get(key, table.get(key)), value)
+            both = merge_component(rule.get(key, inherited.get(key)), value)
         elif isinstance(rule.get(key), Mapping) and isinstance(value, Mapping):
             both = deep_merge(rule[key], value)
         changed[key] = value if both is None else both
