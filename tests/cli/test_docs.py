@@ -24,7 +24,7 @@ def shown() -> list[tuple[str, str]]:
 @pytest.fixture
 def _files(tmp_path):
     for name, text in re.findall(r"^```toml\n# (\S+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(f"# {name}\n{text}")
 
 
 @pytest.mark.usefixtures("_files")
