@@ -64,7 +64,7 @@ def test_a_file_of_a_hostile_shape_is_refused_at_once_and_in_few_words(tmp_path,
     with pytest.raises(PolicyError) as caught:
         Policy.load(path)
     assert time.perf_counter() - began < MOMENT
-    assert len(str(caught.value)) < 500 + len(str(path))
+    assert len(str(caught.value).replace(str(path), "")) < 500
     assert str(caught.value).startswith(str(path))
 
 

@@ -20,6 +20,9 @@ from pydantic import (
 from secateur.components.values import Percent, checked_total_steps
 from secateur.errors import PluginCode, PolicyError, closest, listed, nearest, shown
 
+_MOST_UNKNOWN = 12
+"""How many unknown keys of one table an error lists."""
+
 
 class Table(BaseModel):
     """A table of a policy file: frozen, its keys and types checked strictly."""
@@ -37,12 +40,16 @@ class Table(BaseModel):
         unknown = [key for key in value if key not in fields]
         if not unknown:
             return handler(value)
-        known = fields | set(cls.keys_of_files)
-        mistakes: list[ValueError] = [UnknownKeyError(str(key), known) for key in unknown]
+        known, listed_keys = fields | set(cls.keys_of_files), unknown[:_MOST_UNKNOWN]
+        mistakes: list[ValueError] = [
+            UnknownKeyError(str(key), known, number == 0) for number, key in enumerate(listed_keys)
+        ]
+        if len(unknown) > _MOST_UNKNOWN:
+            mistakes.append(ValueError(f"and {len(unknown) - _MOST_UNKNOWN:,} more unknown keys"))
         try:
             handler({key: known for key, known in value.items() if key in fields})
         except ValidationError as error:
-            meant = {closest(str(key), fields) for key in unknown}
+            meant = {closest(str(key), fields) for key in listed_keys}
             if any(not _is_missing(detail, meant) for detail in error.errors()):
                 mistakes.append(error)
         raise mistakes[0] if len(mistakes) == 1 else SeveralError(mistakes)
@@ -54,11 +61,15 @@ class UnknownKeyError(ValueError):
     Args:
         key: The key.
         known: The keys that there are.
+        lists: Whether the message lists these.
 
     """
 
-    def __init__(self, key: str, known: Collection[str]) -> None:
-        super().__init__(f"unknown key {shown(key)}: {nearest(key, known)}")
+    def __init__(self, key: str, known: Collection[str], lists: bool = True) -> None:
+        guess = closest(key, known)
+        short = f": did you mean {shown(guess)}?" if guess else ""
+        hint = f": {nearest(key, known)}" if lists else short
+        super().__init__(f"unknown key {shown(key)}{hint}")
         self.key = key
 
 

@@ -101,6 +101,13 @@ class ExplainedWeight:
         settings: The settings of that rule, and where each is from.
         rules: What each rule of the policy says to the weight.
 
+    Example:
+        >>> import numpy as np
+        >>> import secateur
+        >>> [weight] = secateur.explain({"fc": np.ones((2, 4))}, "cnn-80", "fc").weights
+        >>> [str(rule) for rule in weight.rules][:2]
+        ['decides', 'would match; an earlier rule decides']
+
     """
 
     planned: PlannedWeight
