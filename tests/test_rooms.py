@@ -46,6 +46,7 @@ ARROWS = {
         "packing": f"adapter arrays {_BASE} files checkpoints tables",
         "shipping": f"adapter arrays {_BASE} files tables hooks checkpoints packing",
         "run": f"{_POLICY} {_COMPONENTS} masks policy packing recording version",
+        "streaming": f"adapter arrays {_BASE} checkpoints files hooks masks run workers",
         "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
         "targets": f"{_COMPONENTS} components masks hooks policy run tables",
         "verification": f"{_COMPONENTS} components checkpoints hooks policy run shipping tables",

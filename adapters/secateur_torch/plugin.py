@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from secateur.adapter import Checkpoint
+    from secateur.adapter import Checkpoint, Workers
 
 
 class TorchAdapter(Adapter):
@@ -94,3 +95,13 @@ def _attributes(thing: object) -> list[tuple[str, Any]]:
 @hookimpl
 def secateur_adapters() -> list[Adapter]:
     return [TorchAdapter()]
+
+
+@hookimpl
+def secateur_workers() -> Workers | None:
+    """Return the processes that torchrun started, or None without it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "MASTER_ADDR" not in os.environ:
+        return None
+    from secateur_torch.launched import process_group
+
+    return process_group()

@@ -23,3 +23,7 @@ POOLED = CHUNK // 2
 """Elements that are pooled, or squared, at a time."""
 GATHERED = 1 << 15
 """Elements, or groups, that a worker brings together in a round: each takes some hundred bytes."""
+WHOLE = 32 << 20
+"""Bytes of the largest tensor of a file that is read whole; a larger one is read in pieces."""
+PIECE = 8 << 20
+"""Bytes of a file that are read, masked and written at a time."""

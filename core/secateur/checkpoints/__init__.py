@@ -1,10 +1,14 @@
-"""Checkpoint files, read and pruned without a framework: safetensors and NumPy's .npz."""
+"""Checkpoint files, read and pruned without a framework: safetensors and NumPy's .npz.
+
+Another format is another `Checkpoint`, which says what a format has to write.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from secateur.adapter import Checkpoint, Tensor
+from secateur.checkpoints.folder import FolderCheckpoint
 from secateur.checkpoints.npz import NpzCheckpoint
 from secateur.checkpoints.safetensors import SafetensorsCheckpoint
 from secateur.errors import ModelError
@@ -18,14 +22,14 @@ SUFFIXES = tuple(_READERS)
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Return the checkpoint in a file; the values are read on demand.
+    """Return the checkpoint in a file, or a folder; the values are read on demand.
 
     Args:
-        path: A file with one of `SUFFIXES`.
+        path: A file with one of `SUFFIXES`, or a folder of .safetensors files.
 
     Raises:
         ModelError: The file is missing, damaged, or of another format.
-        OSError: The file is a folder, a device or a FIFO, or must not be read.
+        OSError: The file is a device or a FIFO, or must not be read.
 
     Example:
         >>> open_checkpoint(Path("model.h5"))
@@ -33,6 +37,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
         secateur.errors.ModelError: model.h5: not a checkpoint; there are: .npz, .safetensors
 
     """
+    if path.is_dir():
+        return FolderCheckpoint(path)
     if path.suffix not in _READERS:
         raise ModelError(f"{path}: not a checkpoint; there are: {', '.join(SUFFIXES)}")
     check_model_file(path)

@@ -20,28 +20,50 @@ _STATISTICS = ("running_mean", "running_var")
 class CheckpointBinding:
     """A checkpoint, bound.
 
+    Args:
+        checkpoint: The checkpoint.
+        kinds: What the user says of some tensors.
+        writable: Whether the values are copied, so that they can be pruned.
+        blank: Whether the values are not read at all: of the weights only the specs count.
+
     Attributes:
+        parts: Where in the file each weight lies, by the weight's name.
         binding: The binding over the weights that the file holds, in canonical layout.
         reasons: Why weights are of their kind, by name, where it is not their rank.
 
     """
 
-    def __init__(self, checkpoint: Checkpoint, kinds: Kinds = (), writable: bool = False) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        kinds: Kinds = (),
+        writable: bool = False,
+        blank: bool = False,
+    ) -> None:
         inferred = infer(checkpoint, kinds)
-        self._parts = {part.weight: part for part in inferred.parts}
+        self.parts = {part.weight: part for part in inferred.parts}
         self._arrays: dict[str, Array] = {}
-        for name in dict.fromkeys(part.tensor for part in inferred.parts):
-            values = checkpoint.read(name)
-            self._arrays[name] = np.array(values) if writable else values
-        model = {
-            part.weight: (part.canonical(self._arrays[part.tensor]), part.kind)
-            for part in inferred.parts
-        }
+        if blank:
+            model = {
+                part.weight: (
+                    part.blank(checkpoint.tensors[part.tensor], checkpoint.path),
+                    part.kind,
+                )
+                for part in inferred.parts
+            }
+        else:
+            for name in dict.fromkeys(part.tensor for part in inferred.parts):
+                values = checkpoint.read(name)
+                self._arrays[name] = np.array(values) if writable else values
+            model = {
+                part.weight: (part.canonical(self._arrays[part.tensor]), part.kind)
+                for part in inferred.parts
+            }
         self.binding: ArrayBinding = NumpyAdapter().bind(
             {name: value if value[1] else value[0] for name, value in model.items()}
         )
         for weight in self.binding.weights:
-            if layer := self._parts[weight.spec.name].layer:
+            if layer := self.parts[weight.spec.name].layer:
                 weight.spec = replace(weight.spec, layer=layer)
         self.binding.skipped = [*self.binding.skipped, *inferred.skipped]
         self.binding.adapter = checkpoint.adapter
@@ -60,7 +82,7 @@ class CheckpointBinding:
         arrays = {weight.spec.name: weight.array for weight in self.binding.weights}
         tensors = {}
         for name in names:
-            part = self._parts[name]
+            part = self.parts[name]
             tensors[part.tensor] = self._arrays[part.tensor]
             part.put(arrays[name], tensors[part.tensor])
         return tensors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import IO
 
 import numpy as np
 
-from secateur.adapter import Checkpoint
+from secateur.adapter import Checkpoint, Pieces, ReadElements
 from secateur.checkpoints.npz_members import SUFFIX, check_archive, declared
+from secateur.checkpoints.raw import AT_ONCE, InputFile
+from secateur.checkpoints.safetensors import in_one_piece
 from secateur.errors import ModelError
 from secateur.files import atomically
 from secateur.layout import Array
+
+_LOCAL_HEADER = 30
+"""The bytes of a member's own header before its name."""
 
 
 class NpzCheckpoint(Checkpoint):
@@ -26,13 +32,15 @@ class NpzCheckpoint(Checkpoint):
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            self._file = InputFile(path)
             with zipfile.ZipFile(path) as archive:
                 check_archive(archive, path.stat().st_size)
                 members = [member for member in archive.infolist() if _is_array(member)]
                 tensors = [declared(archive, member) for member in members]
+                self._dtypes = {tensor.name: dtype for tensor, dtype in tensors}
         except Exception as error:  # zipfile and NumPy have no common error for damaged files
             raise ModelError(f"{path}: not a whole .npz file: {error}") from error
-        self.tensors = {tensor.name: tensor for tensor in tensors}
+        self.tensors = {tensor.name: tensor for tensor, _ in tensors}
 
     def read(self, name: str) -> Array:
         try:
@@ -46,7 +54,23 @@ class NpzCheckpoint(Checkpoint):
             raise ModelError(f"{self.path}: {name:.80} cannot be read: {error}") from error
         return values
 
+    def elements(self, name: str) -> ReadElements:
+        """Return what reads a tensor; one that is compressed, or not C-ordered, is read whole."""
+        start = self._start(name)
+        if start is None:
+            return super().elements(name)
+        dtype = self._dtypes[name]
+
+        def read(first: int, last: int) -> Array:
+            values = self._file.read(start + first * dtype.itemsize, np.empty(last - first, dtype))
+            return values.astype(dtype.newbyteorder("="), copy=False)
+
+        return read
+
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
+        self.rewrite(path, in_one_piece(changed), fingerprint)
+
+    def rewrite(self, path: Path, changed: Mapping[str, Pieces], fingerprint: str) -> None:
         with (
             atomically(path) as file,
             zipfile.ZipFile(self.path) as old,
@@ -56,10 +80,39 @@ class NpzCheckpoint(Checkpoint):
                 with new.open(_copy_of(member), "w", force_zip64=True) as target:
                     name = member.filename.removesuffix(SUFFIX)
                     if name in changed and _is_array(member):
-                        np.lib.format.write_array(target, changed[name], allow_pickle=False)
+                        self._write_array(target, name, changed[name])
                     else:
                         self._copy(old, member, target)
             new.comment = f"secateur_policy {fingerprint}".encode()
+            self._file.check_unchanged()
+
+    def _write_array(self, target: IO[bytes], name: str, pieces: Pieces) -> None:
+        dtype, shape = self._dtypes[name], self.tensors[name].shape
+        described = np.lib.format.dtype_to_descr(dtype)
+        np.lib.format.write_array_header_1_0(
+            target, {"descr": described, "fortran_order": False, "shape": shape}
+        )
+        for piece in pieces():
+            target.write(np.ascontiguousarray(piece.astype(dtype, copy=False)).view(np.uint8).data)
+
+    def _start(self, name: str) -> int | None:
+        """Return where the values of a tensor lie as they are in memory, if they do."""
+        with zipfile.ZipFile(self.path) as archive:
+            member = archive.getinfo(name + SUFFIX)
+            if member.compress_type != zipfile.ZIP_STORED:
+                return None
+            with archive.open(member) as file:
+                if np.lib.format.read_magic(file) != (1, 0):
+                    return None
+                _, is_fortran, _ = np.lib.format.read_array_header_1_0(file)
+                header = file.tell()
+                if is_fortran:
+                    return None
+                while file.read(AT_ONCE):  # the checksum is compared at the end of the member
+                    pass
+        local = self._file.read(member.header_offset, np.empty(_LOCAL_HEADER, np.uint8)).tobytes()
+        lengths: tuple[int, int] = struct.unpack("<2H", local[-4:])
+        return int(member.header_offset) + _LOCAL_HEADER + sum(lengths) + header
 
     def _copy(self, old: zipfile.ZipFile, member: zipfile.ZipInfo, target: IO[bytes]) -> None:
         try:

@@ -11,6 +11,7 @@ import io
 import zipfile
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -58,8 +59,8 @@ def check_archive(archive: zipfile.ZipFile, size: int) -> None:
             raise ValueError(f"{first.filename:.80} and {second.filename:.80} overlap")
 
 
-def declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
-    """Return what a member declares of its array.
+def declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[Tensor, np.dtype[Any]]:
+    """Return what a member declares of its array, and the dtype of its values.
 
     Args:
         archive: The open archive.
@@ -84,4 +85,4 @@ def declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
     size = prod(shape) * dtype.itemsize
     if not dtype.hasobject and size != member.file_size - start.tell():
         raise ValueError(f"{name:.80}: shape {shape!s:.80} of {dtype} takes {size} bytes")
-    return Tensor(name, dtype.name, shape)
+    return Tensor(name, dtype.name, shape), dtype

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from secateur.adapter import Tensor
+from secateur.checkpoints.raw import dtype_of
 from secateur.layout import IDENTITY, Array, Layout
 
 
@@ -31,6 +34,17 @@ class Part:
     layout: Layout = IDENTITY
     rows: tuple[int, int] | None = None
     reason: str = ""
+
+    def shape_in(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the shape that the weight has in the file."""
+        if self.rows is None:
+            return tuple(tensor.shape)
+        return (self.rows[1] - self.rows[0], *tensor.shape[1:])
+
+    def blank(self, tensor: Tensor, path: Path) -> Array:
+        """Return an array of zeros of the weight's canonical shape, which takes no memory."""
+        zero = np.zeros((), dtype_of(tensor, path))
+        return self.layout.to_canonical(np.broadcast_to(zero, self.shape_in(tensor)))
 
     def canonical(self, stored: Array) -> Array:
         """Return the weight in canonical layout, a view of the tensor where NumPy allows."""

@@ -7,15 +7,15 @@ that differs in a few tensors needs the others' bytes only.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 
-from secateur.adapter import Checkpoint, Tensor
-from secateur.checkpoints.safetensors_header import DTYPES, METADATA, read_header
+from secateur.adapter import Checkpoint, Pieces, ReadElements
+from secateur.checkpoints.raw import InputFile, dtype_of, write_at
+from secateur.checkpoints.safetensors_header import METADATA, read_header
 from secateur.errors import ModelError
 from secateur.files import atomically
 from secateur.layout import Array
@@ -36,6 +36,7 @@ class SafetensorsCheckpoint(Checkpoint):
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            self._file = InputFile(path)
             self._header = read_header(path)
         except (ValueError, OSError) as error:
             raise ModelError(f"{path}: not a whole safetensors file: {error}") from error
@@ -43,7 +44,7 @@ class SafetensorsCheckpoint(Checkpoint):
 
     def read(self, name: str) -> Array:
         tensor, (begin, _) = self.tensors[name], self._header.spans[name]
-        dtype = _dtype(self.path, tensor)
+        dtype = self._dtype(name)
         if not tensor.size:
             return np.zeros(tensor.shape, dtype)
         try:
@@ -52,32 +53,51 @@ class SafetensorsCheckpoint(Checkpoint):
             raise ModelError(f"{self.path}: {name:.80} cannot be read: {error}") from error
         return cast(Array, mapped)
 
+    def elements(self, name: str) -> ReadElements:
+        dtype, offset = self._dtype(name), self._header.start + self._header.spans[name][0]
+
+        def read(start: int, stop: int) -> Array:
+            values = np.empty(stop - start, dtype)
+            self._file.read(offset + start * dtype.itemsize, values)
+            return values.astype(dtype.newbyteorder("="), copy=False)
+
+        return read
+
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
+        self.rewrite(path, in_one_piece(changed), fingerprint)
+
+    def rewrite(self, path: Path, changed: Mapping[str, Pieces], fingerprint: str) -> None:
+        with atomically(path) as new:
+            self.write_into(new, changed, fingerprint)
+
+    def write_into(self, new: IO[bytes], changed: Mapping[str, Pieces], fingerprint: str) -> None:
+        """Write the copy into an open file, as `rewrite` does into one of a name."""
         meta = {**(self._header.metadata or {}), _NOTE: fingerprint}
         table = {METADATA: meta, **self._header.entries}
         text = json.dumps(table, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
-        with atomically(path) as new, self.path.open("rb") as old:
-            new.write(len(text).to_bytes(8, "little") + text)
-            start = new.tell()
-            old.seek(self._header.start)
-            shutil.copyfileobj(old, new, 1 << 24)
-            for name, values in changed.items():
-                new.seek(start + self._header.spans[name][0])
-                new.write(np.ascontiguousarray(values).view(np.uint8).reshape(-1).data)
+        new.write(len(text).to_bytes(8, "little") + text)
+        new.flush()
+        for name in self.tensors:
+            begin, end = self._header.spans[name]
+            at = 8 + len(text) + begin
+            for piece in changed[name]() if name in changed else self._bytes(begin, end):
+                at = write_at(new.fileno(), piece, at)
+            if at != 8 + len(text) + end:
+                raise ModelError(f"{self.path}: {name:.80}: the new values are not as many")
+        self._file.check_unchanged()
+
+    def _bytes(self, begin: int, end: int) -> Iterator[Array]:
+        return self._file.bytes(self._header.start + begin, self._header.start + end)
+
+    def _dtype(self, name: str) -> np.dtype[Any]:
+        return dtype_of(self.tensors[name], self.path).newbyteorder("<")
 
 
-def _dtype(path: Path, tensor: Tensor) -> np.dtype[Any]:
-    if tensor.dtype not in DTYPES.values():
-        raise ModelError(f"{path}: {tensor.name:.80}: {tensor.dtype} values cannot be read")
-    if not tensor.dtype.startswith(("bfloat", "float8")):
-        return np.dtype(tensor.dtype).newbyteorder("<")
-    try:
-        import ml_dtypes
-    except ModuleNotFoundError:
-        raise ModelError(
-            f"{path}: {tensor.name:.80} is {tensor.dtype}, which needs ml-dtypes: "
-            "pip install ml-dtypes"
-        ) from None
-    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, tensor.dtype))
-    return found
+def in_one_piece(changed: Mapping[str, Array]) -> dict[str, Pieces]:
+    """Return tensors as pieces, each computed when it is asked for."""
+
+    def pieces(name: str) -> Iterator[Array]:
+        yield np.ascontiguousarray(changed[name]).reshape(-1)
+
+    return {name: lambda name=name: pieces(name) for name in changed}  # type: ignore[misc]

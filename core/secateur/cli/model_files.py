@@ -64,5 +64,5 @@ def open_weights(path: Path) -> ModelWeights:
 
 
 def is_model_file(path: Path) -> bool:
-    """Return whether a file has the suffix of a model's file."""
-    return path.suffix in model_suffixes()
+    """Return whether a path has the suffix of a model's file, or is a folder."""
+    return path.suffix in model_suffixes() or path.is_dir()

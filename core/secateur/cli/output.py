@@ -9,7 +9,16 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from secateur.tables import Column, Table, View, for_stdout, printable
 
@@ -51,10 +60,31 @@ def progress(what: str, total: int | None = None) -> Iterator[Advance]:
 
     Yields the function that advances it.
     """
+    with _bar(what, total, [BarColumn(), TimeRemainingColumn()]) as advance:
+        yield advance
+
+
+@contextmanager
+def transfer(what: str, total: int, shown: bool = True) -> Iterator[Advance]:
+    """Show a bar of bytes, with their rate and the time that is left, on a terminal only."""
+    columns = [BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+    with _bar(what, total, columns, shown) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(
+    what: str, total: int | None, columns: Sequence[ProgressColumn], shown: bool = True
+) -> Iterator[Advance]:
     console = Console(stderr=True)
-    shown = TextColumn("{task.description}", markup=False)
-    columns = (SpinnerColumn(), shown, BarColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        *columns,
+        console=console,
+        transient=True,
+        disable=not (shown and console.is_terminal),
+    )
     with bar:
         task = bar.add_task(printable(what, _LONGEST_TASK), total=total)
         yield lambda amount: bar.update(task, advance=amount)

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from os.path import realpath
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from secateur.checkpoints import open_checkpoint
+from secateur.adapter import Checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
+<<<<<<< HEAD
 from secateur.checkpoints.infer_kinds import assumptions, parse_kinds
 from secateur.cli.app import Json, Kind, PolicyName, Set, app, load_policy
 from secateur.cli.output import progress, show, show_json
+=======
+from secateur.checkpoints.folder import FolderCheckpoint
+from secateur.checkpoints.infer_kinds import parse_kinds
+from secateur.cli.app import Json, Kind, Set, app, load_policy
+from secateur.cli.model_files import assumptions, is_model_file
+from secateur.cli.output import progress, show, show_json, transfer
+>>>>>>> 04b0ebb (secateur prune reads, masks and writes one piece of a tensor at a time; folders of shards; processes of torchrun)
 from secateur.errors import ModelError
-from secateur.files import check_outputs, is_same_file
-from secateur.run.one_shot import prune_once
+from secateur.files import check_new_folder, check_outputs, is_same_file
+from secateur.hooks.at_work import workers_of_this_run
+from secateur.layout import Array
 from secateur.run.plan import Plan
 from secateur.run.report import Report
 from secateur.run.resolve import resolve
 from secateur.run.saved import state
 from secateur.run.saved.about import about
 from secateur.run.saved.state import State
+from secateur.shipping.model_files import read_model_file
+from secateur.streaming.parallel import prune_together
+from secateur.streaming.prune import prune_file
+from secateur.streaming.weights import StoredWeight, stored_weights
+from secateur.workers import Workers
 
 
 @app.command("prune")
 def prune(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors or .npz file.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A .safetensors or .npz file, or a folder of .safetensors files.",
+        ),
     ],
-    policy: PolicyName,
+    policy: Annotated[
+        str, typer.Argument(metavar="POLICY", help="A policy file, or the name of a ready policy.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where the pruned copy goes.")
     ] = None,
@@ -45,12 +66,16 @@ def prune(
 ) -> None:
     """Prune a checkpoint to a policy's final sparsity, without a framework.
 
-    Everything else in the file stays as it is.
+    Everything else in the file stays as it is. Nothing larger than a piece of a tensor and the
+    mask of the largest is held in memory. POLICY may come first, as in the other commands.
     """
-    output = _output(checkpoint, output, in_place)
-    read = [] if in_place else [checkpoint]
-    check_outputs([output, masks], [*read, Path(policy)])
+    if not is_model_file(Path(checkpoint)) and is_model_file(Path(policy)):
+        checkpoint, policy = policy, checkpoint
+    path = Path(checkpoint)
+    output = _output(path, output, in_place)
+    _check_outputs(path, output, masks, in_place, [Path(policy)])
     loaded = load_policy(policy, settings)
+<<<<<<< HEAD
     check_outputs([output, masks], [*read, *loaded.files])
     source = open_checkpoint(checkpoint)
     with progress(f"reading {checkpoint}"):
@@ -63,6 +88,17 @@ def prune(
             state.save({**arrays, **about(planned, one_shot=True)}, masks)
         source.write(output, model.changed(report.masks), loaded.fingerprint)
     assumed = assumptions(model.reasons)
+=======
+    _check_outputs(path, output, masks, in_place, loaded.files)
+    workers = _workers(masks)
+    source = _open(path)
+    bound = CheckpointBinding(source, parse_kinds(kind or ()), blank=True)
+    planned = resolve(loaded, bound.binding)
+    report = _prune(source, planned, stored_weights(bound, source), output, masks, workers)
+    if workers.rank:
+        return
+    assumed = assumptions(bound.reasons)
+>>>>>>> 04b0ebb (secateur prune reads, masks and writes one piece of a tensor at a time; folders of shards; processes of torchrun)
     if json:
         table = {**report.to_dict(), "output": str(output)}
         show_json({**table, "notes": [*planned.notes, *report.notes, *assumed]})
@@ -83,17 +119,59 @@ def _output(checkpoint: Path, output: Path | None, in_place: bool) -> Path:
         raise ModelError(
             f"{output}: the checkpoint itself; give another --output, or --in-place to replace it"
         )
-    if output.suffix != checkpoint.suffix:
+    if output.suffix != checkpoint.suffix and not checkpoint.is_dir():
         raise ModelError(f"{output}: wanted the format of the input, {checkpoint.suffix}")
     return output
 
 
-def _prune(model: CheckpointBinding, planned: Plan) -> Report:
-    size = sum(spec.size for group in planned.rule_weights for spec in group.specs)
-    # the weights of one rule are computed in one go: the bar then only shows that it runs
-    with progress("pruning", size if len(planned.rule_weights) > 1 else None) as advance:
-        return prune_once(
-            model.binding,
-            planned,
-            lambda group: advance(sum(spec.size for spec in group.specs)),
-        )
+def _check_outputs(
+    checkpoint: Path, output: Path, masks: Path | None, in_place: bool, read: Sequence[Path]
+) -> None:
+    """Check that what is written harms nothing that is read, and can be written."""
+    if not checkpoint.is_dir():
+        check_outputs([output, masks], [*([] if in_place else [checkpoint]), *read])
+        return
+    check_outputs([masks], read)
+    folder = Path(realpath(checkpoint))
+    for path in filter(None, [None if in_place else output, masks]):
+        if folder in Path(realpath(path)).parents:
+            raise ModelError(f"{path}: lies in the checkpoint {checkpoint}; write it elsewhere")
+    check_new_folder(output, replaces=in_place)
+
+
+def _workers(masks: Path | None) -> Workers:
+    workers = workers_of_this_run()
+    if masks and workers.count > 1:
+        raise ModelError("--masks is written by one process; leave it out, or run without torchrun")
+    return workers
+
+
+def _open(path: Path) -> Checkpoint:
+    with progress(f"reading {path}"):
+        source = read_model_file(path)
+    if not isinstance(source, Checkpoint):
+        raise ModelError(f"{path}: a file of this format is not written; see secateur.prune(model)")
+    if isinstance(source, FolderCheckpoint):
+        source.check_rest()
+    return source
+
+
+def _prune(
+    source: Checkpoint,
+    planned: Plan,
+    weights: dict[str, StoredWeight],
+    output: Path,
+    masks: Path | None,
+    workers: Workers,
+) -> Report:
+    """Write the pruned copy, and the masks where they are wanted."""
+
+    def save(found: Mapping[str, Array]) -> None:
+        if masks:
+            state.save(State(0, planned.policy.fingerprint, found).to_arrays(), masks)
+
+    size = sum(weight.spec.size * weight.dtype.itemsize for weight in weights.values())
+    with transfer(f"pruning {source.path}", size, shown=workers.rank == 0) as advance:
+        if workers.count > 1:
+            return prune_together(source, planned, weights, output, workers, advance)
+        return prune_file(source, planned, weights, output, advance, save)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import pluggy
 
-from secateur.adapter import LayerWeight
+from secateur.adapter import SINGLE, LayerWeight, Workers
 from secateur.errors import PluginCode, PluginError, PluginWarning, in_words, listed, shown
 from secateur.hooks.contributions import EXPORTER
 from secateur.hooks.events import MasksUpdated
@@ -155,6 +156,27 @@ def page(recording: Any, against: Any, notes: Sequence[str]) -> str:
     raise PluginError(
         "no plugin makes report pages; secateur's own is left out, see: secateur plugins"
     )
+
+
+def workers_of_this_run() -> Workers:
+    """Return the processes that were started together with this one, such as by ``torchrun``.
+
+    Raises:
+        PluginError: A plugin failed, or there are several processes and no plugin reaches them.
+
+    """
+    for implementation in registry().manager.hook.secateur_workers.get_hookimpls():
+        with _blamed(implementation, "the processes of this run"):
+            found = _call(implementation)
+        if isinstance(found, Workers):
+            return found
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count.isdecimal() and int(count) > 1:
+        raise PluginError(
+            f"this is one of {count} processes (by WORLD_SIZE), which need PyTorch to work "
+            'together: pip install "secateur[torch]". To run one alone, unset WORLD_SIZE.'
+        )
+    return SINGLE
 
 
 def _call(implementation: pluggy.HookImpl, **given: Any) -> Any:

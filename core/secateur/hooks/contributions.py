@@ -35,6 +35,7 @@ _HOOK_OF = {
 _AT_WORK = {
     "secateur_layer_weights": "layer weights",
     "secateur_masks_updated": "observer",
+    "secateur_workers": "workers",
     "secateur_commands": "commands",
     "secateur_page": "page",
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 import pluggy
 
-from secateur.adapter import Adapter, LayerWeight
+from secateur.adapter import Adapter, LayerWeight, Workers
 from secateur.components.criteria import Criterion
 from secateur.components.distributions import Distribution
 from secateur.components.patterns import Pattern
@@ -105,6 +105,14 @@ def secateur_masks_updated(event: MasksUpdated) -> None:
     Args:
         event: The step, the masks and their targets; nothing in it can be changed.
 
+    """
+
+
+@hookspec
+def secateur_workers() -> Workers | None:
+    """Return the processes that were started together with this one, or None if it is alone.
+
+    Called when ``secateur prune`` runs; what is needed to reach the others is imported only then.
     """
 
 

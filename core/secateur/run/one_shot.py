@@ -12,7 +12,7 @@ from secateur.layout import Array
 from secateur.masks import compute as masks
 from secateur.run.checks import claims
 from secateur.run.checks.live import LiveModel, changes_of
-from secateur.run.checks.sparse_start import excesses, in_figures
+from secateur.run.checks.sparse_start import excesses, zeros_note
 from secateur.run.plan import Plan, RuleWeights
 from secateur.run.report import Report, make_report
 
@@ -63,9 +63,4 @@ def prune_once(
 def _notes_on_zeros(pruned: list[Weight], found: Mapping[str, Array]) -> Iterator[str]:
     """Yield a note if weights hold many more zeros than their masks prune."""
     if sparser := excesses(pruned, sparsities(found)):
-        asked = max(each.asked for each in sparser)
-        yield (
-            f"there are more zeros than the masks prune (up to {asked:.4f} of a weight): "
-            f"{in_figures(sparser)}. They were zero before, as after an earlier pruning, and "
-            "nothing keeps them zero in training"
-        )
+        yield zeros_note(sparser)

@@ -302,7 +302,7 @@ def make_report(
     kept: Mapping[str, int],
     live: LiveModel,
     notes: Sequence[str],
-    tensors: Callable[[], Sequence[StateTensor]],
+    tensors: Callable[[], Sequence[StateTensor]] | None,
 ) -> Report:
     """Return the report on a live model.
 
@@ -313,7 +313,7 @@ def make_report(
         kept: What each mask keeps.
         live: How the model differs from them.
         notes: What the user should know.
-        tensors: Returns the state of the model, for its sizes.
+        tensors: Returns the state of the model, for its sizes; None where there is no model.
 
     """
     weights = tuple(

@@ -23,7 +23,8 @@ def read_model_file(path: Path) -> Any:
     """Return the model, or the `Checkpoint`, in a file.
 
     Args:
-        path: A packed file, whatever its suffix, or one with a suffix of `model_suffixes`.
+        path: A packed file, whatever its suffix, or one with a suffix of `model_suffixes`; or a
+            folder of .safetensors files.
 
     Raises:
         ModelError: The file is missing, damaged, or of a format that nothing here reads.
@@ -32,7 +33,7 @@ def read_model_file(path: Path) -> Any:
     """
     if path.suffix == PACKED or (path.is_file() and is_packed(path)):
         return PackedCheckpoint(path)
-    if path.suffix in SUFFIXES:
+    if path.suffix in SUFFIXES or path.is_dir():
         return open_checkpoint(path)
     if adapter := reading_adapter(path.suffix):
         check_model_file(path)

@@ -61,8 +61,23 @@ def excesses(weights: Iterable[Weight], asked: Mapping[str, float]) -> list[Exce
         Excess(weight.spec.name, sparsity_of(weight.read()), asked[weight.spec.name])
         for weight in weights
     ]
+    return sparser(found)
+
+
+def sparser(found: Iterable[Excess]) -> list[Excess]:
+    """Return those that are sparser than asked, the sparsest first."""
     chosen = [each for each in found if each.asked + _MARGIN <= each.found < 1]
     return sorted(chosen, key=lambda each: -each.found)
+
+
+def zeros_note(found: Sequence[Excess]) -> str:
+    """Return the note on weights that hold more zeros than their masks prune."""
+    asked = max(each.asked for each in found)
+    return (
+        f"there are more zeros than the masks prune (up to {asked:.4f} of a weight): "
+        f"{in_figures(found)}. They were zero before, as after an earlier pruning, and "
+        "nothing keeps them zero in training"
+    )
 
 
 def in_figures(found: Sequence[Excess]) -> str:
