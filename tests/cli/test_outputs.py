@@ -273,8 +273,9 @@ def test_a_full_disk_names_the_file_that_was_to_be_written(run, monkeypatch, cal
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(*{"write": (np.lib.format, "write_array_header_1_0"), "fsync": (os, "fsync"),
-                          "replace": (Path, "replace")}[call], full)  # fmt: skip
+    places = {"write": (np.lib.format, "write_array_header_1_0"), "fsync": (os, "fsync"),
+              "replace": (Path, "replace")}  # fmt: skip
+    monkeypatch.setattr(*places[call], full)
     refused(run("prune", "model.npz", "half.toml", "-o", "new.npz"),
             "new.npz: No space left on device")  # fmt: skip
     assert listed() == ["half.toml", "model.npz"]

@@ -11,17 +11,11 @@ import typer
 
 from secateur.adapter import Checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
-<<<<<<< HEAD
-from secateur.checkpoints.infer_kinds import assumptions, parse_kinds
-from secateur.cli.app import Json, Kind, PolicyName, Set, app, load_policy
-from secateur.cli.output import progress, show, show_json
-=======
 from secateur.checkpoints.folder import FolderCheckpoint
-from secateur.checkpoints.infer_kinds import parse_kinds
+from secateur.checkpoints.infer_kinds import assumptions, parse_kinds
 from secateur.cli.app import Json, Kind, Set, app, load_policy
-from secateur.cli.model_files import assumptions, is_model_file
+from secateur.cli.model_files import is_model_file
 from secateur.cli.output import progress, show, show_json, transfer
->>>>>>> 04b0ebb (secateur prune reads, masks and writes one piece of a tensor at a time; folders of shards; processes of torchrun)
 from secateur.errors import ModelError
 from secateur.files import check_new_folder, check_outputs, is_same_file
 from secateur.hooks.at_work import workers_of_this_run
@@ -75,20 +69,6 @@ def prune(
     output = _output(path, output, in_place)
     _check_outputs(path, output, masks, in_place, [Path(policy)])
     loaded = load_policy(policy, settings)
-<<<<<<< HEAD
-    check_outputs([output, masks], [*read, *loaded.files])
-    source = open_checkpoint(checkpoint)
-    with progress(f"reading {checkpoint}"):
-        model = CheckpointBinding(source, parse_kinds(kind or ()), writable=True)
-    planned = resolve(loaded, model.binding)
-    report = _prune(model, planned)
-    with progress(f"writing {output}"):
-        if masks:
-            arrays = State(0, loaded.fingerprint, report.masks).to_arrays()
-            state.save({**arrays, **about(planned, one_shot=True)}, masks)
-        source.write(output, model.changed(report.masks), loaded.fingerprint)
-    assumed = assumptions(model.reasons)
-=======
     _check_outputs(path, output, masks, in_place, loaded.files)
     workers = _workers(masks)
     source = _open(path)
@@ -98,7 +78,6 @@ def prune(
     if workers.rank:
         return
     assumed = assumptions(bound.reasons)
->>>>>>> 04b0ebb (secateur prune reads, masks and writes one piece of a tensor at a time; folders of shards; processes of torchrun)
     if json:
         table = {**report.to_dict(), "output": str(output)}
         show_json({**table, "notes": [*planned.notes, *report.notes, *assumed]})
@@ -168,7 +147,8 @@ def _prune(
 
     def save(found: Mapping[str, Array]) -> None:
         if masks:
-            state.save(State(0, planned.policy.fingerprint, found).to_arrays(), masks)
+            arrays = State(0, planned.policy.fingerprint, found).to_arrays()
+            state.save({**arrays, **about(planned, one_shot=True)}, masks)
 
     size = sum(weight.spec.size * weight.dtype.itemsize for weight in weights.values())
     with transfer(f"pruning {source.path}", size, shown=workers.rank == 0) as advance:
