@@ -26,28 +26,26 @@ _LOCAL_HEADER = 30
 class NpzCheckpoint(Checkpoint):
     """A .npz file; arrays of objects, which would be unpickled, are not read.
 
-    Its tensors have the order in which they were written.
+    Its tensors have the order in which they were written.  The archive stays open, so that its
+    directory is read once and not for every tensor.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._file = InputFile(path)
-            with zipfile.ZipFile(path) as archive:
-                check_archive(archive, path.stat().st_size)
-                members = [member for member in archive.infolist() if _is_array(member)]
-                tensors = [declared(archive, member) for member in members]
-                self._dtypes = {tensor.name: dtype for tensor, dtype in tensors}
+            self._archive = archive = zipfile.ZipFile(path)
+            check_archive(archive, path.stat().st_size)
+            members = [member for member in archive.infolist() if _is_array(member)]
+            tensors = [declared(archive, member) for member in members]
+            self._dtypes = {tensor.name: dtype for tensor, dtype in tensors}
         except Exception as error:  # zipfile and NumPy have no common error for damaged files
             raise ModelError(f"{path}: not a whole .npz file: {error}") from error
         self.tensors = {tensor.name: tensor for tensor, _ in tensors}
 
     def read(self, name: str) -> Array:
         try:
-            with (
-                zipfile.ZipFile(self.path) as archive,
-                archive.open(name + SUFFIX) as file,
-            ):
+            with self._archive.open(name + SUFFIX) as file:
                 values: Array = np.lib.format.read_array(file, allow_pickle=False)
                 file.read(1)  # the checksum is compared at the end of the member
         except Exception as error:  # as above
@@ -97,19 +95,18 @@ class NpzCheckpoint(Checkpoint):
 
     def _start(self, name: str) -> int | None:
         """Return where the values of a tensor lie as they are in memory, if they do."""
-        with zipfile.ZipFile(self.path) as archive:
-            member = archive.getinfo(name + SUFFIX)
-            if member.compress_type != zipfile.ZIP_STORED:
+        member = self._archive.getinfo(name + SUFFIX)
+        if member.compress_type != zipfile.ZIP_STORED:
+            return None
+        with self._archive.open(member) as file:
+            if np.lib.format.read_magic(file) != (1, 0):
                 return None
-            with archive.open(member) as file:
-                if np.lib.format.read_magic(file) != (1, 0):
-                    return None
-                _, is_fortran, _ = np.lib.format.read_array_header_1_0(file)
-                header = file.tell()
-                if is_fortran:
-                    return None
-                while file.read(AT_ONCE):  # the checksum is compared at the end of the member
-                    pass
+            _, is_fortran, _ = np.lib.format.read_array_header_1_0(file)
+            header = file.tell()
+            if is_fortran:
+                return None
+            while file.read(AT_ONCE):  # the checksum is compared at the end of the member
+                pass
         local = self._file.read(member.header_offset, np.empty(_LOCAL_HEADER, np.uint8)).tobytes()
         lengths: tuple[int, int] = struct.unpack("<2H", local[-4:])
         return int(member.header_offset) + _LOCAL_HEADER + sum(lengths) + header
