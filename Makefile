@@ -17,19 +17,19 @@ figures: $(VENV)/demo $(VENV)/dev  ## train on real MNIST, and draw docs/figures
 	$(BIN)/python docs/examples/draw_report_page.py
 
 test: $(VENV)/dev exports trackers  ## the whole suite
-	$(PYTEST) tests
+	$(PYTEST) tests --all
 
 exports: $(VENV)-exports/ready  ## the tests of exports and targets, with converters and runtimes
-	$(VENV)-exports/bin/python -m pytest -p no:anyio tests/exports
+	$(VENV)-exports/bin/python -m pytest -p no:anyio tests/exports --all
 
 trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow and Weights & Biases
 	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers
 
-quick: $(VENV)/dev  ## the suite without its long tests
-	$(PYTEST) tests -m "not slow" --hypothesis-profile=quick
+quick: $(VENV)/dev  ## the suite without its long tests, and with some of many cases
+	$(PYTEST) tests
 
 core: $(VENV)/dev  ## the tests of core, which need no framework
-	$(PYTEST) $(CORE_TESTS) -m "not slow and not framework" --hypothesis-profile=quick
+	$(PYTEST) $(CORE_TESTS)
 
 thorough: $(VENV)/dev  ## every case, and 10,000 examples for each property: hours
 	$(PYTEST) tests --thorough

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,14 +26,15 @@ WITHOUT_FRAMEWORKS = tuple(
 OWN_ENVIRONMENTS = (HERE / "exports", HERE / "trackers")
 """Folders whose tests need an environment of their own: see the Makefile."""
 SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("default", max_examples=100, deadline=None, print_blob=True)
+settings.register_profile("quick", max_examples=20, deadline=None)
+settings.register_profile("all", max_examples=100, deadline=None, print_blob=True)
 settings.register_profile(
     "thorough", max_examples=10_000, deadline=None, suppress_health_check=SLOW_TO_DRAW
 )
-settings.register_profile("quick", max_examples=25, deadline=None)
 
 
 def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="every test and case, as in CI")
     parser.addoption(
         "--thorough", action="store_true", help="10,000 examples for each property, and more cases"
     )
@@ -39,8 +42,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     if not config.getoption("--hypothesis-profile"):
-        profile = os.environ.get("HYPOTHESIS_PROFILE", "default")
-        settings.load_profile("thorough" if config.getoption("--thorough") else profile)
+        asked = [name for name in ("thorough", "all") if config.getoption(f"--{name}")]
+        settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", [*asked, "quick"][0]))
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -54,16 +57,38 @@ def pytest_ignore_collect(collection_path, config):
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--thorough"):
         return
-    left_out = [item for item in items if _only_thorough(item)]
+    numbers = Counter()
+    left_out = {item for item in items if _only_thorough(item)}
+    if not (config.getoption("--all") or config.option.markexpr or _named(config)):
+        left_out |= {item for item in items if _only_in_ci(item, numbers)}
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not _only_thorough(item)]
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _named(config):
+    """Return whether the command line names a file or a test, all of which then runs."""
+    return any("::" in argument or argument.endswith(".py") for argument in config.args)
+
+
+def _only_in_ci(item, numbers):
+    """Return whether a test of a folder is left out unless `--all` or `-m` asks for it."""
+    if sampled := item.get_closest_marker("sampled"):
+        function = item.nodeid.partition("[")[0]
+        numbers[function] += 1
+        if (numbers[function] - 1) % sampled.args[0]:
+            return True
+    return bool(item.get_closest_marker("slow") or item.get_closest_marker("framework"))
 
 
 def _only_thorough(item):
     if item.get_closest_marker("any_backend"):
         return os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
     return item.get_closest_marker("thorough") is not None
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what tests import lives to the end: the collector need not look at it
 
 
 @pytest.hookimpl(wrapper=True)

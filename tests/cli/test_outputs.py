@@ -164,6 +164,7 @@ def export(path):
     secateur.export({"w": np.ones((2, 2))}, path, to="csv")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("words", [
     ["prune", "NAME.npz", "half.toml", "-o", "x.npz"], ["inspect", "NAME.npz"],
     ["plan", "half.toml", "NAME.npz"], ["diff", "NAME.npz", "model.npz"],

@@ -31,6 +31,7 @@ def started(code: str, *words: object, **options) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_while_a_file_is_written_leaves_only_the_old_one(npz, half, tmp_path, number):
     (tmp_path / "p.npz").write_bytes(b"old")
@@ -77,7 +78,7 @@ def test_signals_are_as_before_afterwards_and_other_threads_may_run_it(run, monk
 
 
 def test_a_reader_that_leaves_early_is_no_error_of_ours(tmp_path):
-    arrays = {f"layer{number}.weight": np.ones((2, 2)) for number in range(3000)}
+    arrays = {f"layer{number}.weight": np.ones((2, 2)) for number in range(1000)}
     np.savez(tmp_path / "m.npz", **arrays)
     with started("", "inspect", tmp_path / "m.npz", "--json") as process:
         assert process.stdout is not None
@@ -87,6 +88,7 @@ def test_a_reader_that_leaves_early_is_no_error_of_ours(tmp_path):
         assert process.stderr.read() == ""
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("module", "words"), [("typer", []), ("rich", ["plan", "a", "b"])])
 def test_without_typer_it_says_what_to_install(module, words):
     code = f"import sys; sys.modules['{module}'] = None\n"
@@ -109,6 +111,7 @@ def test_the_package_runs_as_a_module(half, npz):
     assert "fc:kernel" in done.stdout
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("words", [["inspect"], ["inspect", "--json"], ["prune"]])
 def test_names_that_the_terminal_cannot_encode_are_escaped(tmp_path, half, words):
     np.savez(tmp_path / "m.npz", **{"schicht-ö.weight": np.ones((2, 2))})

@@ -65,6 +65,7 @@ def _files(tmp_path):
     (tmp_path / "long.toml").write_text(POLICY)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.usefixtures("_files")
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_in_a_pipe_text_is_aligned_and_no_line_is_too_long(run, monkeypatch, width):
@@ -118,6 +119,7 @@ def on_a_terminal(code: str, folder, width: int, **environment: str) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("_files")
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_on_a_terminal_tables_are_drawn_and_no_line_is_too_long(tmp_path, width):

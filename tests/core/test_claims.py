@@ -60,6 +60,7 @@ def test_two_pruners_share_a_model_when_their_weights_differ():
         secateur.attach(weights, only("b"))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("other", "is_shared"),
     [

@@ -217,7 +217,7 @@ def test_arrays_of_another_kind_are_refused(key, stored):
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 def test_whatever_stands_in_the_json_is_refused_or_is_a_state(data):
     json_values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

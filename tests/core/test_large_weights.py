@@ -34,6 +34,7 @@ def by_stable_sort(values):
     return np.argsort(-np.abs(values).reshape(-1).astype(np.float64), kind="stable")
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("name", VALUES)

@@ -237,6 +237,7 @@ def test_half_way_it_is_said_at_the_first_step_unless_a_run_is_resumed(tmp_path)
     assert len(new.report().notes) == 1
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("distribution", ["uniform", "erk", "global", "lamp"])
 @pytest.mark.parametrize("pattern", [{"kind": "unstructured"}, {"kind": "block", "out": 3}])
 @pytest.mark.parametrize("begins", [{}, {"begin_when": {"monitor": "loss", "latest": 0}}])

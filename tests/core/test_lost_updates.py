@@ -187,7 +187,7 @@ def test_an_update_that_is_due_goes_through_a_saved_state(tmp_path):
         ]
     ),
 )
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 def test_whichever_updates_fail_the_run_ends_where_it_should(fails, updates, schedule):
     weight, twin = random(), random()
     pruner = secateur.attach({"w": weight}, {"schedule": schedule})

@@ -152,6 +152,7 @@ def test_extent_and_pool_are_all_that_an_author_writes(kind, pattern, order):
         np.testing.assert_array_equal(found, naive(pattern, weight, kind, 0.4, previous))
 
 
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize("at_once", [8, 1 << 15])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("distribution", [Uniform(), Global(), RelativeToLargest()])

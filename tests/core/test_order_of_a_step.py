@@ -117,7 +117,7 @@ def test_steps_one_by_one_and_at_once_end_at_the_same_target():
         ]
     ),
 )
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 def test_a_run_keeps_every_promise(dtype, seeds, pattern):
     """Exact counts, masks that only shrink, all bits clear where pruned, after every step."""
     weight = random((6, 8), dtype)

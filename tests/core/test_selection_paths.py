@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import DTYPES, KINDS_OF_VALUES, LAYOUTS, arranged, fill
 
@@ -118,7 +118,6 @@ def test_sets_in_small_pieces(given, of, data):
 
 
 @given(given=arrays(most=2), fraction=st.floats(0, 1))
-@settings(max_examples=100)
 def test_candidates_that_overflow_fall_back_to_histograms(given, fraction):
     keep = round(fraction * sum(array.size for array in given))
     with pytest.MonkeyPatch.context() as patch:
@@ -146,6 +145,7 @@ def test_the_way_taken(monkeypatch, threads, values, keep, way):
     assert taken == [way]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("values", KINDS_OF_VALUES)
 @pytest.mark.parametrize("layout", ["c", "transposed", "sliced"])
 def test_every_count_of_one_weight(threads, layout, values):

@@ -21,6 +21,7 @@ from secateur.run.saved import sharded_state
 from secateur.selection.elements import Elements
 from secateur.selection.norms import channel_norms
 from secateur.workers import Workers
+from tests.cases import some
 
 PATTERNS = {
     "unstructured": {"kind": "unstructured"},
@@ -39,17 +40,17 @@ CASES = [
 
 
 class ThreadWorkers(Workers):
-    """Threads that meet at a barrier."""
+    """Threads that meet at a barrier, and take turns with two tables between two meetings."""
 
-    def __init__(self, rank, count, table, barrier):
-        self.rank, self.count, self._table, self._barrier = rank, count, table, barrier
+    def __init__(self, rank, count, tables, barrier):
+        self.rank, self.count, self._barrier = rank, count, barrier
+        self._this, self._next = tables
 
     def _all(self, mine):
-        self._table[self.rank] = mine
+        table, self._this, self._next = self._this, self._next, self._this
+        table[self.rank] = mine
         self._barrier.wait(30)
-        everyone = list(self._table)
-        self._barrier.wait(30)
-        return everyone
+        return list(table)
 
     def total(self, numbers):
         return sum(self._all(numbers))
@@ -151,9 +152,9 @@ def method_of(pattern, distribution, criterion="magnitude"):
 
 def on_workers(count, work, kind=ThreadWorkers):
     """Run ``work(workers)`` on each worker; return what each gave, or raise the first error."""
-    table, barrier = [None] * count, threading.Barrier(count)
+    tables, barrier = ([None] * count, [None] * count), threading.Barrier(count)
     with ThreadPoolExecutor(count) as pool:
-        running = [pool.submit(work, kind(rank, count, table, barrier)) for rank in range(count)]
+        running = [pool.submit(work, kind(rank, count, tables, barrier)) for rank in range(count)]
         return [each.result(60) for each in running]
 
 
@@ -176,6 +177,7 @@ def _rounds(request, monkeypatch):
     bring_together(monkeypatch, request.param)
 
 
+@pytest.mark.sampled(11)
 @pytest.mark.usefixtures("_rounds")
 @pytest.mark.parametrize(
     ("count", "way"),
@@ -190,8 +192,8 @@ def _rounds(request, monkeypatch):
 @pytest.mark.parametrize(("pattern", "distribution"), CASES)
 def test_sharded_masks_are_those_of_the_whole(pattern, distribution, count, way):
     rng = np.random.default_rng(count)
-    kinds = ((np.float32, 10**6), (np.float32, 3), (ml_dtypes.bfloat16, 50), (np.float32, 0))
-    for dtype, levels in kinds:
+    kinds = ((np.float32, 10**6), (ml_dtypes.bfloat16, 50), (np.float32, 3), (np.float32, 0))
+    for dtype, levels in some(kinds, 2):
         weights = model(rng, dtype, levels)
         specs = [weight.spec for weight in weights]
         method = method_of(pattern, distribution)
@@ -211,6 +213,7 @@ def test_sharded_masks_are_those_of_the_whole(pattern, distribution, count, way)
                 np.testing.assert_array_equal(found[name], mask)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.usefixtures("_rounds")
 @pytest.mark.parametrize("axis", ["out", "in"])
 @pytest.mark.parametrize("way", WAYS)
@@ -355,6 +358,7 @@ def test_a_state_keeps_its_lengths_while_it_waits_and_after(window):
     assert len(lengths) == 1
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.usefixtures("_rounds")
 @pytest.mark.parametrize(("pattern", "distribution"), CASES)
 def test_weights_of_zeros_or_of_nothing(pattern, distribution):

@@ -72,7 +72,7 @@ def test_a_saved_run_goes_on_where_it_stopped(saved):
 
 
 @given(end=st.integers(0, 10_000))
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 def test_a_truncated_file_is_refused(tmp_path_factory, end):
     pruner, _ = attached()
     path = tmp_path_factory.mktemp("cut") / "state.npz"
@@ -83,7 +83,7 @@ def test_a_truncated_file_is_refused(tmp_path_factory, end):
 
 
 @given(place=st.integers(0, 10_000), flip=st.integers(1, 255))
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 def test_a_flipped_byte_is_refused_or_harmless(tmp_path_factory, place, flip):
     pruner, _ = attached()
     pruner.step(2)

@@ -152,7 +152,7 @@ def packed(tmp_path_factory) -> tuple[Path, bytes]:
     return path, path.read_bytes()
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(data=st.data())
 def test_no_change_of_a_byte_gives_another_error(packed, data):
     path, content = packed

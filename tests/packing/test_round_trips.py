@@ -80,7 +80,7 @@ def test_int8_is_what_a_naive_loop_makes(tmp_path_factory, weight, sparsity):
                 assert other == np.float32(max(-127, min(127, integer))) * scale
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 4)
 @given(values=hnp.arrays("float64", st.integers(1, 200), elements=st.floats(-5, 5)),
        bits=st.integers(2, 4))  # fmt: skip
 def test_clusters_are_where_lloyds_algorithm_stops(values, bits):

@@ -82,6 +82,7 @@ def test_a_small_mask_is_enlarged_and_shown_bit_by_bit(tmp_path, run):
     np.testing.assert_array_equal(cells[:6, :10] < 0.5, mask)
 
 
+@pytest.mark.slow
 def test_sixty_frames_of_a_large_weight_take_far_less_than_fifteen_seconds(tmp_path, run):
     packed = recorded(tmp_path / "run.npz", 1024, 3136, updates=4)
     update = packed.updates("dense:kernel")[-1]

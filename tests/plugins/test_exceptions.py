@@ -144,6 +144,7 @@ METHODS = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("base", "method"), METHODS, ids=lambda value: getattr(value, "kind", value)
 )
@@ -304,6 +305,7 @@ def use_all(pruner):
             use()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("method", [*OF_BINDINGS, *OF_WEIGHTS])
 def test_an_adapter_whose_binding_fails_is_named(registered, fail, method):
     array = np.arange(1.0, 17).reshape(4, 4)

@@ -16,6 +16,7 @@ import secateur
 from secateur.cli import main
 
 pytestmark = [
+    pytest.mark.slow,  # Chromium starts, and draws
     pytest.mark.xdist_group("browser"),  # one browser for all of them
     pytest.mark.filterwarnings("ignore::secateur.errors.ScheduleWarning"),
 ]

@@ -99,6 +99,7 @@ def python(tmp_path, code, fails=False):
     return done.stderr
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("case", MODULES)
 @pytest.mark.parametrize("first", ["", "import team_plugin", "import secateur; secateur.Policy"])
 def test_a_plugin_may_use_secateur_while_it_is_loaded(install, tmp_path, case, first):
@@ -118,6 +119,7 @@ def test_a_policy_that_needs_the_plugin_whose_import_is_not_finished_says_so(ins
     assert "plugin 'team' of team-plugin 1.0 was left out: PolicyError" in error
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("first", ["registry()", "import team_plugin"])
 def test_a_module_whose_import_fails_after_it_registered_another_is_left_out(
     install, tmp_path, first
@@ -295,6 +297,7 @@ assert len(set(map(id, found))) == 1 and "team" in found[0].plugins
     python(tmp_path, code)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["team_plugin", "team_parts"])
 def test_an_import_in_another_thread_and_the_first_policy_do_not_wait_for_each_other(
     install, tmp_path, name

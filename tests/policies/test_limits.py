@@ -56,7 +56,12 @@ FILES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FILES)
+LARGE = ("many_aliases.yaml", "many_keys.toml", "many_values.yaml")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in FILES]
+)
 def test_a_file_of_a_hostile_shape_is_refused_at_once_and_in_few_words(tmp_path, name):
     path = tmp_path / name
     path.write_text(FILES[name])
@@ -84,6 +89,7 @@ def test_what_only_looks_hostile_is_read(tmp_path, name, text):
     assert Policy.load(tmp_path / name).schedule is not None
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
 @pytest.mark.parametrize("how", ["direct", "by a link", "extended"])
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path, how):
@@ -159,6 +165,7 @@ def test_a_table_that_holds_itself_is_refused():
         Policy.parse(table)
 
 
+@pytest.mark.slow
 def test_ten_thousand_rules_plan_in_seconds():
     weights = {f"block{n}": np.ones((2, 2)) for n in range(200)}
     rules = [

@@ -25,6 +25,7 @@ def test_the_keras_adapter_passes_its_suites_on(backend, request):
     if request.config.getoption("--thorough"):
         command += ["--thorough"]
     else:
+        command += ["--all"]
         environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # those of machine code, not of HLO
     done = subprocess.run(
         command,
