@@ -46,6 +46,7 @@ def test_without_a_model_it_says_what_the_target_takes_and_without_a_name_what_t
 
 @pytest.mark.usefixtures("_file")
 def test_estimates_are_shown_with_the_tool_and_its_version(run):
+    pytest.importorskip("ethosu")
     model = DATA / "sparse.tflite"
     outcome = run("target", "ethos-u85", model)
     assert "these are the tool's own estimates: ethos-u-vela 5.2" in outcome.out

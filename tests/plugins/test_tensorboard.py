@@ -76,6 +76,7 @@ def test_a_run_in_keras_is_shown_in_its_own_log_folder(tmp_path):
 
 
 def test_two_runs_with_one_observer_and_weights_of_any_shape(tmp_path):
+    pytest.importorskip("tensorboard")
     rng = np.random.default_rng(0)
     observer = secateur_tensorboard.TensorBoard(tmp_path)
     half = {"schedule": {"kind": "one_shot", "final_sparsity": 1.0}}
