@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,11 +29,13 @@ from secateur_torch.memory import MemoryRange, memory_range, refuse_overlaps
 from secateur_torch.parametrization import ParameterSlot
 from secateur_torch.state import state_of
 from secateur_torch.training import Training
-from secateur_torch.updates import OptimizerWatch, Turn, owners
+from secateur_torch.updates import OptimizerWatch, Turn, owned_ids, owners
 from secateur_torch.walk import walk
 from secateur_torch.weight import TorchWeight, spec_of, to_numpy
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from secateur.adapter import AttachedPruner, Workers
 
 
@@ -57,6 +59,7 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         self._turn: Turn | None = None
         self._unwritten: set[str] = set()
         self._training = Training()
+        self._gradients_of: list[TorchWeight] = []
 
     def native_mask(self, weight: TorchWeight, mask: Array) -> Tensor:
         return weight.native_mask(mask)
@@ -142,6 +145,8 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         if self._watch is not None:
             self._watch.release()
         self._watch = self._turn = None
+        for weight in self._gradients_of:
+            weight.kept = ()
         super().release()
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
@@ -152,8 +157,29 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         parameters = [weight.slot.parameter for weight in self.weights]
         watched = owners(optimizer, parameters)
         self._training.warn_of_others(self.weights, watched)
-        self._watch = OptimizerWatch(watched, pruner.step, self.enforce, self._take_turn)
+        keep = partial(self._keep_gradients, pruner)
+        self._watch = OptimizerWatch(watched, pruner.step, self.enforce, self._take_turn, keep)
         self._watch.begin()
+
+    def gradient_problems(self, names: Collection[str]) -> dict[str, str]:
+        return {
+            weight.spec.name: "the layer computes this weight from its parameter, as "
+            "torch.nn.utils.parametrize does, and only the parameter has a gradient"
+            for weight in self.weights
+            if weight.spec.name in names and weight.slot.is_computed
+        }
+
+    def watch_gradients(self, names: Collection[str]) -> bool:
+        self._gradients_of = [weight for weight in self.weights if weight.spec.name in names]
+        return True
+
+    def _keep_gradients(self, pruner: AttachedPruner, optimizer: Optimizer) -> None:
+        """Copy the gradients of an update that is followed by backward passes of other losses."""
+        if self._gradients_of and pruner.uses_gradients():
+            owned = owned_ids(optimizer)
+            for weight in self._gradients_of:
+                if id(weight.current()) in owned:
+                    weight.keep_gradient()
 
     def _take_turn(self, turn: Turn | None) -> None:
         self._turn = turn

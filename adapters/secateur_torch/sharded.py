@@ -124,7 +124,7 @@ class ShardedWeight(TorchWeight):
         """Leave it to `_part`, which can bring the shards back first."""
 
     def gradient(self) -> Array | None:
-        gradient = self.slot.parameter.grad
+        gradient = self.kept[0] if self.kept else self.slot.parameter.grad
         if gradient is not None and _sharding(gradient) != self._sharding:
             raise ModelError(f"the gradient of {self.spec.name} is not sharded as it is")
         return super().gradient()

@@ -55,6 +55,7 @@ class OptimizerWatch:
         step: Counts a step.
         enforce: Applies the present masks.
         take_turn: Is told whose parameters may be written, before either is called; None after.
+        keep: Is told of each optimizer that has updated parameters before a step is counted.
 
     Attributes:
         updates: How many updates of the last optimizer were made.
@@ -67,10 +68,11 @@ class OptimizerWatch:
         step: Callable[[], object],
         enforce: Callable[[], object],
         take_turn: Callable[[Turn | None], object],
+        keep: Callable[[Optimizer], object],
     ) -> None:
         self.updates = 0
         self.optimizers = tuple(optimizers)
-        self._step, self._enforce, self._take_turn = step, enforce, take_turn
+        self._step, self._enforce, self._take_turn, self._keep = step, enforce, take_turn, keep
         self._seen: dict[int, int] = {}
         self._before_last: set[int] | None = None
         self._handles: list[Any] = []
@@ -92,6 +94,7 @@ class OptimizerWatch:
         """Follow an update of the optimizer of that number."""
         if number < len(self.optimizers) - 1:
             self._seen[number] = self.updates
+            self._keep(self.optimizers[number])
             self._unchanged(number)
             return
         self.updates += 1

@@ -71,6 +71,10 @@ class TorchWeight(Weight):
         entry: The entry of the table that describes it.
         slot: Where its values are stored.
 
+    Attributes:
+        kept: A copy of the last update's gradient, where the parameter may get another before it
+            is read; empty otherwise.
+
     """
 
     def __init__(self, spec: WeightSpec, entry: LayerWeight, slot: ParameterSlot) -> None:
@@ -80,6 +84,7 @@ class TorchWeight(Weight):
         self._layout = entry.layout
         self._rows = packed_rows(entry)
         self._checked: tuple[object, ...] = ()
+        self.kept: tuple[Tensor | None, ...] = ()
 
     def read(self) -> Array:
         self.current()
@@ -127,10 +132,18 @@ class TorchWeight(Weight):
             )
 
     def gradient(self) -> Array | None:
-        gradient = self.current().grad
-        if gradient is None or self.slot.is_computed:
+        parameter = self.current()
+        gradient = self.kept[0] if self.kept else parameter.grad
+        if self.slot.is_computed:
             return None
+        if gradient is None:  # the update left a frozen parameter alone, and may have had no other
+            return None if parameter.requires_grad else np.zeros_like(self.read())
         return self._canonical(gradient.to_dense() if gradient.is_sparse else gradient)
+
+    def keep_gradient(self) -> None:
+        """Copy the gradient that the parameter has now, to be read later."""
+        gradient = self.current().grad
+        self.kept = (None if gradient is None else gradient.detach().clone(),)
 
     def identity(self) -> object:
         return identity_of(self.slot, self._rows)

@@ -10,6 +10,7 @@ from secateur.errors import PolicyWarning, ScheduleWarning
 from secateur.hooks.at_work import Observer, checked_observers
 from secateur.hooks.dispatch import bind
 from secateur.policy.policy import PolicyLike, as_policy
+from secateur.run.checks.needs import check_one_shot
 from secateur.run.one_shot import prune_once
 from secateur.run.plan import Plan
 from secateur.run.pruner import Pruner
@@ -83,6 +84,7 @@ def prune(model: Any, policy: PolicyLike, *, observers: Sequence[Observer] = ())
     watching = checked_observers(observers)
     binding = bind(model)
     planned = resolve(as_policy(policy), binding)
+    check_one_shot(planned)
     _warn(planned)
     return prune_once(binding, planned, observers=watching)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from secateur.adapter.state import StateTensor
@@ -47,6 +47,15 @@ class AttachedPruner(Protocol):
 
         Args:
             updates: How many were made since the last call.
+
+        """
+        ...
+
+    def uses_gradients(self, updates: int = 1) -> bool:
+        """Return whether a criterion looks at the gradients of one of the next updates.
+
+        Args:
+            updates: How many updates to look ahead.
 
         """
         ...
@@ -186,6 +195,52 @@ class Binding(ABC):
         """
         if optimizer is not None:
             raise ModelError(f"optimizer= has no meaning for a {self.adapter} model; leave it out")
+
+    def gradient_problems(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return why the gradients of some weights can never be had, by the weight's name.
+
+        Asked before `watch_gradients`, by a plan too; nothing is changed.
+
+        Args:
+            names: The names of the weights.
+
+        """
+        return {}
+
+    def watch_gradients(self, names: Collection[str]) -> bool:
+        """Keep the gradients of some weights from now on, until `release`.
+
+        After each update, when ``pruner.step()`` is called, `Weight.gradient` of these weights
+        returns what the optimizer's rule was given in it: summed over processes, averaged over
+        accumulated batches, with loss scaling undone, and clipped.  Called before
+        `watch_optimizer`, and only where a criterion needs gradients.
+
+        Args:
+            names: The names of the weights.
+
+        Returns:
+            Whether the adapter can do that; False, as here, makes users give the gradients to
+            ``pruner.step(gradients=...)``.
+
+        """
+        return False
+
+    def to_canonical(self, gradients: Any) -> Mapping[str, Any]:
+        """Return gradients as a user gave them to ``pruner.step``, by weight name and canonical.
+
+        Args:
+            gradients: A mapping of weight name to canonical array, or what the framework makes.
+
+        Raises:
+            ModelError: They are neither.
+
+        """
+        if not isinstance(gradients, Mapping):
+            raise ModelError(
+                f"gradients= is a {type(gradients).__name__}; wanted a mapping of weight name to "
+                "array in canonical layout"
+            )
+        return gradients
 
     def callback(self, pruner: AttachedPruner) -> object:
         """Return the framework's callback that moves the schedule.

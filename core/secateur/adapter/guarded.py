@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -118,6 +118,18 @@ class GuardedBinding(Binding):
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         with self._blamed("watch_optimizer()"):
             self.binding.watch_optimizer(pruner, optimizer)
+
+    def gradient_problems(self, names: Collection[str]) -> Mapping[str, str]:
+        with self._blamed("gradient_problems()"):
+            return dict(self.binding.gradient_problems(names))
+
+    def watch_gradients(self, names: Collection[str]) -> bool:
+        with self._blamed("watch_gradients()"):
+            return bool(self.binding.watch_gradients(names))
+
+    def to_canonical(self, gradients: Any) -> Mapping[str, Any]:
+        with self._blamed("to_canonical()"):
+            return self.binding.to_canonical(gradients)
 
     def callback(self, pruner: AttachedPruner) -> object:
         with self._blamed("callback()"):

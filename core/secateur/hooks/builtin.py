@@ -35,7 +35,14 @@ def secateur_schedules() -> list[type[Schedule]]:
 
 @hookimpl
 def secateur_criteria() -> list[type[criteria.Criterion]]:
-    return [criteria.Magnitude, criteria.Random]
+    return [
+        criteria.Magnitude,
+        criteria.Random,
+        criteria.Saliency,
+        criteria.Movement,
+        criteria.Fisher,
+        criteria.GradientMagnitude,
+    ]
 
 
 @hookimpl

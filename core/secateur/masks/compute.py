@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from secateur.adapter import Weight
 from secateur.arrays.sortable_bits import common_dtype
+from secateur.components.criteria.criterion import GRADIENT
 from secateur.components.method import Method
 from secateur.components.patterns import Channel, FixedPattern, Unstructured
-from secateur.errors import PluginError, SecateurError, WeightError
 from secateur.layout import Array
 from secateur.masks.channels import Channels
 from secateur.masks.checked import CheckedMethod
+from secateur.masks.gradients import Gradients
 from secateur.masks.grouping import Grouping, InRounds, SingleElements, Whole
+from secateur.masks.memory import Memory
+from secateur.masks.together import checked_together
 from secateur.selection.elements import Elements
 from secateur.selection.groups import RankedGroups
 from secateur.workers import SINGLE, Workers
@@ -27,6 +31,8 @@ def compute(
     step: int = 0,
     previous: Mapping[str, Array] | None = None,
     workers: Workers = SINGLE,
+    gradients: Gradients | None = None,
+    memory: Mapping[str, Memory] | None = None,
 ) -> dict[str, Array]:
     """Return the mask of each weight of a rule, by name; changes nothing.
 
@@ -37,6 +43,8 @@ def compute(
         step: How many updates are finished.
         previous: The masks so far; what they prune stays pruned, unless the criterion regrows.
         workers: The processes that shard the weights.
+        gradients: The gradients of the last update; None asks the weights for them.
+        memory: What the criterion keeps, by weight.
 
     Returns:
         Bool arrays, canonical, True = kept; of a sharded weight the part that this process
@@ -54,7 +62,9 @@ def compute(
     checked = CheckedMethod(method, step, names)
     if sharded:
         checked.require_elementwise()
-    elements = _elements(method, weights, step, previous or {})
+    elements = _elements(
+        method, weights, step, previous or {}, gradients or Gradients(), memory or {}
+    )
     if sharded:
         _check_everywhere(elements, workers)
     pairs = list(zip(weights, elements, strict=True))
@@ -68,18 +78,25 @@ def compute(
 
 
 def _elements(
-    method: Method, weights: Sequence[Weight], step: int, previous: Mapping[str, Array]
+    method: Method,
+    weights: Sequence[Weight],
+    step: int,
+    previous: Mapping[str, Array],
+    gradients: Gradients,
+    memory: Mapping[str, Memory],
 ) -> list[Elements]:
     """Return the scored elements of each weight that this process holds."""
     values = [weight.read() for weight in weights]
     common = common_dtype(values) if method.distribution.compares_weights else None
+    gradient = gradients.of if GRADIENT in method.criterion.needs else gradients.read
     elements = [
         Elements(
             weight.spec,
             value,
             method.criterion,
             step,
-            gradient=weight.gradient,
+            gradient=partial(gradient, weight),
+            memory=memory.get(weight.spec.name),
             previous=None if method.criterion.regrows else previous.get(weight.spec.name),
             compare_as=common,
         )
@@ -93,25 +110,12 @@ def _elements(
 
 def _check_everywhere(elements: Sequence[Elements], workers: Workers) -> None:
     """Raise on all workers when one of them holds a value that cannot be ranked, or scored."""
-    mine: SecateurError | None = None
-    try:
+
+    def check() -> None:
         for each in elements:
             each.check()
-    except SecateurError as error:
-        mine = error
-    failed = np.array([isinstance(mine, WeightError), mine is not None], np.int64)
-    unranked, unscored = workers.total(failed).tolist()
-    if mine is not None:
-        raise mine
-    if unranked:
-        raise WeightError(
-            "another worker holds a NaN or an infinity, which its own error names; "
-            "nothing was changed"
-        )
-    if unscored:
-        raise PluginError(
-            "the criterion failed on another worker, whose own error says why; nothing was changed"
-        )
+
+    checked_together(check, workers)
 
 
 def _ranked(groupings: Sequence[Grouping], elements: Sequence[Elements]) -> list[RankedGroups]:

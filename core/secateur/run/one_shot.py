@@ -12,6 +12,7 @@ from secateur.layout import Array
 from secateur.masks import compute as masks
 from secateur.run.checks import claims
 from secateur.run.checks.live import LiveModel, changes_of
+from secateur.run.checks.needs import check_one_shot
 from secateur.run.checks.sparse_start import excesses, zeros_note
 from secateur.run.plan import Plan, RuleWeights
 from secateur.run.report import Report, make_report
@@ -34,9 +35,11 @@ def prune_once(
     Raises:
         WeightError: A weight holds a NaN or infinity; nothing is changed then.
         PluginError: A part of the policy or an observer failed; nothing is changed then.
+        PolicyError: A criterion needs a training run; nothing is changed then.
         ModelError: A pruner is attached to a weight; nothing is changed then.
 
     """
+    check_one_shot(planned)
     weights = {weight.spec.name: weight for weight in binding.weights}
     pruned = [weights[spec.name] for rule in planned.rule_weights for spec in rule.specs]
     claims.check_free(pruned)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from secateur.adapter import Skipped, Weight, WeightSpec
 from secateur.arrays.counts import keep_count
+from secateur.components.criteria.criterion import GRADIENT
 from secateur.components.method import Method
 from secateur.errors import listed
 from secateur.hooks.events import ObservedRun, ObservedWeight
 from secateur.policy.policy import Policy
+from secateur.selection.component_errors import attributed
 from secateur.tables import (
     Column,
     Lines,
@@ -62,6 +67,27 @@ class RuleWeights:
     rule: int
     method: Method
     specs: tuple[WeightSpec, ...]
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether the criterion needs the gradients of the weights."""
+        return GRADIENT in self.method.criterion.needs
+
+    @cached_property
+    def memory(self) -> Mapping[str, np.dtype[Any]]:
+        """The arrays that the criterion keeps of each weight, by name, with their dtypes."""
+        with attributed(self.method.criterion, weights=[spec.name for spec in self.specs]):
+            return self.method.criterion.memory_dtypes()
+
+    @property
+    def memory_per_weight(self) -> int:
+        """The bytes that the criterion keeps of each single weight."""
+        return sum(dtype.itemsize for dtype in self.memory.values())
+
+    @property
+    def watches_training(self) -> bool:
+        """Whether the criterion can score nothing before the first update."""
+        return self.needs_gradients or bool(self.memory)
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,6 +157,14 @@ class Plan(Printed):
         return 1 - self.kept / self.size if self.size else 0.0
 
     @property
+    def memory(self) -> int:
+        """The bytes that criteria keep from step to step, of all weights together."""
+        return sum(
+            rule.memory_per_weight * sum(spec.size for spec in rule.specs)
+            for rule in self.rule_weights
+        )
+
+    @property
     def left_dense(self) -> int:
         """The number of parameters in layers that the adapter leaves dense."""
         return sum(skipped.size for skipped in self.skipped)
@@ -156,6 +190,7 @@ class Plan(Printed):
             "total_steps": self.total_steps,
             "kept_after": self.kept_after,
             "rules": self._rules_as_dicts(),
+            **({"memory": self.memory} if self.memory else {}),
             "weights": [
                 {
                     "name": planned.spec.name,
@@ -226,7 +261,7 @@ class Plan(Printed):
             self._ties(fold),
             self._left_dense(fold),
             Paragraph([f"note: {note}" for note in self.notes] + list(notes), "note"),
-            Paragraph([*self._left_dense_line(), self._policy_line()]),
+            Paragraph([*self._memory_lines(), *self._left_dense_line(), self._policy_line()]),
             Paragraph([*self._reached_line(), stay_line(self.kept, self.size)], "result"),
         )
         return [part for part in parts if isinstance(part, Table) or part.lines]
@@ -279,6 +314,15 @@ class Plan(Printed):
         is_folded = len(alike) < len(self.skipped)
         hint = f" ({HOW_TO_UNFOLD})" if is_folded else ""
         return Lines(f"left dense{hint}:", [_folded_line(each) for each in alike.values()])
+
+    def _memory_lines(self) -> Iterator[str]:
+        for rule in self.rule_weights:
+            if rule.memory:
+                each, size = rule.memory_per_weight, sum(spec.size for spec in rule.specs)
+                yield (
+                    f"rule {rule.rule}: criterion {rule.method.criterion.kind!r} keeps {each} "
+                    f"bytes a weight, {each * size:,} bytes"
+                )
 
     def _left_dense_line(self) -> Iterator[str]:
         if self.left_dense:

@@ -16,13 +16,15 @@ from secateur.errors import ModelError, ScheduleWarning, StateError, StateWarnin
 from secateur.hooks.apply_masks import apply_masks
 from secateur.hooks.at_work import Observer
 from secateur.hooks.events import MasksUpdated
+from secateur.masks.gradients import Gradients
 from secateur.run.arguments import number_of_updates, observed_numbers, path_of
 from secateur.run.checks import claims, sparse_start
 from secateur.run.checks.live import look, schedule_notes
 from secateur.run.plan import Plan
 from secateur.run.report import Masks, Report, make_report, named_masks
-from secateur.run.run_state import RunState, begin_schedules, evaluate
+from secateur.run.run_state import RunState, begin_schedules, evaluate, remember
 from secateur.run.saved.saving import Saving
+from secateur.run.watched import WatchedWeights
 from secateur.tables import Paragraph, as_html
 
 
@@ -59,6 +61,7 @@ class Pruner:
         whens = [rule.method.schedule.begin_when for rule in plan.rule_weights]
         self._monitored = {when.monitor for when in whens if when}
         self._state = RunState.of(plan)
+        self._watched = WatchedWeights(plan, binding)
 
     def __repr__(self) -> str:
         count, sparsity = len(self.plan.weights), self._state.sparsity(self.plan)
@@ -83,7 +86,7 @@ class Pruner:
     @current_step.setter
     def current_step(self, step: int) -> None:
         step = number_of_updates(step, after=0)
-        self._state = replace(self._state, step=step, evaluated=step)
+        self._state = replace(self._state, step=step, evaluated=step, remembered=step)
 
     @property
     def masks(self) -> Masks:
@@ -124,8 +127,10 @@ class Pruner:
         try:
             claims.claim(self, weights.values())
             note, may_be_resumed = sparse_start.before_training(self.plan, weights)
+            self._watched.begin(optimizer)
             self._binding.watch_optimizer(self, optimizer)
-            self._catch_up()
+            self._state = replace(self._state, memory=self._watched.blank_memory())
+            self._catch_up(Gradients())
             if note and may_be_resumed:
                 self._state = replace(self._state, note=note)  # its state may be loaded next
             elif note:
@@ -135,7 +140,7 @@ class Pruner:
             self._let_go()
             raise
 
-    def step(self, updates: int = 1) -> None:
+    def step(self, updates: int = 1, *, gradients: Any = None) -> None:
         """Advance by `updates` optimizer updates.
 
         Pruned weights are set to zero by the current masks, the step moves on, and masks that
@@ -149,16 +154,21 @@ class Pruner:
 
         Args:
             updates: The number of optimizer updates finished since the last call.
+            gradients: The gradients of the last update, for criteria that need them: a mapping
+                of weight name to array in canonical layout, or in Flax what `nnx.grad` returned.
+                In PyTorch and Keras they are found without it.
 
         Raises:
-            WeightError: A weight holds a NaN or infinity.
+            WeightError: A weight, or a gradient that is needed, holds a NaN or infinity.
             PluginError: A plugin failed.
-            ModelError: The weights cannot be masked here; the step has not moved on.
+            ModelError: The weights cannot be masked here, or a gradient is missing; the step has
+                not moved on.
             StateError: The pruner was detached, or `updates` is no number of updates.
 
         """
         self.check_attached()
         updates = number_of_updates(updates, self.current_step)
+        found = self._watched.gradients(self._state, updates, gradients)
         before = self._state
         self._state = replace(before, step=before.step + updates, note="")
         try:
@@ -166,9 +176,21 @@ class Pruner:
         except ModelError:  # the call itself is refused, as inside a step that is being compiled
             self._state = before
             raise
-        self._catch_up()
+        self._catch_up(found)
         if before.note:
             warnings.warn(before.note, StateWarning, stacklevel=2)
+
+    def uses_gradients(self, updates: int = 1) -> bool:
+        """Return whether a criterion looks at the gradients of one of the next updates.
+
+        Adapters ask, so that they keep gradients only then. A criterion with memory looks at
+        those of every update, others when masks are recomputed.
+
+        Args:
+            updates: How many updates to look ahead.
+
+        """
+        return self._watched.uses_gradients(self._state, updates)
 
     def observe(self, **values: float) -> None:
         """Record the metric values that `begin_when` schedules monitor.
@@ -341,11 +363,13 @@ class Pruner:
         self.check_attached()
         self._apply(*self._saving.read(path_of(path)))
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, gradients: Gradients) -> None:
         """Make the update of the masks that is due, if one is."""
         # that a schedule has begun stays true when its first masks cannot be computed
         self._state = begin_schedules(self._state, self.plan)
-        after, event = evaluate(self._state, self.plan, self._weights, self._binding.workers)
+        workers = self._binding.workers
+        self._state = remember(self._state, self.plan, self._weights, workers, gradients)
+        after, event = evaluate(self._state, self.plan, self._weights, workers, gradients)
         if event is None:
             self._state = after
         else:

@@ -11,6 +11,7 @@ from secateur.components.values import checked_total_steps
 from secateur.errors import PolicyError
 from secateur.policy.policy import Policy
 from secateur.policy.rule import ResolvedRule
+from secateur.run.checks import needs
 from secateur.run.matching import match_rules
 from secateur.run.plan import Plan, PlannedWeight, RuleWeights, kept_elements
 from secateur.run.rule_problems import schedule_notes, shadowed_notes, trainable_notes
@@ -61,7 +62,11 @@ def resolve(
         rule_weights,
         binding.parameters,
         tuple(schedule_notes(rules, rule_weights, total_steps)),
-        (*shadowed_notes(rules, found.matches, deciding), *trainable_notes(rules, binding)),
+        (
+            *shadowed_notes(rules, found.matches, deciding),
+            *trainable_notes(rules, binding),
+            *needs.notes(rule_weights, binding),
+        ),
         total_steps,
         _kept_after(specs, rule_weights, total_steps),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from secateur.adapter import Weight
 from secateur.components.begin_when import BeginWhen
@@ -11,6 +13,8 @@ from secateur.components.schedule import Schedule
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.masks import compute as mask_rules
+from secateur.masks import memory as memories
+from secateur.masks.gradients import Gradients
 from secateur.run.plan import Plan, RuleWeights
 from secateur.selection.component_errors import attributed, component_error
 from secateur.workers import Workers
@@ -91,6 +95,8 @@ class RunState:
         masks: The current masks, by weight name.
         kept: What each mask keeps, over all workers.
         reached: The sparsity that the current masks hold, as their schedule counts it, by rule.
+        memory: What criteria with memory keep, by weight name.
+        remembered: The step up to which that was updated; less than `step` only after an error.
         attached: Whether the pruner drives its model.
         note: What to warn of at the first step, unless a state is loaded before.
 
@@ -102,6 +108,8 @@ class RunState:
     masks: Mapping[str, Array] = field(default_factory=dict)
     kept: Mapping[str, int] = field(default_factory=dict)
     reached: Mapping[int, float] = field(default_factory=dict)
+    memory: Mapping[str, memories.Memory] = field(default_factory=dict)
+    remembered: int = 0
     attached: bool = True
     note: str = ""
 
@@ -138,11 +146,22 @@ def begin_schedules(state: RunState, plan: Plan) -> RunState:
 
 
 def evaluate(
-    state: RunState, plan: Plan, weights: Mapping[str, Weight], workers: Workers
+    state: RunState,
+    plan: Plan,
+    weights: Mapping[str, Weight],
+    workers: Workers,
+    gradients: Gradients,
 ) -> tuple[RunState, MasksUpdated | None]:
     """Return the state in which no update of the masks is due, and what observers are told.
 
     Nothing is changed: the new masks are computed, and not applied.
+
+    Args:
+        state: The state.
+        plan: The plan.
+        weights: The weights by name.
+        workers: The processes that shard them.
+        gradients: The gradients of the last update.
 
     Raises:
         WeightError: A weight holds a NaN or infinity.
@@ -158,7 +177,20 @@ def evaluate(
             continue
         target = rule.method.target(scheduled)
         members = [weights[name] for name in _names(rule)]
-        masks = mask_rules.compute(rule.method, members, target, state.step, state.masks, workers)
+        masks = (
+            _all_kept(members)
+            if not state.step and not target and rule.watches_training
+            else mask_rules.compute(
+                rule.method,
+                members,
+                target,
+                state.step,
+                state.masks,
+                workers,
+                gradients,
+                state.memory,
+            )
+        )
         new |= masks
         targets |= dict.fromkeys(masks, target)
         reached[rule.rule] = scheduled
@@ -172,6 +204,43 @@ def evaluate(
         reached={**state.reached, **reached},
     )
     return after, MasksUpdated(state.step, new, targets, plan.policy.fingerprint)
+
+
+def _all_kept(weights: Sequence[Weight]) -> dict[str, Array]:
+    """Return the masks before the first update of a criterion that can score nothing yet."""
+    return {weight.spec.name: np.ones(weight.read().shape, bool) for weight in weights}
+
+
+def remember(
+    state: RunState,
+    plan: Plan,
+    weights: Mapping[str, Weight],
+    workers: Workers,
+    gradients: Gradients,
+) -> RunState:
+    """Return the state in which the memory of criteria has taken in the last update.
+
+    Args:
+        state: The state.
+        plan: The plan.
+        weights: The weights by name.
+        workers: The processes that shard them.
+        gradients: The gradients of the last update.
+
+    Raises:
+        WeightError: A gradient holds a NaN or infinity.
+        PluginError: A criterion failed.
+
+    """
+    if state.remembered == state.step:
+        return state
+    memory = dict(state.memory)
+    for rule in plan.rule_weights:
+        if rule.memory:
+            members = [weights[name] for name in _names(rule)]
+            criterion = rule.method.criterion
+            memory |= memories.updated(criterion, members, memory, gradients, state.step, workers)
+    return replace(state, memory=memory, remembered=state.step)
 
 
 def due(state: RunState, rule: RuleWeights) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ class Context:
         step: The number of optimizer updates finished.
         find_index: Finds `index`; a criterion reads `index` itself.
         find_gradient: Finds `gradient`, or None; a criterion reads `gradient` itself.
+        find_memory: Finds `memory`; a criterion reads `memory` itself.
 
     Example:
         >>> import numpy
@@ -33,6 +34,7 @@ class Context:
     step: int
     find_index: Callable[[], Array]
     find_gradient: Callable[[], Array | None]
+    find_memory: Callable[[], Mapping[str, Array]] = dict
 
     @property
     def index(self) -> Array:
@@ -43,6 +45,9 @@ class Context:
     def gradient(self) -> Array:
         """The gradient of the last update, in the shape of the values.
 
+        It is the one that the optimizer's rule was given: summed over processes, averaged over
+        accumulated batches, with loss scaling undone, and clipped.
+
         Raises:
             ModelError: There is none.
 
@@ -51,11 +56,15 @@ class Context:
         if gradient is None:
             raise ModelError(
                 f"{self.name}: the criterion wants a gradient, and there is none at step "
-                f"{self.step}. PyTorch offers it after loss.backward() (attach with "
-                "optimizer= and a schedule that begins at step 1 or later); a Keras or NumPy "
-                "model does not. Use a criterion that needs the values only, like magnitude."
+                f'{self.step}. Write needs = {{"gradient"}} in its class, so that gradients are '
+                "kept for it, or use a criterion that needs the values only, like magnitude."
             )
         return gradient
+
+    @property
+    def memory(self) -> Mapping[str, Array]:
+        """What each array of the criterion's memory holds for the values, in their shape."""
+        return self.find_memory()
 
 
 class Scorer(Part, Protocol):

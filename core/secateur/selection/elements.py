@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Elements(RankedGroups):
         criterion: What scores them.
         step: The step, for the criterion and for errors.
         gradient: Returns the gradient of the last update, canonical.
+        memory: The arrays of the criterion's memory, canonical.
         previous: The canonical mask so far.
         compare_as: The dtype to score in, where weights of several dtypes compete.
 
@@ -54,6 +55,7 @@ class Elements(RankedGroups):
         step: int = 0,
         *,
         gradient: Callable[[], Array | None] = lambda: None,
+        memory: Mapping[str, Array] | None = None,
         previous: Array | None = None,
         compare_as: np.dtype[Any] | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Elements(RankedGroups):
         self._criterion, self._step, self._gradient = criterion, step, gradient
         self._values = _by_position(values, self.order)
         self._compare_as = compare_as or values.dtype
+        self._memory = {n: MemoryArray(array, self.order) for n, array in (memory or {}).items()}
         self._scored = None if criterion.elementwise else self._score_whole(values)
         self.bits = 8 * self._score_keys(slice(0, 0)).itemsize
 
@@ -82,7 +85,10 @@ class Elements(RankedGroups):
             found = self._gradient()
             return None if found is None else MemoryArray(found, self.order)[positions]
 
-        return Context(self.spec.name, self._step, index, gradient)
+        def memory() -> dict[str, Array]:
+            return {name: array[positions] for name, array in self._memory.items()}
+
+        return Context(self.spec.name, self._step, index, gradient, memory)
 
     def _context_in(self, region: Region) -> Context:
         def index() -> Array:
@@ -93,7 +99,10 @@ class Elements(RankedGroups):
             found = self._gradient()
             return None if found is None else found[region]
 
-        return Context(self.spec.name, self._step, index, gradient)
+        def memory() -> dict[str, Array]:
+            return {name: array.array[region] for name, array in self._memory.items()}
+
+        return Context(self.spec.name, self._step, index, gradient, memory)
 
     def _score_whole(self, values: Array | StoredArray) -> MemoryArray:
         if isinstance(values, StoredArray):

@@ -14,6 +14,7 @@ from secateur.hooks.dispatch import bind
 from secateur.layout import Array
 from secateur.masks.compute import compute
 from secateur.policy.policy import PolicyLike, as_policy
+from secateur.run.checks.needs import check_one_shot
 from secateur.run.resolve import resolve
 from secateur.targets.eligible import CONVOLUTIONS, why_not
 from secateur.targets.load import load
@@ -108,7 +109,9 @@ def _under(policy: Any, binding: Binding) -> Nonzero:
     """Return where weights would not be zero after one-shot pruning; the model stays as it is."""
     weights = {weight.spec.name: weight for weight in binding.weights}
     masks: dict[str, Array] = {}
-    for rule in resolve(policy, binding).rule_weights:
+    planned = resolve(policy, binding)
+    check_one_shot(planned)
+    for rule in planned.rule_weights:
         members = [weights[spec.name] for spec in rule.specs]
         masks |= compute(rule.method, members, rule.method.final)
 

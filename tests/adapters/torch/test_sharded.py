@@ -45,11 +45,16 @@ def alone(monkeypatch):
     return sharded_networks.network(), fsdp_child
 
 
-def assert_equal_states(first, second):
+def assert_equal_states(first, second, tolerance=0.0):
+    """Fail unless two states are equal; what criteria keep of gradients, to a tolerance."""
     with np.load(first) as one, np.load(second) as other:
         assert set(one) == set(other)
+        assert any(key.startswith("memory/") for key in one)
         for key in one:
-            np.testing.assert_array_equal(one[key], other[key], key)
+            if tolerance and key.startswith("memory/"):
+                np.testing.assert_allclose(one[key], other[key], rtol=tolerance, atol=1e-7)
+            else:
+                np.testing.assert_array_equal(one[key], other[key], key)
 
 
 def test_two_ranks_train_to_the_weights_and_masks_of_one(run, alone, tmp_path):
@@ -58,7 +63,7 @@ def test_two_ranks_train_to_the_weights_and_masks_of_one(run, alone, tmp_path):
     pruner = secateur.attach(model, child.POLICY, optimizer=optimizer)
     child.train(model, pruner, optimizer)
     pruner.save(tmp_path / "alone.npz")
-    assert_equal_states(run / "state.npz", tmp_path / "alone.npz")
+    assert_equal_states(run / "state.npz", tmp_path / "alone.npz", tolerance=1e-3)
     trained = torch.load(run / "weights.pt", weights_only=True)
     for name, value in model.named_parameters():
         torch.testing.assert_close(trained[name], value.detach(), rtol=1e-4, atol=1e-6)

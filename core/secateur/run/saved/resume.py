@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from secateur.adapter import WeightSpec
 from secateur.errors import StateError, listed, shown
@@ -66,6 +69,38 @@ def fitted_masks(state: State, plan: Plan, sharded: bool) -> dict[str, Array]:
     return {name: fitted[name] for name in specs if name in fitted}
 
 
+def fitted_memory(state: State, plan: Plan) -> dict[str, Mapping[str, Array]]:
+    """Return what criteria keep, by this model's names.
+
+    Args:
+        state: The state.
+        plan: The plan that it is to fit.
+
+    Raises:
+        StateError: The state has other arrays than the criteria of the plan keep.
+
+    """
+    fitted: dict[str, Mapping[str, Array]] = {}
+    for rule in plan.rule_weights:
+        for spec in rule.specs:
+            saved = next((n for n in (spec.name, *spec.aliases) if n in state.memory), spec.name)
+            arrays = state.memory.get(saved, {})
+            found = {name: array.dtype for name, array in arrays.items()}
+            if found != dict(rule.memory):
+                raise StateError(
+                    f"{spec.name}: the state has memory {_dtypes(found)}, and criterion "
+                    f"{rule.method.criterion.kind!r} keeps {_dtypes(rule.memory)}; it was saved "
+                    "by another version of the criterion, or it is damaged"
+                )
+            if arrays:
+                fitted[spec.name] = arrays
+    return fitted
+
+
+def _dtypes(arrays: Mapping[str, np.dtype[Any]]) -> str:
+    return listed([f"{shown(name)} ({dtype})" for name, dtype in sorted(arrays.items())]) or "none"
+
+
 def _misfit(saved: str, shape: tuple[int, ...], specs: Mapping[str, WeightSpec]) -> str:
     have = listed(f"{spec.name} {spec.shape}" for spec in specs.values())
     return (
@@ -97,7 +132,10 @@ def resumed(
         raise StateError(
             f"the state is at step {state.step} with masks of step {evaluated}, which is later"
         )
-    after = RunState(schedules, state.step, evaluated, masks, kept)
+    memory = fitted_memory(state, plan)
+    after = RunState(
+        schedules, state.step, evaluated, masks, kept, memory=memory, remembered=state.step
+    )
     reached: dict[int, float] = {}
     for rule in plan.rule_weights:
         scheduled = _scheduled(rule, after)

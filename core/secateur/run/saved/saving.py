@@ -37,6 +37,7 @@ class Saving:
         is_sharded = any(weight.sharded for weight in binding.weights)
         self._shards = ShardedMasks(binding, binding.workers) if is_sharded else None
         self._unpack = self._shards.unpack if self._shards else None
+        self._place = self._shards.place if self._shards else None
 
     def to_native(self, run: RunState) -> dict[str, Any]:
         """Return the state as arrays of the framework, for its own checkpoints."""
@@ -69,7 +70,7 @@ class Saving:
                 f"not a pruning state: {shown(state)}. Load what pruner.state_dict() returned."
             )
         arrays = {key: self._binding.from_native(value) for key, value in state.items()}
-        return self._resumed(State.from_arrays(arrays, self._unpack))
+        return self._resumed(State.from_arrays(arrays, self._unpack, self._place))
 
     def read(self, path: Path) -> Resumed:
         """Return what resumes from a file of `write`.
@@ -78,7 +79,7 @@ class Saving:
             StateError: The file is missing, damaged or no state, or one of another policy or model.
 
         """
-        return self._resumed(states.load(path, self._unpack))
+        return self._resumed(states.load(path, self._unpack, self._place))
 
     def _state_of(self, run: RunState) -> State:
         schedules = run.schedules
@@ -97,6 +98,7 @@ class Saving:
             },
             [2 * when.window for when in whens if when],
             run.evaluated if run.evaluated < run.step else None,
+            run.memory,
         )
 
     def _resumed(self, state: State) -> Resumed:

@@ -17,7 +17,7 @@ from secateur.arrays.chunks import pieces
 from secateur.errors import StateError
 from secateur.layout import Array
 from secateur.masks.partition import MOST_ROUNDS
-from secateur.run.saved.state import State, mask_key
+from secateur.run.saved.state import State, checked_memory, mask_key, memory_key
 from secateur.workers import Route, Workers
 
 Index = Callable[[Array], Array]
@@ -46,6 +46,38 @@ def unpack(chunk: Array, count: int, index: Index, size: int, workers: Workers) 
         route = Route(where // (8 * each), workers)
         mask[positions] = route.answer(bits_at(chunk, route.send(_in_chunk(where, each))))
     return mask
+
+
+def pack_values(values: Array, index: Index, size: int, workers: Workers) -> Array:
+    """Return this worker's chunk of an array of values.
+
+    values, index: what is held here of an array of `size` elements, and its canonical indices.
+    """
+    each, chunk = value_chunk_of(size, values.dtype, workers)
+    for positions in _rounds(len(values), workers):
+        where = index(positions)
+        route = Route(where // each, workers)
+        there = route.send(where % each)
+        chunk[there] = route.send(values[positions])
+    return chunk
+
+
+def unpack_values(chunk: Array, count: int, index: Index, size: int, workers: Workers) -> Array:
+    """Return the `count` elements held here of an array of which each worker has its chunk."""
+    each, _ = value_chunk_of(size, chunk.dtype, workers)
+    values = np.empty(count, chunk.dtype)
+    for positions in _rounds(count, workers):
+        where = index(positions)
+        route = Route(where // each, workers)
+        values[positions] = route.answer(chunk[route.send(where % each)])
+    return values
+
+
+def value_chunk_of(size: int, dtype: np.dtype[Any], workers: Workers) -> tuple[int, Array]:
+    """Return the values in a chunk of an array, the last ones being shorter, and this one."""
+    each = max(-(-size // workers.count), 1)
+    start, stop = (min(n * each, size) for n in (workers.rank, workers.rank + 1))
+    return each, np.zeros(stop - start, dtype)
 
 
 def chunk_of(size: int, workers: Workers) -> tuple[int, Array]:
@@ -126,6 +158,32 @@ class ShardedMasks:
             mask[start:stop] = bits_at(packed, weight.index(np.arange(start, stop)))
         return mask
 
+    def place(self, name: str, stored: Any, shape: tuple[int, ...]) -> Array:
+        """Return what is held here of a stored array of memory, whole or in chunks."""
+        weight = self._weights.get(name)
+        if weight is None or weight.spec.shape != shape:
+            raise StateError(f"the state has memory of {name!r} {shape}, which this model has not")
+        count = weight.read().size
+        chunk = self._binding.chunk(stored)
+        if chunk is not None:
+            values = unpack_values(chunk, count, weight.index, weight.spec.size, self._workers)
+        else:
+            whole = checked_memory(name, np.asarray(stored), shape)
+            values = np.empty(count, whole.dtype)
+            for start, stop in pieces(0, count, sizes.GATHERED):
+                values[start:stop] = whole[weight.index(np.arange(start, stop))]
+        values.flags.writeable = False
+        return values
+
+    def _memory(self, state: State) -> dict[str, Array]:
+        """Return this worker's chunks of what criteria keep."""
+        found = {}
+        for weight, arrays in state.memory.items():
+            index, size = self._weights[weight].index, self._weights[weight].spec.size
+            for name, array in arrays.items():
+                found[memory_key(name, weight)] = pack_values(array, index, size, self._workers)
+        return found
+
     def _arrays(self, state: State) -> dict[str, Array]:
         packed, shapes = {}, {}
         for name in (*state.masks, *state.waiting):
@@ -137,11 +195,16 @@ class ShardedMasks:
                 if mask is None
                 else pack(mask, weight.index, size, self._workers)
             )
-        return state.with_packed(packed, shapes)
+        return state.with_packed(packed, shapes) | self._memory(state)
 
     def _lengths(self, state: State) -> dict[str, int]:
-        """Return the length in bytes of each packed mask, by its key in the state."""
-        return {
+        """Return the length of each array that is laid out in chunks, by its key in the state."""
+        masks = {
             mask_key(name): -(-self._weights[name].spec.size // 8)
             for name in (*state.masks, *state.waiting)
+        }
+        return masks | {
+            memory_key(name, weight): self._weights[weight].spec.size
+            for weight, arrays in state.memory.items()
+            for name in arrays
         }

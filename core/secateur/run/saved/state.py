@@ -1,7 +1,8 @@
 """The state of a run as a flat mapping of name to array, the form that every checkpoint takes.
 
-``step`` is an int64, ``secateur`` the rest as JSON in UTF-8, and ``mask/<weight>`` a mask
-packed to bits, canonical.  One file, NumPy's .npz, loads in either framework.
+``step`` is an int64, ``secateur`` the rest as JSON in UTF-8, ``mask/<weight>`` a mask packed to
+bits, canonical, and ``memory/<array>/<weight>`` an array that a criterion keeps.  One file,
+NumPy's .npz, loads in either framework.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from secateur.components.criteria.criterion import MEMORY_DTYPES
 from secateur.errors import StateError, in_words, shown
 from secateur.files import atomically
 from secateur.layout import Array
@@ -30,7 +32,7 @@ MOST_AXES = 64
 Unpack = Callable[[str, Any, tuple[int, ...]], Array]
 LONGEST = len("-2.2250738585072014e-308, ")
 """What a float takes at most, in JSON."""
-_META, _STEP, _MASK, _SUFFIX = "secateur", "step", "mask/", ".npy"
+_META, _STEP, _MASK, _MEMORY, _SUFFIX = "secateur", "step", "mask/", "memory/", ".npy"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class State:
         evaluated: The step up to which every due update of the masks was made; None when that is
             `step`.
         about: What a file says besides, for those who check it: see `secateur.run.saved.about`.
+        memory: What criteria with memory keep: arrays by weight and name, canonical.
 
     """
 
@@ -62,13 +65,19 @@ class State:
     windows: Sequence[int] = ()
     evaluated: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
     def to_arrays(self) -> dict[str, Array]:
         """Return the state as arrays of integers."""
         shapes = {name: mask.shape for name, mask in self.masks.items()} | dict(self.waiting)
         packed = {name: np.packbits(mask.reshape(-1)) for name, mask in self.masks.items()}
         blank = {n: np.zeros(-(-prod(s) // 8), np.uint8) for n, s in self.waiting.items()}
-        return self.with_packed(packed | blank, shapes)
+        memory = {
+            memory_key(name, weight): array.reshape(-1)
+            for weight, arrays in self.memory.items()
+            for name, array in arrays.items()
+        }
+        return self.with_packed(packed | blank, shapes) | memory
 
     def with_packed(
         self, packed: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]
@@ -94,19 +103,22 @@ class State:
         return arrays | {mask_key(name): mask for name, mask in packed.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], unpack: Unpack | None = None) -> State:
+    def from_arrays(
+        cls, arrays: Mapping[str, Any], unpack: Unpack | None = None, place: Unpack | None = None
+    ) -> State:
         """Return the state that `to_arrays` wrote.
 
         Args:
             arrays: The arrays, as a checkpoint gives them back.
             unpack: Makes a mask of a weight's name, what the state holds of it, and its shape.
+            place: Makes an array of memory in the same way.
 
         Raises:
             StateError: The arrays are no state.
 
         """
         try:
-            return _parsed(arrays, unpack or _unpack)
+            return _parsed(arrays, unpack or _unpack, place or _place)
         except StateError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -121,7 +133,12 @@ def mask_key(name: str) -> str:
     return _MASK + name
 
 
-def _parsed(arrays: Mapping[str, Any], unpack: Unpack) -> State:
+def memory_key(name: str, weight: str) -> str:
+    """Return the key of an array that a criterion keeps of a weight."""
+    return f"{_MEMORY}{name}/{weight}"
+
+
+def _parsed(arrays: Mapping[str, Any], unpack: Unpack, place: Unpack) -> State:
     stored = np.asarray(arrays[_META])
     if stored.dtype != np.uint8 or stored.ndim != 1:
         raise ValueError(f"its JSON is {stored.dtype} of shape {stored.shape}")
@@ -154,7 +171,44 @@ def _parsed(arrays: Mapping[str, Any], unpack: Unpack) -> State:
         waiting,
         evaluated=None if meta.get("evaluated") is None else _step(meta["evaluated"]),
         about=read_about(arrays),
+        memory=_memory(arrays, shapes, place),
     )
+
+
+def _memory(
+    arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], place: Unpack
+) -> dict[str, dict[str, Array]]:
+    found: dict[str, dict[str, Array]] = {}
+    for key, stored in arrays.items():
+        if key.startswith(_MEMORY):
+            name, _, weight = key.removeprefix(_MEMORY).partition("/")
+            found.setdefault(weight, {})[name] = place(weight, stored, shapes[weight])
+    return found
+
+
+def _place(name: str, stored: Any, shape: tuple[int, ...]) -> Array:
+    array = checked_memory(name, np.asarray(stored), shape)
+    # a copy: what a checkpoint gave back may change under the run
+    array = array.reshape(shape).astype(array.dtype.newbyteorder("="))
+    array.flags.writeable = False
+    return array
+
+
+def checked_memory(name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    """Return a whole array of memory, which must be flat, finite and of a weight's size.
+
+    Raises:
+        StateError: It is not.
+
+    """
+    if array.shape != (prod(shape),) or array.dtype.name not in MEMORY_DTYPES:
+        raise StateError(
+            f"{shown(name)}: the saved memory is {array.dtype} {array.shape}, and the weight has "
+            f"shape {shape}; the file is damaged"
+        )
+    if not np.isfinite(array).all():
+        raise StateError(f"{shown(name)}: the saved memory holds a NaN or infinity")
+    return array
 
 
 def _typed(value: Any, kind: type) -> Any:
@@ -214,19 +268,20 @@ def save(arrays: Mapping[str, Array], path: Path) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def load(path: Path, unpack: Unpack | None = None) -> State:
+def load(path: Path, unpack: Unpack | None = None, place: Unpack | None = None) -> State:
     """Read a state from a .npz file, in no more memory than the file takes.
 
     Args:
         path: The file.
         unpack: As in `State.from_arrays`.
+        place: As there.
 
     Raises:
         StateError: The file is missing, damaged, or no file of a state.
 
     """
     try:
-        return State.from_arrays(_read(path), unpack)
+        return State.from_arrays(_read(path), unpack, place)
     except FileNotFoundError:
         raise StateError(f"{path}: no such file") from None
     except StateError as error:
