@@ -26,11 +26,12 @@ def main(folder: Path) -> None:
             dcp.load({"pruner": pruner}, checkpoint_id=folder / "checkpoint")
         else:
             pruner.load(folder / "state.npz")
+        pruner.save(folder / f"again-{ranks}-{number}.npz")
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
         pruner.step()
         check(model, pruner)
         assert pruner.current_step == 9
-        pruner.current_step = 8
-        pruner.save(folder / f"again-{ranks}-{number}.npz")
         weights = full(model)
         if dist.get_rank() == 0:
             torch.save(weights, folder / f"weights-{ranks}-{number}.pt")
