@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from secateur.layout import Array
 from secateur_keras.callback import PruningCallback
 from secateur_keras.changes import changes
 from secateur_keras.checkpoint import PruningState
+from secateur_keras.gradients import GradientStores
 from secateur_keras.masking import is_masked
 from secateur_keras.state import state_of
 from secateur_keras.training import Training, retrace
@@ -42,7 +43,9 @@ class KerasBinding(Binding):
         self.parameters = count_parameters(model)
         self.training = Training(model)
         self.training.sync()
-        self.weights: list[KerasWeight] = [KerasWeight(one, self.training.sync) for one in found]
+        self.weights: list[KerasWeight] = [
+            KerasWeight(one, self.training.sync, self._gradient_of) for one in found
+        ]
         self._by_name = {weight.spec.name: weight for weight in self.weights}
         self._state: PruningState | None = None
         self._callback: PruningCallback | None = None
@@ -96,14 +99,21 @@ class KerasBinding(Binding):
             stack.callback(self.training.record)
             stack.callback(retrace, self.training.trained)
             stack.callback(self.training.masked.release)
+            stack.callback(self.training.gradients.release)
             stack.callback(self.training.take_masks_from_optimizers)
             if self._state is not None:
                 stack.callback(self._state.take_off, self.model)
+
+    def watch_gradients(self, names: Collection[str]) -> bool:
+        variables = {name: self._by_name[name].variable for name in names}
+        self.training.gradients = GradientStores(variables, self.model)
+        return True
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         self.training.watch(optimizer)
         self._state = PruningState(pruner, self.training)
         self._state.put_on(self.model)
+        pruner.check_at_once(getattr(self.training.trained, "steps_per_execution", None) or 1)
         self._pruner = pruner
         self._install(pruner.pruned_weights)
         self.training.put_masks_into_optimizers()
@@ -115,6 +125,9 @@ class KerasBinding(Binding):
 
     def updates(self) -> int:
         return self.training.updates()
+
+    def _gradient_of(self, name: str) -> Array | None:
+        return self.training.gradients.read(name)
 
     def _all_kept(self, name: str) -> Array:
         return np.ones(self._by_name[name].spec.shape, bool)

@@ -42,6 +42,7 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Check that fit() trains the pruned weights, and prepare its compiled step."""
         self._pruner.check_attached()
+        self._pruner.check_at_once(self.model.steps_per_execution or 1)
         check_fits(self._weights, self._training.masked.variables, self._training.model, self.model)
         check_unchanged(self._weights, self._training.masked.variables, self._training.model)
         siblings = _siblings(sys._getframe(1))
@@ -62,6 +63,8 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self._training.mask_now()
         elif self._are_weights_touched and not self._training.masked.are_unchanged():
             self._training.enforce()
+        if self._training.gradients:
+            self._training.gradients.expect(self._uses_gradients())
         self._training.in_batch = True
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -95,6 +98,11 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 ScheduleWarning,
                 stacklevel=2,
             )
+
+    def _uses_gradients(self) -> bool:
+        """Return whether the gradients of the batch to come may be used."""
+        is_plain = type(self.model).train_step is keras.Model.train_step
+        return not is_plain or self._pruner.uses_gradients(self.model.steps_per_execution or 1)
 
     def catch_up(self) -> None:
         """Take the steps that the optimizer has made since the last look."""

@@ -147,7 +147,7 @@ class MaskedVariables:
 
     def install(self, variables: Mapping[str, Any], model: Any, average: Average) -> None:
         """Put a constraint on each variable, with a mask that keeps everything."""
-        with _scope(model):
+        with scope_of(model):
             for name, variable in variables.items():
                 self._constraints[name] = constraint = MaskConstraint(variable, average)
                 variable.constraint = constraint
@@ -244,7 +244,7 @@ def _mask_of(variable: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _scope(model: Any) -> Iterator[None]:
+def scope_of(model: Any) -> Iterator[None]:
     """Enter the scope of tf.distribute that the model's variables were made in."""
     strategy = getattr(model, "distribute_strategy", None)
     with contextlib.nullcontext() if strategy is None else strategy.scope():

@@ -11,6 +11,7 @@ import keras
 
 from secateur.errors import ModelError
 from secateur_keras import optimizer_state
+from secateur_keras.gradients import GradientStores
 from secateur_keras.masking import MaskedVariables
 from secateur_keras.updates import UpdateCounter, as_optimizers, moving_average
 
@@ -23,6 +24,7 @@ class Training:
 
     Attributes:
         masked: The pruned variables of the model.
+        gradients: The gradients of those that a criterion needs them of.
         model: The model that is pruned.
         trained: The model that fit() is called on.
         in_batch: Whether a batch was begun, and is not ended.
@@ -35,6 +37,7 @@ class Training:
 
     def __init__(self, model: Any) -> None:
         self.masked = MaskedVariables()
+        self.gradients = GradientStores({}, model)
         self.model = self.trained = model
         self.in_batch = self.gated = self.reloaded = self.is_counted = False
         self.catch_up: Callable[[], None] = _nothing
@@ -98,12 +101,14 @@ class Training:
                 "optimizer= to secateur.attach (a list, where there are several), or call "
                 "pruner.step() yourself"
             )
+        self.gradients.forget()
         self.put_masks_into_optimizers()
         return uncounted
 
     def end(self) -> None:
         """End a fit()."""
         self.catch_up, self._is_fitting, self.in_batch = _nothing, False, False
+        self.gradients.expect(True)  # a loop of the user's own may follow
 
     def end_epoch(self) -> None:
         """Forget what a batch did that was begun and found no data.
@@ -201,11 +206,13 @@ class Training:
                 model._jax_state = {part: _values(model, part, old) for part, old in state.items()}
 
     def put_masks_into_optimizers(self) -> None:
-        """Put the masks into the state of optimizers that are built, where that is needed."""
+        """Let optimizers see the masks, and keep the gradients, in their compiled updates."""
+        if self.gradients.hook(self.optimizers()):
+            retrace(self.trained)
         known = self._state_masks
         new = [one for one in self.optimizers() if one.built and id(one) not in known]
         if new and optimizer_state.needed():
-            masks = self.masked.masks
+            masks = [*self.masked.masks, *self.gradients.variables]
             for one in new:
                 known[id(one)] = optimizer_state.OptimizerStateMasks(one, masks)
             retrace(self.trained)

@@ -19,14 +19,20 @@ class KerasWeight(Weight):
     Args:
         weight: The variable, as a walk over the model found it.
         sync: Brings the variable's value up to date where the trainer keeps it elsewhere.
+        find_gradient: Finds the last gradient by weight name, in the variable's own layout.
 
     """
 
-    def __init__(self, weight: Collected[Any], sync: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        weight: Collected[Any],
+        sync: Callable[[], None],
+        find_gradient: Callable[[str], Array | None],
+    ) -> None:
         found = weight.found
         self.variable = found.where
         self.layout: Layout = found.entry.layout
-        self._sync = sync
+        self._sync, self._find_gradient = sync, find_gradient
         # A shape is found by moving an empty array, which costs no memory.
         shape = self.layout.to_canonical(np.empty(self.variable.shape, np.bool_)).shape
         self.spec = WeightSpec(
@@ -45,6 +51,15 @@ class KerasWeight(Weight):
     def read(self) -> Array:
         self._sync()
         view = self.layout.to_canonical(to_numpy(self.variable.value))
+        view.flags.writeable = False
+        return view
+
+    def gradient(self) -> Array | None:
+        self._sync()
+        gradient = self._find_gradient(self.spec.name)
+        if gradient is None:
+            return None
+        view = self.layout.to_canonical(gradient).view()
         view.flags.writeable = False
         return view
 

@@ -42,6 +42,15 @@ class AttachedPruner(Protocol):
         """Raise StateError when the pruner was detached."""
         ...
 
+    def check_at_once(self, updates: int) -> None:
+        """Raise StateError when so many updates cannot be counted by one `step`.
+
+        Args:
+            updates: How many the framework makes before it can call `step`.
+
+        """
+        ...
+
     def step(self, updates: int = 1) -> None:
         """Advance by `updates` optimizer updates.
 

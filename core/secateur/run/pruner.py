@@ -301,6 +301,18 @@ class Pruner:
                 "another one by secateur.attach(model, policy)"
             )
 
+    def check_at_once(self, updates: int) -> None:
+        """Check that so many updates can be counted by one `step`.
+
+        Args:
+            updates: How many the framework makes before it can call `step`.
+
+        Raises:
+            StateError: A criterion has a memory that takes in each of them.
+
+        """
+        self._watched.check_at_once(updates)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state as a flat mapping of name to array, for any checkpoint.
 

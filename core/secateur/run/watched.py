@@ -73,7 +73,8 @@ class WatchedWeights:
 
         """
         return any(
-            rule.needs_gradients and (bool(rule.memory) or _may_be_due(state, rule, updates))
+            rule.needs_gradients
+            and (not self._was_seen or bool(rule.memory) or _may_be_due(state, rule, updates))
             for rule in self._plan.rule_weights
         )
 
@@ -101,12 +102,7 @@ class WatchedWeights:
             ModelError: A gradient is missing, or does not fit its weight.
 
         """
-        if updates > 1 and self._has_memory:
-            raise StateError(
-                f"{updates} updates are reported at once, and a criterion of this policy has a "
-                "memory that takes in each of them: call pruner.step() after every update (in "
-                "Keras, compile with steps_per_execution=1)"
-            )
+        self.check_at_once(updates)
         if not self._needing:
             return Gradients()
         if given is not None:
@@ -125,6 +121,20 @@ class WatchedWeights:
             found.require()  # at the first update, not when masks are due at last
             self._was_seen = True
         return found
+
+    def check_at_once(self, updates: int) -> None:
+        """Check that so many updates can be counted by one step.
+
+        Raises:
+            StateError: A criterion has a memory that takes in each of them.
+
+        """
+        if updates > 1 and self._has_memory:
+            raise StateError(
+                f"{updates} updates are reported at once, and a criterion of this policy has a "
+                "memory that takes in each of them: call pruner.step() after every update (in "
+                "Keras, compile with steps_per_execution=1)"
+            )
 
     def _fitted(self, given: Any) -> dict[str, Array]:
         """Return gradients that the caller gave, by the names of the plan."""
