@@ -20,6 +20,7 @@ from secateur.errors import ModelError
 from secateur.files import check_new_folder, check_outputs, is_same_file
 from secateur.hooks.at_work import workers_of_this_run
 from secateur.layout import Array
+from secateur.run.checks.needs import check_one_shot
 from secateur.run.plan import Plan
 from secateur.run.report import Report
 from secateur.run.resolve import resolve
@@ -74,6 +75,7 @@ def prune(
     source = _open(path)
     bound = CheckpointBinding(source, parse_kinds(kind or ()), blank=True)
     planned = resolve(loaded, bound.binding)
+    check_one_shot(planned)
     report = _prune(source, planned, stored_weights(bound, source), output, masks, workers)
     if workers.rank:
         return

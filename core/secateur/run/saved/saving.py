@@ -98,7 +98,7 @@ class Saving:
             },
             [2 * when.window for when in whens if when],
             run.evaluated if run.evaluated < run.step else None,
-            run.memory,
+            memory=run.memory,
         )
 
     def _resumed(self, state: State) -> Resumed:
