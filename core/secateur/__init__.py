@@ -81,11 +81,15 @@ if TYPE_CHECKING:
     from secateur.recording.recording import RecordedUpdate as RecordedUpdate
     from secateur.recording.recording import RecordedWeight as RecordedWeight
     from secateur.recording.recording import Recording as Recording
+    from secateur.review.check import check as check
     from secateur.review.explain import explain as explain
     from secateur.review.explanation import ExplainedWeight as ExplainedWeight
     from secateur.review.explanation import Explanation as Explanation
     from secateur.review.explanation import RuleVerdict as RuleVerdict
     from secateur.review.explanation import Setting as Setting
+    from secateur.review.findings import Check as Check
+    from secateur.review.findings import CheckedModel as CheckedModel
+    from secateur.review.findings import Finding as Finding
     from secateur.run.plan import Plan as Plan
     from secateur.run.pruner import Pruner as Pruner
     from secateur.run.report import Report as Report
@@ -208,7 +212,13 @@ _NAMES_OF = {
         "RecordedWeight",
         "Recording",
     ),
+    "review.check": ("check",),
     "review.explain": ("explain",),
+    "review.findings": (
+        "Check",
+        "CheckedModel",
+        "Finding",
+    ),
     "review.explanation": (
         "ExplainedWeight",
         "Explanation",

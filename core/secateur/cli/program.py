@@ -17,7 +17,7 @@ import typer
 
 from secateur.cli import exporting, inspection, pruning, reporting, targeting
 from secateur.cli.app import app
-from secateur.cli.policies import compare, explaining, listing, planning, verifying
+from secateur.cli.policies import checking, compare, explaining, listing, planning, verifying
 from secateur.cli.small_files import packing
 from secateur.errors import PluginWarning, PolicyWarning, ScheduleWarning, SecateurError
 from secateur.hooks.at_work import commands
@@ -26,6 +26,7 @@ from secateur.tables import printable
 __all__ = ["COMMANDS", "app", "main", "whole_app"]
 
 COMMANDS = (
+    checking,
     planning,
     explaining,
     pruning,

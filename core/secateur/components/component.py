@@ -46,12 +46,12 @@ class Table(BaseModel):
         ]
         if len(unknown) > _MOST_UNKNOWN:
             mistakes.append(ValueError(f"and {len(unknown) - _MOST_UNKNOWN:,} more unknown keys"))
-        try:
-            handler({key: known for key, known in value.items() if key in fields})
+        meant = {key: closest(str(key), fields - set(value)) for key in listed_keys}
+        repaired = {meant.get(key, key): each for key, each in value.items()}
+        try:  # so that the mistakes of the other keys are found, too
+            handler({key: each for key, each in repaired.items() if key in fields})
         except ValidationError as error:
-            meant = {closest(str(key), fields) for key in listed_keys}
-            if any(not _is_missing(detail, meant) for detail in error.errors()):
-                mistakes.append(error)
+            mistakes.append(error)
         raise mistakes[0] if len(mistakes) == 1 else SeveralError(mistakes)
 
 
@@ -84,11 +84,6 @@ class SeveralError(ValueError):
     def __init__(self, errors: Sequence[ValueError]) -> None:
         super().__init__("; ".join(map(str, errors)))
         self.errors = errors
-
-
-def _is_missing(detail: Any, meant: Collection[str | None]) -> bool:
-    """Return whether a mistake is that a key is missing which was written as another one."""
-    return detail["type"] == "missing" and detail["loc"][-1] in meant
 
 
 class Component(Table):

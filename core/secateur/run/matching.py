@@ -22,7 +22,8 @@ class Matching:
         candidates: The same, laid out for rules to find theirs.
         matches: The indices of the weights that each rule matches, by the rule's number.
         deciding: The number of the rule that decides each weight, by its index.
-        errors: What does not fit: rules that match nothing, or ask what a file does not say.
+        errors: What does not fit, and the number of its rule: rules that match nothing, or ask
+            what a file does not say.
 
     """
 
@@ -30,7 +31,7 @@ class Matching:
     candidates: Candidates
     matches: Mapping[int, Sequence[int]]
     deciding: Mapping[int, int]
-    errors: Sequence[PolicyError]
+    errors: Sequence[tuple[int, PolicyError]]
 
 
 def match_rules(rules: Sequence[ResolvedRule], binding: Binding) -> Matching:
@@ -53,12 +54,12 @@ def match_rules(rules: Sequence[ResolvedRule], binding: Binding) -> Matching:
     unordered, unmatched = [], []
     for rule in rules:
         if not binding.ordered and (unknown := rule.match.needs_live_model()):
-            unordered.append(unordered_error(rule, unknown))
+            unordered.append((rule.number, unordered_error(rule, unknown)))
             matches[rule.number] = []
             continue
         matches[rule.number] = rule.match.select(candidates, binding.adapter)
         if rule.required and not matches[rule.number]:
-            unmatched.append(unmatched_error(rule, specs, binding.adapter))
+            unmatched.append((rule.number, unmatched_error(rule, specs, binding.adapter)))
     deciding: dict[int, int] = {}
     for number, indices in matches.items():
         for index in indices:

@@ -45,7 +45,7 @@ def resolve(
     rules = policy.resolved_rules
     methods = methods_in(rules, total_steps, refuse)
     found = match_rules(rules, binding)
-    for error in found.errors:
+    for _, error in found.errors:
         refuse(error)
     specs, deciding = found.specs, found.deciding
     rule_weights = _rule_weights(specs, deciding, methods)

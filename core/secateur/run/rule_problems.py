@@ -44,16 +44,17 @@ def schedule_notes(
             notes = [
                 note
                 for note in (
-                    _other_than_fixed(method),
-                    _too_short(method.schedule, total_steps),
-                    _too_few(method.schedule, total_steps),
+                    other_than_fixed(method),
+                    too_short(method.schedule, total_steps),
+                    too_few(method.schedule, total_steps),
                 )
                 if note
             ]
         yield from (f"{rules[weights.rule - 1]}: {note}" for note in notes)
 
 
-def _other_than_fixed(method: Method) -> str | None:
+def other_than_fixed(method: Method) -> str | None:
+    """Return a note if the pattern fixes another sparsity than the schedule asks for."""
     fixed, scheduled = method.fixed_sparsity, method.schedule.final
     if fixed is None or abs(fixed - scheduled) < _NEGLIGIBLE:
         return None
@@ -64,7 +65,8 @@ def _other_than_fixed(method: Method) -> str | None:
     )
 
 
-def _too_short(schedule: Schedule, total_steps: int | None) -> str | None:
+def too_short(schedule: Schedule, total_steps: int | None) -> str | None:
+    """Return a note if a run is too short for a schedule to reach its end."""
     if total_steps is None or schedule.begin_when is not None:
         return None
     last = schedule.last_update(total_steps)
@@ -78,7 +80,8 @@ def _too_short(schedule: Schedule, total_steps: int | None) -> str | None:
     )
 
 
-def _too_few(schedule: Schedule, total_steps: int | None) -> str | None:
+def too_few(schedule: Schedule, total_steps: int | None) -> str | None:
+    """Return a note if a gradual schedule changes the masks only a few times."""
     if not isinstance(schedule, Gradual) or schedule.begin_when is not None:
         return None
     if schedule.percentages():

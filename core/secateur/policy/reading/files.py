@@ -30,11 +30,13 @@ class Layer:
     Attributes:
         own: What the file itself holds.
         bases: The names of all files that it extends, directly or not.
+        references: What it extends, as it is written.
 
     """
 
     own: Merged
     bases: frozenset[str]
+    references: tuple[str, ...] = ()
 
 
 def read(reference: str) -> Merged:
@@ -61,9 +63,20 @@ def extend(table: Mapping[str, Any]) -> Merged:
         PolicyError: As `read`.
 
     """
-    reading = _Reading(_raise)
+    return merged(table_layers(table))
+
+
+def table_layers(table: Mapping[str, Any], refuse: Refuse | None = None) -> list[Layer]:
+    """Return a table made in code, after the files that it extends.
+
+    Args:
+        table: The table of a policy.
+        refuse: As in `read_layers`.
+
+    """
+    reading = _Reading(refuse or _raise)
     reading.add_table(table, IN_CODE, ())
-    return merged(reading.layers)
+    return reading.layers
 
 
 def read_layers(reference: str, refuse: Refuse | None = None) -> list[Layer]:
@@ -155,7 +168,7 @@ class _Reading:
             bases |= self.add(source, chain)
         files = tuple(path for path in (chain[-1].path,) if path) if chain else ()
         own = own_layer(table, Origins(name, files=files, texts=texts or {}), self.refuse)
-        self.layers.append(Layer(own, bases))
+        self.layers.append(Layer(own, bases, tuple(references)))
         return bases
 
 

@@ -1,0 +1,133 @@
+"""Rules that never decide anything, whatever the model: earlier ones match all that they match."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import product
+from math import prod
+from typing import Any
+
+from secateur.policy.match import Globs, Match
+from secateur.policy.rule import ResolvedRule
+
+_MOST_PARTS = 64
+"""Into how many parts a match is taken apart, to find each behind another rule."""
+_MOST_COMPARED = 300
+"""How many earlier rules one is compared with, besides those of the same match."""
+
+
+def shadowed(
+    rules: Sequence[ResolvedRule],
+) -> Iterator[tuple[ResolvedRule, list[ResolvedRule]]]:
+    """Yield each rule that can decide no weight, and the earlier rules that decide them all.
+
+    Args:
+        rules: The rules of a policy, in order.
+
+    """
+    earlier: list[ResolvedRule] = []
+    same: dict[str, ResolvedRule] = {}
+    for rule in rules:
+        key = json.dumps(rule.match.normalized(), sort_keys=True)
+        if key in same:
+            yield rule, [same[key]]
+            continue
+        behind = [_first_covering(part, earlier) for part in _parts(rule.match)]
+        if all(behind):
+            found = {each.number: each for each in behind if each}
+            yield rule, [found[number] for number in sorted(found)]
+            continue
+        same[key] = rule
+        if len(earlier) < _MOST_COMPARED or rule.match == Match():
+            earlier.append(rule)
+
+
+def _first_covering(match: Match, rules: Sequence[ResolvedRule]) -> ResolvedRule | None:
+    return next((rule for rule in rules if covers(rule.match, match)), None)
+
+
+def _parts(match: Match) -> list[Match]:
+    """Return matches that together match what this one does, of one alternative each."""
+    keys = [key for key in ("kind", "role", "name", "position")
+            if isinstance(getattr(match, key), tuple)]  # fmt: skip
+    choices = [getattr(match, key) for key in keys]
+    if prod(map(len, choices)) > _MOST_PARTS:
+        return [match]
+    chosen = (dict(zip(keys, ((each,) for each in one), strict=True)) for one in product(*choices))
+    return [match.model_copy(update=update) for update in chosen]
+
+
+def covers(wide: Match, narrow: Match) -> bool:
+    """Return whether a match surely matches all that another one does.
+
+    Args:
+        wide: The match that may be the wider one.
+        narrow: The other one.
+
+    Example:
+        >>> covers(Match(name="enc*"), Match(name="enc.0.*", kind="dense"))
+        True
+        >>> covers(Match(kind="dense"), Match(name="enc.0.*"))
+        False
+
+    """
+    return (
+        _is_within(narrow.kind, wide.kind)
+        and _is_within(narrow.role, wide.role)
+        and _is_within(narrow.position, wide.position)
+        and (wide.trainable is None or narrow.trainable is wide.trainable)
+        and (not wide.min_size or (narrow.min_size or 0) >= wide.min_size)
+        and _is_at_most(narrow.max_size, wide.max_size)
+        and _is_in_range(narrow, wide)
+        and _covers_names(wide.name, narrow.name)
+    )
+
+
+def _is_within(narrow: Sequence[str] | None, wide: Sequence[str] | None) -> bool:
+    return wide is None or (narrow is not None and set(narrow) <= set(wide))
+
+
+def _is_at_most(narrow: int | None, wide: int | None) -> bool:
+    return wide is None or (narrow is not None and narrow <= wide)
+
+
+def _is_in_range(narrow: Match, wide: Match) -> bool:
+    if wide.depth is None or wide.depth == (0, 1):
+        return True
+    return (
+        narrow.depth is not None
+        and narrow.depth[0] >= wide.depth[0]
+        and narrow.depth[1] <= wide.depth[1]
+    )
+
+
+def _covers_names(wide: Any, narrow: Any) -> bool:
+    if wide is None or wide == narrow:
+        return True
+    if narrow is None or (isinstance(wide, dict) and not isinstance(narrow, dict)):
+        return bool(wide == ("*",))
+    if isinstance(narrow, dict):
+        return all(
+            _covers_globs(wide.get(adapter, ()) if isinstance(wide, dict) else wide, globs)
+            for adapter, globs in narrow.items()
+        )
+    return _covers_globs(wide, narrow)
+
+
+def _covers_globs(wide: Globs, narrow: Globs) -> bool:
+    return all(any(_covers_glob(one, other) for one in wide) for other in narrow)
+
+
+def _covers_glob(wide: str, narrow: str) -> bool:
+    """Return whether a glob surely matches all that another one does.
+
+    A glob whose only wildcards are stars matches all that another glob does when it matches the
+    text of that glob: each wildcard of it then lies within a star.
+    """
+    if wide in ("*", narrow):
+        return True
+    if "?" in wide or "[" in wide or "[" in narrow:
+        return False
+    return fnmatchcase(narrow, wide)
