@@ -14,16 +14,16 @@ TINY = '[schedule]\nkind = "one_shot"\nfinal_sparsity = 0.008\n'
 
 def test_the_exit_code_is_that_of_the_worst_policy(run, half, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
-    (tmp_path / "bad.toml").write_text("[[rules")
+    (tmp_path / "bad.toml").write_text("version = 1\nname = flase")
     assert run("check", half, "cnn-80").code == 0
     assert run("check", "tiny.toml").code == 0
     assert run("check", "tiny.toml", "--strict").code == 1
     outcome = run("check", half, "bad.toml", "--json")
     assert outcome.code == 1
     assert [each["ok"] for each in outcome.json] == [True, False]
-    assert outcome.json[1]["problems"][0]["line"] == 1
+    assert outcome.json[1]["problems"][0]["line"] == 2
     text = run("check", "bad.toml").out
-    assert "bad.toml:1  problem  not well formed" in text
+    assert "bad.toml:2  problem  not well formed" in text
     assert "bad.toml: 1 problem" in text
 
 

@@ -100,7 +100,7 @@ LEGAL = {
                 {"match": {"kind": ["dense", "conv"], "min_size": 10}},
             ],
         },
-        "rule 3: decides no weight: all that it matches, rule 1 (code), rule 2 (code) decides",
+        "rule 3: decides no weight: all that it matches, rule 1, rule 2 decides",
     ),
 }  # fmt: skip
 DOUBTFUL = {

@@ -43,7 +43,7 @@ def check(
         >>> rules = [{"match": {"kind": "dense"}}, {"match": {"kind": "dense", "min_size": 9}}]
         >>> half = {"kind": "one_shot", "final_sparsity": 0.5}
         >>> [problem.text for problem in check({"schedule": half, "rules": rules}).problems]
-        ['rule 2: decides no weight: all that it matches, rule 1 (code) decides before']
+        ['rule 2: decides no weight: all that it matches, rule 1 decides before']
 
     """
     if isinstance(models, Mapping) or not isinstance(models, Sequence):

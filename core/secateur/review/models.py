@@ -113,7 +113,7 @@ def _undecided(policy: Policy, reviews: Sequence[ModelReview]) -> Iterator[Remar
         elif not any(number in each.found.deciding.values() for each in matching):
             first = matching[0]
             earlier = {first.found.deciding[index] for index in first.found.matches[number]}
-            others = named(policy.resolved_rules[each - 1] for each in sorted(earlier))
+            others = named(policy, (policy.resolved_rules[each - 1] for each in sorted(earlier)))
             text = f"decides no weight of {listed((m.name for m in matching), 3)}: {others} comes "
             yield Remark(PROBLEM, path, f"{text}first, and decides all that it matches", rule)
         elif len(matching) < len(reviews):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from secateur.policy.origins import TablePath
 from secateur.policy.policy import Policy
+from secateur.policy.reading.lines import Written
 from secateur.policy.rule import ResolvedRule
 from secateur.review.findings import Finding, Level
 
@@ -46,17 +47,18 @@ def path_of(policy: Policy, rule: ResolvedRule, *keys: str) -> TablePath:
     return (*own, *keys)
 
 
-def named(rules: Iterable[ResolvedRule]) -> str:
-    """Return the words for one rule, or for several.
-
-    >>> named([])
-    ''
-    """
-    labels = [repr(rule.id) if rule.id else str(rule.number) for rule in rules]
-    if not labels:
-        return ""
+def named(policy: Policy, rules: Iterable[ResolvedRule]) -> str:
+    """Return the words for rules: the id of each, or where it is written."""
+    labels = [
+        repr(rule.id) if rule.id else _place(policy.written_at(("rules", rule.number - 1)), rule)
+        for rule in rules
+    ]
     more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
     return f"rule{'s' * (len(labels) > 1)} {', '.join(labels[:5])}{more}"
+
+
+def _place(written: Written, rule: ResolvedRule) -> str:
+    return str(rule.number) if written.line is None else str(written)
 
 
 def as_findings(policy: Policy, remarks: Iterable[Remark]) -> list[Finding]:
@@ -75,6 +77,6 @@ def as_findings(policy: Policy, remarks: Iterable[Remark]) -> list[Finding]:
     findings = []
     for (level, path, text), rules in alike.items():
         written = policy.written_at(path)
-        words = f"{named(rules)}: {text}" if rules else text
+        words = f"{named(policy, rules)}: {text}" if rules else text
         findings.append(Finding(level, words, written.file, written.line))
     return findings

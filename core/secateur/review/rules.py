@@ -52,15 +52,18 @@ def _shadows(policy: Policy) -> Iterator[Remark]:
         path = ("rules", rule.number - 1)
         files = {policy.written_at(("rules", each.number - 1)).file for each in others}
         elsewhere = policy.written_at(path).file not in files
-        where = ", ".join(
-            f"{named([each])} ({policy.written_at(('rules', each.number - 1))})"
-            for each in others[:3]
-        )
+        where = ", ".join(_with_line(policy, each) for each in others[:3])
         text = f"decides no weight: all that it matches, {where} decides before"
         if elsewhere and rule.id is not None:
             text += f"; to replace it, give that rule the id {rule.id!r}"
         level = WARNING if elsewhere and rule.id is None else PROBLEM
         yield Remark(level, path, text, rule)
+
+
+def _with_line(policy: Policy, rule: ResolvedRule) -> str:
+    written = policy.written_at(("rules", rule.number - 1))
+    words = named(policy, [rule])
+    return words if written.line is None or rule.id is None else f"{words} ({written})"
 
 
 def _unused_defaults(policy: Policy) -> Iterator[Remark]:
@@ -130,6 +133,6 @@ def _ranked_apart(policy: Policy) -> Iterator[Remark]:
     for rules in alike.values():
         method = rules[0].method
         if len(rules) > 1 and method is not None:
-            text = f"{named(rules)} each rank their own weights, not all together; one rule that "
+            text = f"{named(policy, rules)} each rank their own weights, not all together; one rule that "
             text += f"matches all of them is one {method.distribution.kind} ranking"
             yield Remark(WARNING, path_of(policy, rules[0], "distribution"), text)
