@@ -133,6 +133,6 @@ def _ranked_apart(policy: Policy) -> Iterator[Remark]:
     for rules in alike.values():
         method = rules[0].method
         if len(rules) > 1 and method is not None:
-            text = f"{named(policy, rules)} each rank their own weights, not all together; one rule that "
-            text += f"matches all of them is one {method.distribution.kind} ranking"
+            text = f"{named(policy, rules)} each rank their own weights, not all together; one "
+            text += f"rule that matches all of them is one {method.distribution.kind} ranking"
             yield Remark(WARNING, path_of(policy, rules[0], "distribution"), text)
