@@ -41,7 +41,8 @@ class ModelExporter(Exporter):
             return (
                 f"this {source.adapter} model holds weights and no graph; build the model in Keras "
                 "or PyTorch, load the weights into it, and call "
-                f"secateur.export(model, path, to={self.kind!r}) in Python"
+                f"secateur.export(model, path, to={self.kind!r}) in Python; or export it once as a "
+                ".pt2 program, to='torch-export', which holds its graph"
             )
         for name in self.packages[source.adapter]:
             if not installed(name):

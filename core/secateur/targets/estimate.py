@@ -94,7 +94,9 @@ class Estimate(Printed):
         return [part for part in parts if isinstance(part, Table) or part.lines]
 
 
-def estimate(target: str, model: Any, *, configuration: str | None = None) -> Estimate:
+def estimate(
+    target: str, model: Any, *, configuration: str | None = None, inputs: Any = None
+) -> Estimate:
     """Return what a model costs on a target, by the estimates of the target's own tool.
 
     Args:
@@ -103,6 +105,8 @@ def estimate(target: str, model: Any, *, configuration: str | None = None) -> Es
             ``.tflite`` file, for which its exporter must be installed; or the path of such a file.
         configuration: The variant of an Ethos-U that it is estimated for, such as
             ``ethos-u55-256``; 128 multipliers for the U55 and 256 for the U85 without it.
+        inputs: What the model is called with, for its export: a PyTorch module needs it, such as
+            ``torch.randn(1, 1, 28, 28)``.
 
     Returns:
         The figures, and by which version of which tool.
@@ -123,11 +127,15 @@ def estimate(target: str, model: Any, *, configuration: str | None = None) -> Es
     tool = _tool_of(target)
     if isinstance(model, (str, os.PathLike)):
         return _of_file(target, tool, Path(model), configuration)
-    return of_bound(target, model, bind(model), configuration)
+    return of_bound(target, model, bind(model), configuration, inputs)
 
 
 def of_bound(
-    target: str, model: Any, binding: Binding, configuration: str | None = None
+    target: str,
+    model: Any,
+    binding: Binding,
+    configuration: str | None = None,
+    inputs: Any = None,
 ) -> Estimate:
     """Return what a model costs that is bound already, as `estimate` does.
 
@@ -136,6 +144,7 @@ def of_bound(
         model: The model.
         binding: The model, bound.
         configuration: The variant of an Ethos-U.
+        inputs: What the model is called with, for its export.
 
     Raises:
         TargetError: As `estimate`.
@@ -147,9 +156,10 @@ def of_bound(
     if target != "fpga":
         with TemporaryDirectory() as folder:
             path = Path(folder, f"model{TFLITE}")
-            _export(model, binding, path)
+            _export(model, binding, path, inputs)
             found = _of_file(target, tool, path, configuration)
-        return replace(found, notes=(*found.notes, "exported to int8 on random inputs"))
+        calibrated = "random or example inputs" if inputs is None else "the given inputs"
+        return replace(found, notes=(*found.notes, f"exported to int8 on {calibrated}"))
     from secateur.targets.luts import luts
 
     figures, notes = luts(load(target), binding.weights)
@@ -157,7 +167,7 @@ def of_bound(
     return Estimate(target, tool, version(tool), words, figures, notes)
 
 
-def _export(model: Any, binding: Binding, path: Path) -> None:
+def _export(model: Any, binding: Binding, path: Path, inputs: Any) -> None:
     """Write a model as an int8 file, and compare nothing: its costs do not depend on its values."""
     weights = {weight.spec.name: weight.read() for weight in binding.weights}
     source = ExportSource(
@@ -167,6 +177,7 @@ def _export(model: Any, binding: Binding, path: Path) -> None:
         masks={name: values != 0 for name, values in weights.items()},
         kinds={weight.spec.name: weight.spec.kind for weight in binding.weights},
         quantize="int8",
+        inputs=inputs,
     )
     if reason := run_exporter(_EXPORTER, path, lambda each: each.refusal(source)):
         raise ExportError(f"to={_EXPORTER!r}: {reason}")
