@@ -41,6 +41,7 @@ class TorchCheckpoint(Checkpoint):
             name: Tensor(name, _dtype(tensor), _shape(tensor))
             for name, tensor in self._state.items()
         }
+        self.tied = _tied(self._state)
         own = {id(tensor) for tensor in self._state.values()}
         others = [tensor for tensor in _tensors_in(loaded) if id(tensor) not in own]
         if size := sum(tensor.numel() * tensor.element_size() for tensor in others):
@@ -92,6 +93,19 @@ def special_layout(tensor: TorchTensor) -> str:
     if hasattr(tensor, "__tensor_flatten__"):  # a subclass that wraps other tensors
         return type(tensor).__name__
     return "" if tensor.layout is torch.strided else str(tensor.layout).removeprefix("torch.")
+
+
+def _tied(state: Mapping[str, TorchTensor]) -> dict[str, str]:
+    """Return the names of tensors that lie in the memory of an earlier one, with its name."""
+    first: dict[tuple[object, ...], str] = {}
+    found: dict[str, str] = {}
+    for name, tensor in state.items():
+        if special_layout(tensor) or not tensor.numel():
+            continue
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if (earlier := first.setdefault(place, name)) != name:
+            found[name] = earlier
+    return found
 
 
 def _tensors_in(value: object) -> Iterator[TorchTensor]:

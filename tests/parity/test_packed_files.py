@@ -93,6 +93,31 @@ def keras_twin():
     ])  # fmt: skip
 
 
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(200, 16)
+        self.head = nn.Linear(16, 200, bias=False)
+        self.head.weight = self.tokens.weight
+
+
+def test_a_tied_weight_of_a_file_is_counted_and_stored_once(tmp_path):
+    net = Tied()
+    secateur.prune(net, MOST)
+    torch.save(net.state_dict(), tmp_path / "tied.pt")
+    (row,) = secateur.sizes(tmp_path / "tied.pt").weights
+    assert row.raw == net.tokens.weight.nbytes
+    packed = secateur.pack(tmp_path / "tied.pt", tmp_path / "tied.packed")
+    assert packed.raw == row.raw
+    fresh, loose = Tied(), Tied()
+    loose.head.weight = nn.Parameter(torch.zeros(200, 16))
+    for other in (fresh, loose):
+        secateur.load_packed(packed.path, other)
+        assert torch.equal(other.head.weight, net.head.weight)
+        assert torch.equal(other.tokens.weight, net.head.weight)
+    assert secateur.quantize_check(tmp_path / "tied.pt", fresh).ok
+
+
 class Twin(nn.Module):
     def __init__(self) -> None:
         super().__init__()

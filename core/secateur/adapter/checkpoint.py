@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -58,6 +59,8 @@ class Checkpoint(ABC):
         tensors: Each tensor of the file, by name, in the order of the file.
         ordered: Whether that is the order in which the model has them; a format may sort them.
         notes: What else the file holds, such as the optimizer's moments.
+        tied: The names of tensors that the file holds under an earlier name too, such as the head
+            of a language model and its embedding, with that name.
 
     Example:
         >>> from secateur.checkpoints import open_checkpoint
@@ -72,6 +75,7 @@ class Checkpoint(ABC):
     tensors: Mapping[str, Tensor]
     ordered: bool = True
     notes: Sequence[str] = ()
+    tied: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def read(self, name: str) -> Array:

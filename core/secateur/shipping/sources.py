@@ -84,7 +84,14 @@ def _file_tensors(checkpoint: Checkpoint, kinds: Kinds) -> list[StateTensor]:
         parts.setdefault(part.tensor, []).append(
             StatePart(part.weight, kind, part.layout, part.rows)
         )
-    return [_tensor(checkpoint, name, tuple(parts.get(name, ()))) for name in checkpoint.tensors]
+    tied: dict[str, tuple[str, ...]] = {}
+    for name, first in checkpoint.tied.items():
+        tied[first] = (*tied.get(first, ()), name)
+    return [
+        _tensor(checkpoint, name, tuple(parts.get(name, ())), tied.get(name, ()))
+        for name in checkpoint.tensors
+        if name not in checkpoint.tied
+    ]
 
 
 def _packed_tensors(checkpoint: PackedCheckpoint) -> list[StateTensor]:
