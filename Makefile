@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 --timeout-
 CORE_TESTS := tests/core tests/packing tests/policies tests/plugins tests/targets tests/cli
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo figures test exports trackers quick core thorough fuzz lint docs bench clean
+.PHONY: demo deployment figures test exports trackers quick core thorough fuzz lint docs bench clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
@@ -21,6 +21,9 @@ test: $(VENV)/dev exports trackers  ## the whole suite
 
 exports: $(VENV)-exports/ready  ## the tests of exports and targets, with converters and runtimes
 	$(VENV)-exports/bin/python -m pytest -p no:anyio tests/exports --all
+
+deployment: $(VENV)-exports/ready  ## sizes, accuracy, latency and cycles in every form: hours; goes on where it stopped
+	$(VENV)-exports/bin/python docs/examples/deployment/run.py
 
 trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow and Weights & Biases
 	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers

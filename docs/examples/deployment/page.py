@@ -1,0 +1,242 @@
+"""The page that shows what was measured: nothing on it is written by hand."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from measuring import ETHOS, EXPORTS, FORMS, LUTS, OWN, PACKED, SPARSE
+from networks import NETWORKS
+from page_tables import table, versions
+from variants import DENSE, POLICIES
+
+Line = dict[str, Any]
+_NAMES = {"keras": "Keras", "torch": "PyTorch"}
+_HEAD = """# What pruning is worth when a network is shipped
+
+Sizes in every form of a file, accuracy of what was written, latency, and estimates of cycles and
+LUTs. Written by one command from the lines of `docs/results/deployment.jsonl`:
+
+```
+make deployment
+```
+
+It trains each network dense and pruned, writes it in each form, and runs each file on all test
+samples. It goes on where it was stopped, and it takes hours on two cores. How to do it with a
+network of your own: [Small files](../how-to/small-files.md), [Export a model](../how-to/export.md),
+[Will it be faster?](../explanation/will-it-be-faster.md).
+
+What was fixed before anything was measured: Adam at 0.001, {epochs}; then every variant, the
+dense one too, trains on from the same network for as long, while its rate falls to 0 in a line.
+*90 %* and *95 %* prune single weights of every kernel, biases and normalization never; *4x1* zeros
+blocks of 4 outputs; *2:4* keeps 2 of every 4 weights along the inputs. Accuracy is that on all
+10,000 test images of MNIST, or on 600 spoken digits that were held out. Its 95 % interval is that
+of the difference to the dense network on the same samples. Latency is that of one sample on one
+thread, the tenth percentile of all calls. MobileNetV2 has random weights, since there is no
+labelled data for it here: sizes, latency and cycles hardly depend on what a network has learned.
+"""
+
+
+def write_page(path: Path, lines: Sequence[Line]) -> None:
+    """Write the page from all lines."""
+    epochs = ", ".join(
+        f"{network.epochs[0]} + {network.epochs[1]} epochs for the {name}"
+        for name, network in NETWORKS.items()
+        if network.data
+    )
+    parts = [_HEAD.format(epochs=epochs)]
+    for title, make in _SECTIONS.items():
+        if text := make(lines):
+            parts.append(f"## {title}\n\n{text}\n")
+    tools = ("keras", "torch", "ai-edge-litert", "onnxruntime", "openvino", "ethos-u-vela", "da4ml")
+    parts.append(f"{versions(*tools)} {platform.machine()}, {os.cpu_count()} cores.\n")
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _goals(lines: Sequence[Line]) -> str:
+    """Return what was aimed at, and whether it was met."""
+    rows = []
+    for words, form, variant, key, most in (
+        ("float, 1.25 MB", "packed float", "90 %", "bytes", 1_250_000),
+        ("int8, 0.50 MB", "packed int8", "90 %", "bytes", 500_000),
+        ("clustered, 0.32 MB", "packed clustered, 3 bits", "90 %", "bytes", 320_000),
+        ("95 %, clustered, 0.2 MB", "packed clustered, 3 bits", "95 %", "bytes", 200_000),
+        ("LiteRT int8 + gzip, 0.65 MB", "litert int8", "90 %", "gzip", 650_000),
+        ("LiteRT int8 + xz, 0.52 MB", "litert int8", "90 %", "xz", 520_000),
+    ):
+        for framework, found in _by_framework(lines, "cnn", variant, form):
+            size = mean(line[key] for line in found)
+            met = "met" if size <= most else "missed"
+            rows.append((f"MNIST CNN, {words}", framework, round(size), met, *_difference(found)))
+    for target, variant, times in (("ethos-u55", "90 %", 7.0), ("ethos-u85", "2:4", 1.6)):
+        for framework, found in _by_framework(lines, "mlp", variant, target):
+            dense = dict(_by_framework(lines, "mlp", DENSE, target)).get(framework)
+            if not dense:
+                continue
+            ratio = dense[0]["cycles"] / found[0]["cycles"]
+            met = "met" if ratio >= times else "missed"
+            int8 = dict(_by_framework(lines, "mlp", variant, "litert int8")).get(framework, [])
+            words = f"MLP, {variant}, {target}: {times:g} times fewer cycles"
+            rows.append((words, framework, f"{ratio:.2f}", met, *_difference(int8)))
+    head = ("goal, at most or at least", "in", "found", "", "points above dense", "95 % interval")
+    return table(head, rows, words=2) if rows else ""
+
+
+def _accuracies(lines: Sequence[Line]) -> str:
+    """Return the accuracies of the networks themselves, over seeds."""
+    rows = []
+    for name in NETWORKS:
+        for variant in POLICIES:
+            for framework, found in _by_framework(lines, name, variant, OWN):
+                if "right" in found[0]:
+                    shares = [100 * line["right"] / line["of"] for line in found]
+                    spread = f"{stdev(shares):.2f}" if len(shares) > 1 else ""
+                    row = (f"{mean(shares):.2f}", spread, len(shares), *_difference(found))
+                    rows.append((NETWORKS[name].title, framework, variant, *row))
+    head = ("network", "in", "variant", "accuracy, %", "deviation", "seeds")
+    return table((*head, "points above dense", "95 % interval"), rows, words=3) if rows else ""
+
+
+def _sizes(lines: Sequence[Line]) -> str:
+    """Return every size, with the accuracy of what was written."""
+    rows = []
+    for line in _ordered(lines):
+        if line["form"] in (OWN, *PACKED, *EXPORTS) and "bytes" in line and line["seed"] == 0:
+            share = f"{100 * line['right'] / line['of']:.2f}" if "right" in line else ""
+            names = ("bytes", "gzip", "zstd", "xz", "entropy")
+            sizes = [line.get(name, "") for name in names]
+            form = "its own, `.keras`" if line["framework"] == "keras" else "its own, `.pt`"
+            shown = form if line["form"] == OWN else line["form"]
+            rows.append((*_whose(line), shown, *sizes, share))
+    head = ("network", "in", "variant", "file", "bytes", "gzip", "zstd", "xz", "entropy")
+    return table((*head, "accuracy, %"), rows, words=4) if rows else ""
+
+
+def _latencies(lines: Sequence[Line]) -> str:
+    """Return latencies, a column for each variant: those that gain nothing stay in."""
+    rows = []
+    for name in NETWORKS:
+        for form in (OWN, *EXPORTS, *SPARSE):
+            found = [line for line in _of(lines, name, form) if "milliseconds" in line]
+            for framework, own in _split(found):
+                by_variant = {line["variant"]: line["milliseconds"] for line in own}
+                cells = [_milliseconds(by_variant.get(variant)) for variant in POLICIES]
+                runtime = _NAMES[framework] if form == OWN else form
+                rows.append((NETWORKS[name].title, _NAMES[framework], runtime, *cells))
+    head = ("network", "in", "run by", *(f"{variant}, ms" for variant in POLICIES))
+    return table(head, rows, words=3) if rows else ""
+
+
+def _cycles(lines: Sequence[Line]) -> str:
+    """Return Vela's estimates."""
+    rows = []
+    for line in _ordered(lines):
+        if line["form"] in ETHOS and "cycles" in line and line["seed"] == 0:
+            dense = [d for d in _of(lines, line["network"], line["form"]) if _is_dense_of(d, line)]
+            times = f"{dense[0]['cycles'] / line['cycles']:.2f}" if dense else ""
+            size = line["bytes of compressed weights"]
+            rows.append((*_whose(line), line["form"], line["cycles"], times, size))
+    head = ("network", "in", "variant", "target", "cycles", "times fewer", "bytes of weights")
+    return table(head, rows, words=4) if rows else ""
+
+
+def _luts(lines: Sequence[Line]) -> str:
+    """Return da4ml's estimates."""
+    rows = [
+        (*_whose(line), line["LUTs"])
+        for line in _ordered(lines)
+        if line["form"] == LUTS and "LUTs" in line and line["seed"] == 0
+    ]
+    return table(("network", "in", "variant", "LUTs of 256x10"), rows, words=3) if rows else ""
+
+
+def _refusals(lines: Sequence[Line]) -> str:
+    """Return what could not be written or run, and why."""
+    rows = [
+        (*_whose(line), line["form"], line["refused"].replace("|", "/"))
+        for line in _ordered(lines)
+        if "refused" in line and line["seed"] == 0
+    ]
+    return table(("network", "in", "variant", "form", "why"), rows, words=5) if rows else ""
+
+
+def _missing(lines: Sequence[Line]) -> str:
+    """Return which networks have not been measured."""
+    done = {(line["network"], line["framework"], line["variant"]) for line in lines}
+    missing = [
+        f"- {NETWORKS[name].title}, {_NAMES[framework]}, {variant}"
+        for name in NETWORKS
+        for framework in _NAMES
+        for variant in POLICIES
+        if (name, framework, variant) not in done
+    ]
+    return "\n".join(missing)
+
+
+_SECTIONS: dict[str, Callable[[Sequence[Line]], str]] = {
+    "Goals": _goals,
+    "Accuracy": _accuracies,
+    "Sizes": _sizes,
+    "Latency": _latencies,
+    "Cycles on Arm Ethos-U, by Vela's own estimates": _cycles,
+    "LUTs of the last matrix, by da4ml's own estimates": _luts,
+    "What could not be written, and why": _refusals,
+    "Not measured yet": _missing,
+}
+
+
+def _difference(lines: Iterable[Line]) -> tuple[str, str]:
+    """Return how many points above dense, and the 95 % interval, over all samples and seeds."""
+    paired = [line for line in lines if "gained" in line]
+    count = sum(line["of"] for line in paired)
+    if not count:
+        return "", ""
+    gained, lost = (sum(line[word] for line in paired) for word in ("gained", "lost"))
+    difference = (gained - lost) / count
+    error = sqrt(((gained + lost) / count - difference**2) / count)
+    low, high = (100 * (difference + sign * 1.96 * error) for sign in (-1, 1))
+    return f"{100 * difference:+.2f}", f"{low:+.2f} to {high:+.2f}"
+
+
+def _of(lines: Sequence[Line], network: str, form: str) -> list[Line]:
+    return [line for line in lines if line["network"] == network and line["form"] == form]
+
+
+def _split(lines: Sequence[Line]) -> Iterator[tuple[str, list[Line]]]:
+    for framework in _NAMES:
+        if own := [line for line in lines if line["framework"] == framework]:
+            yield framework, own
+
+
+def _by_framework(
+    lines: Sequence[Line], network: str, variant: str, form: str
+) -> list[tuple[str, list[Line]]]:
+    found = [line for line in _of(lines, network, form) if line["variant"] == variant]
+    whole = [line for line in found if "refused" not in line]
+    return [(_NAMES[framework], own) for framework, own in _split(whole)]
+
+
+def _is_dense_of(dense: Line, line: Line) -> bool:
+    same = all(dense[word] == line[word] for word in ("framework", "seed"))
+    return same and dense["variant"] == DENSE and "cycles" in dense
+
+
+def _whose(line: Line) -> tuple[str, str, str]:
+    return NETWORKS[line["network"]].title, _NAMES[line["framework"]], line["variant"]
+
+
+def _ordered(lines: Sequence[Line]) -> list[Line]:
+    orders = list(NETWORKS), list(_NAMES), list(POLICIES), list(FORMS)
+    words = ("network", "framework", "variant", "form")
+    return sorted(
+        lines, key=lambda line: [o.index(line[w]) for o, w in zip(orders, words, strict=True)]
+    )
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
