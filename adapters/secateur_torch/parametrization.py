@@ -213,7 +213,7 @@ def _parametrized(owner: nn.Module, name: str) -> ParameterSlot:
 
 def _refuse_hooks(owner: nn.Module, name: str) -> None:
     own = owner._parameters
-    if f"{name}_mask" in owner._buffers:
+    if f"{name}_mask" in owner._buffers and name not in own:
         raise Unprunable(
             f"{name} is masked by torch.nn.utils.prune; make it plain with prune.remove first"
         )

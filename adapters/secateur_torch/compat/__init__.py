@@ -1,0 +1,1 @@
+"""Other libraries' ways to prune PyTorch models, on secateur's masks."""
