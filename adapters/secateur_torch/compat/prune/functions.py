@@ -147,6 +147,7 @@ def custom_from_mask(module: M, name: str, mask: Tensor) -> M:
         The module.
 
     Example:
+        >>> import torch
         >>> custom_from_mask(nn.Linear(5, 3), "bias", torch.tensor([0, 1, 0])).bias_mask
         tensor([0., 1., 0.])
 
