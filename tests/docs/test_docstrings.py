@@ -18,7 +18,7 @@ PACKAGES = (
 )
 SURFACE = (
     *("secateur", "secateur.adapter", "secateur.errors", "secateur.layout", "secateur.testing"),
-    *("secateur_plots", "secateur_tensorboard"),
+    *("secateur_plots", "secateur_tensorboard", "secateur_torch.compat.prune"),
 )
 
 

@@ -109,7 +109,18 @@ class L1Unstructured(_Unstructured):
         amount: float,
         importance_scores: Tensor | None = None,
     ) -> BasePruningMethod:
-        """Prune a parameter of a module; see `BasePruningMethod.apply`."""
+        """Prune a parameter of a module; see `BasePruningMethod.apply`.
+
+        Args:
+            module: The module.
+            name: The name of the parameter.
+            amount: As the class takes it.
+            importance_scores: The scores to go by instead of the parameter, in its shape.
+
+        Returns:
+            The method, or the container of all methods that were applied to the parameter.
+
+        """
         return super().apply(module, name, amount, importance_scores=importance_scores)
 
     def _scores(self, t: Tensor) -> Tensor:
@@ -209,7 +220,20 @@ class LnStructured(_Structured):
         dim: int,
         importance_scores: Tensor | None = None,
     ) -> BasePruningMethod:
-        """Prune a parameter of a module; see `BasePruningMethod.apply`."""
+        """Prune a parameter of a module; see `BasePruningMethod.apply`.
+
+        Args:
+            module: The module.
+            name: The name of the parameter.
+            amount: As the class takes it.
+            n: As the class takes it.
+            dim: As the class takes it.
+            importance_scores: The scores to go by instead of the parameter, in its shape.
+
+        Returns:
+            The method, or the container of all methods that were applied to the parameter.
+
+        """
         return super().apply(module, name, amount, n, dim, importance_scores=importance_scores)
 
     def _scores(self, t: Tensor, dim: int) -> Tensor:
