@@ -8,6 +8,7 @@ A depthwise kernel is one by its name alone: the first convolution of gray image
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from secateur.checkpoints.habits import (
 )
 from secateur.checkpoints.packed import is_packed, packed_parts
 from secateur.checkpoints.parts import Part
+from secateur.checkpoints.raw import FLOAT8
 from secateur.errors import ModelError, nearest
 from secateur.kinds import kind_names
 from secateur.layout import FLOATS
@@ -36,6 +38,7 @@ ASSUMED = (
     "otherwise by --kind 'GLOB=KIND'"
 )
 SKIP = "skip"
+_QUANTIZED = re.compile(r"u?int8|F[46].*")
 _SHOWN = 8
 """How many names an error lists."""
 
@@ -157,8 +160,12 @@ def _refusal(
     described = f"{tensor.dtype} of rank {len(tensor.shape)}"
     if said == SKIP:
         return "left out by --kind"
-    if tensor.dtype not in FLOATS or not 2 <= len(tensor.shape) <= 5:
+    if not 2 <= len(tensor.shape) <= 5:
         return f"{described}: not a kernel"
+    if tensor.dtype not in (*FLOATS, *FLOAT8):
+        is_quantized = _QUANTIZED.fullmatch(tensor.dtype) and is_kernel(tensor.name, framework)
+        why = "quantized; prune the weights before" if is_quantized else "not a kernel"
+        return f"{described}: {why}"
     if said or packed:
         return None
     if is_packed(tensor.name):

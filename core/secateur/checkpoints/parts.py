@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.adapter import Tensor
-from secateur.checkpoints.raw import dtype_of
+from secateur.checkpoints.raw import comparable, dtype_of
 from secateur.layout import IDENTITY, Array, Layout
 
 
@@ -43,17 +43,15 @@ class Part:
 
     def blank(self, tensor: Tensor, path: Path) -> Array:
         """Return an array of zeros of the weight's canonical shape, which takes no memory."""
-        zero = np.zeros((), dtype_of(tensor, path))
+        zero = comparable(np.zeros((), dtype_of(tensor, path)))
         return self.layout.to_canonical(np.broadcast_to(zero, self.shape_in(tensor)))
 
     def canonical(self, stored: Array) -> Array:
-        """Return the weight in canonical layout, a view of the tensor where NumPy allows."""
-        return self.layout.to_canonical(self._of(stored))
+        """Return the weight in canonical layout, a view of the tensor where NumPy allows.
 
-    def put(self, canonical: Array, stored: Array) -> None:
-        """Write the weight into the tensor, unless it is a view of it and is there already."""
-        if not np.may_share_memory(canonical, stored):
-            self._of(stored)[...] = self.layout.from_canonical(canonical)
+        Values of 8 bits come as float16.
+        """
+        return self.layout.to_canonical(comparable(self._of(stored)))
 
     def _of(self, stored: Array) -> Array:
         return stored if self.rows is None else stored[slice(*self.rows)]

@@ -14,6 +14,8 @@ from secateur.adapter import Tensor
 from secateur.errors import ModelError
 from secateur.layout import Array
 
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+"""The dtypes of 8 bits that weights of a file may have."""
 AT_ONCE = 8 << 20
 """How many bytes are copied at a time."""
 
@@ -104,3 +106,13 @@ def dtype_of(tensor: Tensor, path: Path) -> np.dtype[Any]:
         ) from None
     found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, tensor.dtype))
     return found
+
+
+def comparable(values: Array) -> Array:
+    """Return float8 values as float16, which holds them all in the order of their bits.
+
+    Args:
+        values: Values of any dtype; those of another are returned as they are.
+
+    """
+    return values.astype(np.float16) if values.dtype.name in FLOAT8 else values

@@ -152,7 +152,7 @@ def _prune(
             arrays = State(0, planned.policy.fingerprint, found).to_arrays()
             state.save({**arrays, **about(planned, one_shot=True)}, masks)
 
-    size = sum(weight.spec.size * weight.dtype.itemsize for weight in weights.values())
+    size = sum(weight.spec.size * weight.itemsize for weight in weights.values())
     with transfer(f"pruning {source.path}", size, shown=workers.rank == 0) as advance:
         if workers.count > 1:
             return prune_together(source, planned, weights, output, workers, advance)

@@ -126,7 +126,7 @@ class Pruning:
     @property
     def size(self) -> int:
         """How many bytes the tensors take that are changed."""
-        held = {self.weights[name].tensor: self.weights[name].dtype.itemsize for name in self.masks}
+        held = {self.weights[name].tensor: self.weights[name].itemsize for name in self.masks}
         return sum(self.source.tensors[name].size * each for name, each in held.items())
 
     def report(self, kept: Mapping[str, int], zeros: Mapping[str, int]) -> Report:
@@ -153,7 +153,7 @@ class Pruning:
     def _pieces(self, name: str, weights: Sequence[StoredWeight]) -> Iterator[Array]:
         """Yield the pieces of a tensor, with zeros where the masks of its weights prune."""
         read, size = self.source.elements(name), self.source.tensors[name].size
-        itemsize = weights[0].dtype.itemsize
+        itemsize = weights[0].itemsize
         whole = read(0, size) if size * itemsize <= sizes.WHOLE else None
         masks = [w.stored(self.masks.mask(w.spec.name, whole)) for w in weights]
         for start, stop in pieces(0, size, sizes.PIECE // itemsize):

@@ -12,7 +12,7 @@ from secateur.arrays.positions import memory_axes
 from secateur.arrays.stored import StoredArray
 from secateur.checkpoints.bind import CheckpointBinding
 from secateur.checkpoints.parts import Part
-from secateur.checkpoints.raw import dtype_of
+from secateur.checkpoints.raw import comparable, dtype_of
 from secateur.layout import Array, Layout
 from secateur.masks.one_by_one import Values
 
@@ -27,6 +27,7 @@ class StoredWeight(Weight):
 
     Attributes:
         dtype: The dtype of its values.
+        itemsize: The bytes of each in the file.
         here: Whether this process prunes it.
         start: Where in its tensor it begins.
 
@@ -36,7 +37,8 @@ class StoredWeight(Weight):
         self.spec, self._part, self._checkpoint = spec, part, checkpoint
         self.here = True
         tensor = checkpoint.tensors[part.tensor]
-        self.dtype = dtype_of(tensor, checkpoint.path)
+        stored = dtype_of(tensor, checkpoint.path)
+        self.dtype, self.itemsize = comparable(np.empty(0, stored)).dtype, stored.itemsize
         self._shape = part.shape_in(tensor)
         self._axes = axes_in_file(part.layout, self._shape)
         self.start = (part.rows[0] if part.rows else 0) * prod(tensor.shape[1:])
@@ -52,7 +54,8 @@ class StoredWeight(Weight):
         return self.start + self.spec.size
 
     def read(self) -> Array:
-        return self._part.layout.to_canonical(self._flat().reshape(self._shape))
+        values = comparable(self._flat()).reshape(self._shape)
+        return self._part.layout.to_canonical(values)
 
     def values(self, tensor: Array | None = None) -> Values:
         """Return its values: where they lie in the file, or in a tensor that was read.
@@ -63,12 +66,12 @@ class StoredWeight(Weight):
         """
         if tensor is not None:
             stored = tensor[self.start : self.stop].reshape(self._shape)
-            return self._part.layout.to_canonical(stored)
+            return self._part.layout.to_canonical(comparable(stored))
         if self._axes is None:
             return self.read()
         read, start = self._checkpoint.elements(self.tensor), self.start
         return StoredArray(
-            lambda first, last: read(start + first, start + last),
+            lambda first, last: comparable(read(start + first, start + last)),
             self.dtype,
             self.spec.shape,
             self._axes,
