@@ -32,14 +32,13 @@ def started(code: str, *words: object, **options) -> subprocess.Popen[str]:
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_signal_while_a_file_is_written_leaves_only_the_old_one(npz, half, tmp_path, number):
     (tmp_path / "p.npz").write_bytes(b"old")
     before = sorted(tmp_path.iterdir())
     with started(SLOW_WRITE, "prune", npz, half, "-o", tmp_path / "p.npz") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "writing\n"
-        assert len(list(tmp_path.iterdir())) == len(before) + 1  # the temporary file
         process.send_signal(number)
         _, error = process.communicate(timeout=60)
     assert process.returncode in {128 + number, 1, -number}

@@ -9,7 +9,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import ml_dtypes
@@ -212,14 +211,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(run, folder, monkeypatc
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_a_file_read_in_pieces_gives_the_same_bytes(run, tmp_path, monkeypatch, suffix):
-    arrays = {"fc.weight": np.asfortranarray(np.random.default_rng(0).normal(size=(30, 40))),
-              "big.weight": np.random.default_rng(1).normal(size=(30, 40)).astype(">f4")}  # fmt: skip
+    normal = np.random.default_rng(0).normal(size=(2, 30, 40))
+    arrays = {"fc.weight": np.asfortranarray(normal[0]), "big.weight": normal[1].astype(">f4")}
     source = tmp_path / f"m{suffix}"
     if suffix == ".npz":
         np.savez(source, **arrays)
     else:
-        save_file({k: np.ascontiguousarray(v, v.dtype.newbyteorder("=")) for k, v in arrays.items()},
-                  source)  # fmt: skip
+        arrays = {k: v.astype(v.dtype.newbyteorder("="), order="C") for k, v in arrays.items()}
+        save_file(arrays, source)
     monkeypatch.chdir(tmp_path)
     half = policy("global")
     run("prune", source, half, "-o", f"whole{suffix}", "--masks", "masks_1.npz")
@@ -232,3 +231,73 @@ def test_a_file_read_in_pieces_gives_the_same_bytes(run, tmp_path, monkeypatch, 
     with np.load("masks_1.npz") as some, np.load("masks_2.npz") as whole:
         assert {n: some[n].tobytes() for n in some} == {n: whole[n].tobytes() for n in whole}
     assert sum(np.count_nonzero(pieces.read(name)) for name in arrays) == 1200
+
+
+SLOW = """
+import os, sys, time
+from secateur.streaming import prune
+def slow(*_):
+    print("working", flush=True)
+    time.sleep(60)
+prune.set_zeros = slow
+from secateur.cli import main
+main()
+"""
+"""The program, which meets a signal while it writes."""
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, ["-o", "new"]),
+        (signal.SIGKILL, ["--in-place"]),
+        (signal.SIGINT, ["-o", "new"]),
+        (signal.SIGTERM, ["--in-place"]),
+    ],
+)
+def test_a_signal_leaves_the_old_folder_and_nothing_else(folder, number, words):
+    half = policy("unstructured")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    command = [sys.executable, "-c", SLOW, "prune", str(folder), str(half), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"working\n"
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert left_in() == {"model", half.name}
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a folder with room for 8 KiB, where the system lets us make one."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8k", "none", str(path)]
+    mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if not mounted:  # no file may grow so large, which is an error of the same kind
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 10, before[1]))
+    yield path
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    if mounted:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@pytest.mark.parametrize("limit", ["disk", "file size"])
+def test_a_full_disk_leaves_nothing(run, folder, small_disk, limit):
+    half = policy("unstructured")
+    (small_disk / "m.safetensors").write_bytes((folder / "a.safetensors").read_bytes())
+    if limit == "file size":
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 10, before[1]))
+    for words in (
+        [folder, half, "-o", small_disk / "new"],
+        [small_disk / "m.safetensors", half, "--in-place"],
+    ):
+        outcome = run("prune", *words)
+        assert outcome.code == 1
+        assert "No space left" in outcome.err or "File too large" in outcome.err
+        assert left_in(small_disk) == {"m.safetensors"}
+    assert (small_disk / "m.safetensors").read_bytes() == (folder / "a.safetensors").read_bytes()

@@ -34,7 +34,7 @@ def check_new_folder(path: Path, replaces: bool = False) -> None:
         return
     if not target.is_dir():
         raise FileExistsError(errno.EEXIST, "is there, and is no folder", str(path))
-    if any(target.iterdir()):
+    if list(target.iterdir()):
         raise FileExistsError(errno.ENOTEMPTY, "is a folder that is not empty", str(path))
 
 

@@ -12,6 +12,9 @@ from secateur.layout import Array
 
 MOST_WAITING = 2
 """How many pieces wait to be written at most."""
+LONGEST_WAIT = 1.0
+"""How many seconds to wait at the end for a piece that nobody wants: of a large tensor it takes
+long to find the mask, and Ctrl-C is not to wait for it."""
 
 
 class Ahead:
@@ -36,11 +39,8 @@ class Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        while self._thread.is_alive():
-            while not self._queue.empty():
-                self._queue.get_nowait()
-            self._thread.join(0.05)
+        self._ended.set()  # the thread ends after the piece that it makes
+        self._thread.join(LONGEST_WAIT)
 
     def take(self, name: str) -> Iterator[Array]:
         """Yield the pieces of the next tensor.
