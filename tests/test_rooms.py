@@ -47,7 +47,7 @@ ARROWS = {
         "shipping": f"adapter arrays {_BASE} files tables hooks checkpoints packing",
         "run": f"{_POLICY} {_COMPONENTS} masks policy packing recording version",
         "streaming": f"adapter arrays {_BASE} checkpoints files hooks masks run workers",
-        "compare": f"adapter arrays checkpoints {_BASE} hooks policy run",
+        "compare": f"adapter arrays checkpoints {_BASE} components hooks policy run tables",
         "targets": f"{_COMPONENTS} components masks hooks policy run tables",
         "verification": f"{_COMPONENTS} components checkpoints hooks policy run shipping tables",
         "review": f"{_COMPONENTS} components hooks policy run tables",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from secateur.compare.masks import mask_changes
 from secateur.compare.plans import Pair, plan_changes, rule_counts, twin_changes
 from secateur.compare.policies import policy_changes
 from secateur.compare.tensors import tensor_change
+from secateur.compare.words import review_comment
 from secateur.errors import PolicyError
 from secateur.files import read_bounded
 from secateur.policy.formats import parse
@@ -22,7 +25,8 @@ from secateur.policy.limits import MAX_BYTES
 from secateur.policy.policy import Policy
 from secateur.run.plan import Plan, PlannedWeight
 from secateur.run.resolve import resolve
-from secateur.tables import Column, Paragraph, Table, format_sparsity
+from secateur.tables import Column, Paragraph, Table, View, format_sparsity
+from secateur.tables.markdown import as_markdown
 
 _CHANGES = (
     Column("rule", long="wrap"),
@@ -54,6 +58,31 @@ EVERYTHING = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
 """The policy of twins that are compared without one: every weight is matched."""
 
 
+class Format(StrEnum):
+    """How differences are printed."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs between two things.
+
+    Attributes:
+        differs: Whether anything does.
+        plain: The differences as plain values, for JSON.
+        view: The differences as tables.
+        words: The same in Markdown, where that is more than the tables.
+
+    """
+
+    differs: bool
+    plain: Any
+    view: View
+    words: str | None = None
+
+
 @app.command("diff")
 def compare(
     files: Annotated[
@@ -73,6 +102,12 @@ def compare(
     settings: Set = None,
     kind: Kind = None,
     total_steps: TotalSteps = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 if anything differs.")
+    ] = False,
+    format_: Annotated[
+        Format, typer.Option("--format", help="Markdown is for the comment of a review.")
+    ] = Format.TEXT,
     json: Json = False,
 ) -> None:
     """Show what differs.
@@ -88,28 +123,46 @@ def compare(
 
     A.keras B.pt [--map names.toml]: mask bits that differ between twins, weight by weight.
     """
-    given, models = files or [], model or []
+    if json and format_ is Format.MARKDOWN:
+        raise typer.BadParameter("--json and --format markdown contradict each other")
+    found = _found(files or [], model or [], names, settings, kind, total_steps)
+    if json:
+        show_json(found.plain)
+    elif format_ is Format.MARKDOWN:
+        typer.echo(found.words or as_markdown(found.view))
+    else:
+        show(found.view)
+    if exit_code and found.differs:
+        raise typer.Exit(1)
+
+
+def _found(
+    given: list[str],
+    models: list[Path],
+    names: Path | None,
+    settings: Set,
+    kind: Kind,
+    total_steps: int | None,
+) -> Difference:
     if len(given) == 2 and not models and all(is_model_file(Path(f)) for f in given):
         if names is None and all(Path(f).suffix in SUFFIXES for f in given):
-            _checkpoints(Path(given[0]), Path(given[1]), json)
-        else:
-            _masks(Path(given[0]), Path(given[1]), _read_names(names), json)
-    elif len(models) <= 1 and (len(given) == 2 or (len(given) == 1 and settings)):
+            return _checkpoints(Path(given[0]), Path(given[1]))
+        return _masks(Path(given[0]), Path(given[1]), _read_names(names))
+    if len(models) <= 1 and (len(given) == 2 or (len(given) == 1 and settings)):
         before = load_policy(given[0], settings if len(given) == 2 else None)
         after = load_policy(given[-1], settings)
         plans = []
         if models:
             binding = open_model(models[0], kind).binding
             plans = [resolve(policy, binding, total_steps) for policy in (before, after)]
-        _policies(before, after, plans, json)
-    elif len(given) <= 1 and len(models) == 2:
+        return _policies(before, after, plans, str(models[0]) if models else "")
+    if len(given) <= 1 and len(models) == 2:
         policy = _optional(load_policy(given[0], settings) if given else Policy.parse(EVERYTHING))
-        plans = [_plan_of(path, policy, kind, total_steps) for path in models]
-        _twins(plans, json)
-    else:
-        raise typer.BadParameter(
-            "wanted two policies (and a --model), one policy and two --model, or two model files"
-        )
+        return _twins([_plan_of(path, policy, kind, total_steps) for path in models])
+    raise typer.BadParameter(
+        "wanted two policies (and a --model), one policy and two --model, one policy and --set, or "
+        "two model files"
+    )
 
 
 def _plan_of(path: Path, policy: Policy, kind: Kind, total_steps: int | None) -> Plan:
@@ -125,20 +178,16 @@ def _optional(policy: Policy) -> Policy:
     return policy.model_copy(update={"rules": tuple(rules)})
 
 
-def _policies(before: Policy, after: Policy, plans: list[Plan], json: bool) -> None:
+def _policies(before: Policy, after: Policy, plans: list[Plan], model: str) -> Difference:
     changes = policy_changes(before, after)
     pairs = plan_changes(*plans) if plans else []
     kept = [plan.kept for plan in plans]
-    if json:
-        show_json(
-            {
-                "fingerprints": [before.fingerprint, after.fingerprint],
-                "rules": [vars(change) for change in changes],
-                "weights": _as_dicts(pairs),
-                "kept": kept or None,
-            }
-        )
-        return
+    plain = {
+        "fingerprints": [before.fingerprint, after.fingerprint],
+        "rules": [vars(change) for change in changes],
+        "weights": _as_dicts(pairs),
+        "kept": kept or None,
+    }
     parts: list[Table | Paragraph] = []
     if changes:
         rows = [(c.rule, c.setting, c.before, c.after) for c in changes]
@@ -153,17 +202,16 @@ def _policies(before: Policy, after: Policy, plans: list[Plan], json: bool) -> N
     ]
     if plans:
         lines.append(f"kept: {kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
-    show([*parts, Paragraph(lines)])
+    words = review_comment(before, after, plans, model)
+    return Difference(bool(changes) or not same, plain, [*parts, Paragraph(lines)], words)
 
 
-def _twins(plans: list[Plan], json: bool) -> None:
+def _twins(plans: list[Plan]) -> Difference:
     pairs = twin_changes(plans[0], plans[1])
     counts = rule_counts(plans)
     adapters = [plan.adapter for plan in plans]
-    if json:
-        rules = [{"rule": number, "weights": each} for number, each in counts]
-        show_json({"adapters": adapters, "rules": rules, "weights": _as_dicts(pairs)})
-        return
+    rules = [{"rule": number, "weights": each} for number, each in counts]
+    plain = {"adapters": adapters, "rules": rules, "weights": _as_dicts(pairs)}
     policy = plans[0].policy
     rows = [
         (policy.rule_label(n), each[0], each[1], "only in one" if 0 in each and any(each) else "")
@@ -177,7 +225,7 @@ def _twins(plans: list[Plan], json: bool) -> None:
     )
     alike = Paragraph(["every weight has its twin, and the policy treats both alike"])
     found = _pairs_table(pairs, (policy, policy)) if pairs else alike
-    show([table(columns, rows), found])
+    return Difference(bool(pairs), plain, [table(columns, rows), found])
 
 
 def _pairs_table(pairs: list[Pair], policies: tuple[Policy, Policy]) -> Table:
@@ -226,19 +274,18 @@ def _read_names(path: Path | None) -> dict[str, str]:
     return table
 
 
-def _masks(first: Path, second: Path, names: dict[str, str], json: bool) -> None:
+def _masks(first: Path, second: Path, names: dict[str, str]) -> Difference:
     changes = mask_changes(open_weights(first), open_weights(second), names)
-    if json:
-        show_json([vars(change) for change in changes])
-        return
     rows = [(c.name, c.other, f"{c.size:,}", c.differing) for c in changes]
     unpaired = sum(change.differing is None for change in changes)
     differing = sum(change.differing or 0 for change in changes)
     alone = f"; {unpaired} weights have no twin of their shape, see --map" if unpaired else ""
-    show([table(_MASKS, rows), Paragraph([f"{differing:,} mask bits differ{alone}"])])
+    line = Paragraph([f"{differing:,} mask bits differ{alone}"])
+    plain = [vars(change) for change in changes]
+    return Difference(bool(differing or unpaired), plain, [table(_MASKS, rows), line])
 
 
-def _checkpoints(first: Path, second: Path, json: bool) -> None:
+def _checkpoints(first: Path, second: Path) -> Difference:
     before, after = open_checkpoint(first), open_checkpoint(second)
     names = list(dict.fromkeys([*before.tensors, *after.tensors]))
     changes = []
@@ -246,11 +293,9 @@ def _checkpoints(first: Path, second: Path, json: bool) -> None:
         for name in names:
             changes.append(tensor_change(before, after, name))
             advance(1)
-    if json:
-        show_json([vars(change) for change in changes])
-        return
     rows = [
         (c.name, *("x".join(map(str, s)) if s else s for s in c.shapes), *c.zeros, c.changed)
         for c in changes
     ]
-    show([table(_TENSORS, rows)])
+    differs = any(change.changed or change.shapes[0] != change.shapes[1] for change in changes)
+    return Difference(differs, [vars(change) for change in changes], [table(_TENSORS, rows)])
