@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 def secateur_commands(app: typer.Typer) -> None:
     from secateur_plots.command import animate  # with typer, which the library does not import
 
-    app.command("animate")(animate)
+    app.command("animate", epilog="Example: secateur animate run.npz -o pruning.gif")(animate)

@@ -173,3 +173,55 @@ def test_a_rule_that_matches_nothing_names_the_policy_and_the_rule(run, npz, tmp
     outcome = run("diff", "a.toml", "d.toml", "--model", npz)
     assert outcome.code == 1
     assert "d.toml: rule 2 ('rest'), match = {'kind': ['rnn']}, matches no weight" in outcome.err
+
+
+@pytest.mark.usefixtures("policies")
+def test_the_exit_code_says_whether_anything_differs_where_that_is_asked(run, half, npz):
+    run("prune", npz, half, "-o", "p.npz")
+    other = ["diff", "a.toml", "b.toml"]
+    assert run(*other).code == 0
+    assert run(*other, "--exit-code").code == 1
+    assert run(*other, "--exit-code", "--json").code == 1
+    assert run("diff", "a.toml", "c.toml", "--exit-code").code == 0
+    assert run("diff", npz, "p.npz", "--exit-code").code == 1
+    assert run("diff", npz, npz, "--exit-code").code == 0
+    assert run("diff", "--model", npz, "--model", "p.npz", "--exit-code").code == 0
+
+
+@pytest.mark.usefixtures("policies")
+def test_markdown_speaks_of_a_change_in_words(run, npz):
+    words = ["diff", "a.toml", "b.toml", "--model", npz.name, "--format", "markdown"]
+    text = run(*words).out
+    assert text.startswith("### Policy `a.toml` to `b.toml`\n\nThe masks change: ")
+    for line in (
+        "In `model.npz`, **298** of 544 weights stay instead of 380 (-82): sparsity 0.3015 to",
+        "- Rule `rest`: `schedule.final_sparsity` from 0.5 to 0.75.",
+        "- Rule `new` (b.toml:11) is new: matches everything; one\\_shot (final\\_sparsity 0.75);",
+        "2 weights change: 2 sparser.",
+        "| `fc:kernel` | 288 | 0.5000 | 0.7500 |",
+    ):
+        assert line in text
+    assert run(*words, "--json").code == 2
+    assert "| conv.weight |" in run("diff", npz, npz, "--format", "markdown").out
+
+
+def test_markdown_of_hostile_names_is_text(run, tmp_path):
+    name = "<b>|`x`|\n[a](b)"
+    np.savez(tmp_path / "m.npz", **{f"{name}.weight": np.ones((4, 4))})
+    for share in (0.5, 0.75):
+        text = (
+            f'schedule = {{ kind = "one_shot", final_sparsity = {share} }}\n[[rules]]\nid = """\n'
+        )
+        (tmp_path / f"{share}.toml").write_text(text + name + '"""')
+    text = run("diff", "0.5.toml", "0.75.toml", "--model", "m.npz", "--format", "markdown").out
+    [row] = [line for line in text.splitlines() if "16 |" in line]
+    assert row.startswith("| `` <b>\\|`x`\\|\\n[a](b):kernel `` | 16 | 0.5000 | 0.7500 |")
+    assert "Rule `` <b>|`x`|\\n[a](b) ``: `schedule.final_sparsity` from 0.5 to 0.75." in text
+
+
+@pytest.mark.usefixtures("policies")
+def test_one_policy_beside_itself_with_a_setting_changed(run, npz):
+    words = ["diff", "a.toml", "--set", "schedule.final_sparsity=0.75", "--model", npz, "--json"]
+    table = run(*words).json
+    assert table["kept"] == [380, 298]
+    assert run("diff", "a.toml").code == 2

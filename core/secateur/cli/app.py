@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from secateur import __version__
+from secateur.policy import ready
 from secateur.policy.policy import Policy
 from secateur.policy.reading.overrides import parse_settings
+from secateur.policy.sources import FORMATS
 
 app = typer.Typer(
     name="secateur",
@@ -18,8 +20,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def complete_policy(beginning: str) -> list[str]:
+    """Return the ready policies, and the policy files of the folder, that a word may become."""
+    files = (path.name for path in Path().iterdir() if path.suffix in FORMATS)
+    return [name for name in (*ready.names(), *sorted(files)) if name.startswith(beginning)]
+
+
 PolicyName = Annotated[
-    str, typer.Argument(metavar="POLICY", help="A policy file, or the name of a ready policy.")
+    str,
+    typer.Argument(
+        metavar="POLICY",
+        help="A policy file, or the name of a ready policy.",
+        autocompletion=complete_policy,
+    ),
 ]
 Model = Annotated[
     Path,

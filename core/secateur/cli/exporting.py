@@ -17,7 +17,7 @@ from secateur.exports.export import Wanted, check_wanted, export_bound
 from secateur.files import check_input, check_outputs
 
 
-@app.command("export")
+@app.command("export", epilog="Example: secateur export pruned.npz --to markdown -o weights.md")
 def export(
     model: Model,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],

@@ -21,7 +21,7 @@ _COLUMNS = (
 )
 
 
-@app.command("inspect")
+@app.command("inspect", epilog="Example: secateur inspect pruned.npz")
 def inspect(
     model: Model,
     kind: Kind = None,

@@ -34,7 +34,7 @@ from secateur.streaming.weights import StoredWeight, stored_weights
 from secateur.workers import Workers
 
 
-@app.command("prune")
+@app.command("prune", epilog="Example: secateur prune model.npz policy.toml -o pruned.npz")
 def prune(
     checkpoint: Annotated[
         str,

@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 
 
-@app.command("report")
+@app.command("report", epilog="Example: secateur report run.npz")
 def report(
     file: Annotated[
         Path,

@@ -22,7 +22,7 @@ from secateur.targets.load import load, names
 from secateur.targets.report import TargetReport
 
 
-@app.command("target")
+@app.command("target", epilog="Example: secateur target tensorrt model.npz")
 def target(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="A target; without one they are listed.")

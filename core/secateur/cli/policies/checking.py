@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from secateur.adapter import Binding
-from secateur.cli.app import All, Json, Kind, Set, TotalSteps, app
+from secateur.cli.app import All, Json, Kind, Set, TotalSteps, app, complete_policy
 from secateur.cli.model_files import open_model
 from secateur.cli.output import show, show_json
 from secateur.errors import SecateurError
@@ -19,10 +19,15 @@ from secateur.review.check import check_bound
 Opened = tuple[str, Binding | SecateurError | OSError]
 
 
-@app.command("check")
+@app.command("check", epilog="Example: secateur check policy.toml --model model.npz")
 def check(
     policies: Annotated[
-        list[str], typer.Argument(metavar="POLICY...", help="Policy files, or ready policies.")
+        list[str],
+        typer.Argument(
+            metavar="POLICY...",
+            help="Policy files, or ready policies.",
+            autocompletion=complete_policy,
+        ),
     ],
     model: Annotated[
         list[Path] | None,

@@ -83,7 +83,10 @@ class Difference:
     words: str | None = None
 
 
-@app.command("diff")
+@app.command(
+    "diff",
+    epilog="Example: secateur diff policy.toml theirs.toml --format markdown",
+)
 def compare(
     files: Annotated[
         list[str] | None,

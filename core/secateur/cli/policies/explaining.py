@@ -12,7 +12,7 @@ from secateur.cli.output import show, show_json
 from secateur.review.explain import explain_bound
 
 
-@app.command("explain")
+@app.command("explain", epilog="Example: secateur explain policy.toml model.npz fc")
 def explain(
     policy: PolicyName,
     model: Model,

@@ -15,7 +15,7 @@ from secateur.policy.schema import policy_schema
 from secateur.tables import Column, Lines
 
 
-@app.command("schema")
+@app.command("schema", epilog="Example: secateur schema > policy.schema.json")
 def schema() -> None:
     """Print the JSON Schema of the policy file, installed plugins included.
 
@@ -24,7 +24,7 @@ def schema() -> None:
     show_json(policy_schema())
 
 
-@app.command("plugins")
+@app.command("plugins", epilog="Example: secateur plugins --json")
 def plugins(json: Json = False) -> None:
     """List what is registered, from which distribution and version, and what failed."""
     found = [*registry().plugins.values(), *registry().failed]
@@ -63,7 +63,7 @@ def _summary(provides: tuple[str, ...]) -> str:
     )
 
 
-@app.command("policies")
+@app.command("policies", epilog="Example: secateur policies cnn-80 > mine.toml")
 def policies(
     name: Annotated[
         str | None, typer.Argument(help="Print this policy's file, as a start for your own.")

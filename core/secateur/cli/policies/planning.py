@@ -8,7 +8,7 @@ from secateur.cli.output import show, show_json
 from secateur.run.resolve import resolve
 
 
-@app.command("plan")
+@app.command("plan", epilog="Example: secateur plan policy.toml model.npz --set distribution=erk")
 def plan(
     policy: PolicyName,
     model: Model,

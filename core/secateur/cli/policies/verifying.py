@@ -14,7 +14,7 @@ from secateur.verification.question import Question
 from secateur.verification.verify import verify_bound
 
 
-@app.command("verify")
+@app.command("verify", epilog="Example: secateur verify pruned.npz --policy policy.toml")
 def verify(
     model: Model,
     policy: Annotated[

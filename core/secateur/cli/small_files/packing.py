@@ -38,7 +38,7 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file, if it is there.")]
 
 
-@app.command("sizes")
+@app.command("sizes", epilog="Example: secateur sizes pruned.npz")
 def show_sizes(model: Model, kind: Kind = None, json: Json = False) -> None:
     """Show how large a model is: raw, compressed, and the entropy of its masks and values."""
     with progress(f"compressing {model}"):
@@ -49,7 +49,7 @@ def show_sizes(model: Model, kind: Kind = None, json: Json = False) -> None:
         show(found.view())
 
 
-@app.command("pack")
+@app.command("pack", epilog="Example: secateur pack pruned.npz -o model.packed --values int8")
 def pack_model(
     model: Model,
     output: Output,
@@ -94,7 +94,7 @@ def pack_model(
         show(packed.view())
 
 
-@app.command("unpack")
+@app.command("unpack", epilog="Example: secateur unpack model.packed -o unpacked.npz")
 def unpack_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A packed file.")],
     output: Output,
