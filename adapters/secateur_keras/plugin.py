@@ -13,6 +13,7 @@ from secateur.errors import ModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from secateur.adapter import Checkpoint
     from secateur_keras.binding import KerasBinding
 
 OLDEST = (3, 5)
@@ -40,31 +41,37 @@ class KerasAdapter(Adapter):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        return (".keras",)
+        return (".keras", ".h5")
 
     def read_file(self, path: Path) -> Any:
-        """Return the model in a .keras file; code that was saved in it is not run.
+        """Return the model in a .keras file, of which no code is run; or a .weights.h5 file.
 
         Raises:
-            ModelError: Keras is missing, or cannot load the file.
+            ModelError: Keras, or h5py, is missing, or cannot load the file.
 
         """
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        try:
-            import keras
-        except ModuleNotFoundError as error:
-            raise ModelError(
-                f'{path}: reading it needs Keras: pip install "secateur[keras]" ({error})'
-            ) from error
-        try:
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras has no error class of its own
-            why = " ".join(str(error).split())[:300]
-            raise ModelError(f"{path}: Keras cannot load it: {why}") from error
+        return _weights_file(path) if path.suffix == ".h5" else _load(path)
+
+    def checkpoint(self, path: Path) -> Checkpoint:
+        """Return the model in a .keras file as a checkpoint; or a .weights.h5 file.
+
+        Raises:
+            ModelError: As `read_file`.
+
+        """
+        if path.suffix == ".h5":
+            return _weights_file(path)
+        model = _load(path)
+        from secateur_keras.stored.keras_file import KerasFile
+
+        return KerasFile(path, model)
 
     def file_notes(self, path: Path) -> list[str]:
         """Return what a .keras file holds of the optimizer, which no one needs who predicts."""
         from secateur_keras.archive import optimizer_bytes
+
+        if path.suffix == ".h5":
+            return []
 
         size, whole = optimizer_bytes(path), path.stat().st_size
         if not size:
@@ -93,6 +100,37 @@ def _is_layer_of(package: str, model: object) -> bool:
     layers = getattr(sys.modules.get(package), "layers", None)
     base = getattr(layers, "Layer", None)
     return base is not None and isinstance(model, base)
+
+
+def _load(path: Path) -> Any:
+    """Return the model in a .keras file."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import keras
+
+        from secateur_keras.stored.keras_file import check_archive
+    except ModuleNotFoundError as error:
+        raise _missing(path, "Keras", error) from error
+    check_archive(path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras has no error class of its own
+        why = " ".join(str(error).split())[:300]
+        raise ModelError(f"{path}: Keras cannot load it: {why}") from error
+
+
+def _weights_file(path: Path) -> Checkpoint:
+    """Return what a .weights.h5 file holds; Keras itself is not imported."""
+    try:
+        from secateur_keras.stored.weights_file import WeightsFile
+
+        return WeightsFile(path)
+    except ModuleNotFoundError as error:
+        raise _missing(path, "h5py", error) from error
+
+
+def _missing(path: Path, what: str, error: Exception) -> ModelError:
+    return ModelError(f'{path}: reading it needs {what}: pip install "secateur[keras]" ({error})')
 
 
 @hookimpl

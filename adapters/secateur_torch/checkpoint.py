@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor as TorchTensor
 
+from secateur import atomically
 from secateur.adapter import Checkpoint, Tensor
 from secateur.errors import ModelError
 from secateur.layout import Array
-from secateur_torch.weight import to_numpy
+from secateur_torch.weight import from_numpy, to_numpy
 
 _NESTED = ("model", "state_dict", "model_state_dict")
 """Where training scripts put the model's state dict next to the optimizer's."""
@@ -34,6 +36,7 @@ class TorchCheckpoint(Checkpoint):
             raise ModelError(
                 f"{path}: no state dict that can be loaded without running code: {why}"
             ) from error
+        self._loaded = loaded
         self._state = _tensors(loaded)
         if not self._state:
             raise ModelError(f"{path}: holds no state dict; save model.state_dict()")
@@ -63,7 +66,24 @@ class TorchCheckpoint(Checkpoint):
             raise ModelError(f"{self.path}: {name:.80} cannot be read: {error}") from error
 
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
-        raise ModelError(f"{path}: only .safetensors and .npz are written; save as one of these")
+        """Write everything that was loaded, with other values in some tensors."""
+        self._check_apart([name for name in self.tensors if name in changed])
+        with atomically(path) as file:
+            for name in self.tensors:
+                if name in changed:
+                    with torch.no_grad():
+                        self._state[name].copy_(from_numpy(changed[name]))
+            torch.save(self._loaded, file)
+
+    def _check_apart(self, names: Sequence[str]) -> None:
+        """Raise ModelError if two tensors that change lie in the same memory."""
+        spans = sorted((*memory_of(self._state[name]), name) for name in names)
+        for (_, end, first), (start, _, second) in pairwise(spans):
+            if start < end:
+                raise ModelError(
+                    f"{self.path}: {first:.80} and {second:.80} are parts of the same memory, and "
+                    "not the same tensor; save copies of them"
+                )
 
 
 def _dtype(tensor: TorchTensor) -> str:
@@ -75,6 +95,18 @@ def _dtype(tensor: TorchTensor) -> str:
 def _shape(tensor: TorchTensor) -> tuple[int, ...]:
     """Return the shape of a tensor; a nested one has none."""
     return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
+
+
+def memory_of(tensor: TorchTensor) -> tuple[int, int]:
+    """Return the addresses of a tensor's first byte and past its last one.
+
+    Args:
+        tensor: A plain tensor.
+
+    """
+    last = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    start = tensor.data_ptr()
+    return start, start + (last + 1) * tensor.element_size() if tensor.numel() else start
 
 
 def special_layout(tensor: TorchTensor) -> str:

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from secateur.exports.export import export as export
     from secateur.exports.exported import Exported as Exported
     from secateur.exports.exported import ExportedWeight as ExportedWeight
+    from secateur.files import atomically as atomically
     from secateur.files import write_atomically as write_atomically
     from secateur.hooks.at_work import Observer as Observer
     from secateur.hooks.at_work import layer_weights as layer_weights
@@ -157,7 +158,10 @@ _NAMES_OF = {
         "Exported",
         "ExportedWeight",
     ),
-    "files": ("write_atomically",),
+    "files": (
+        "atomically",
+        "write_atomically",
+    ),
     "errors": (
         "ExportError",
         "ModelError",

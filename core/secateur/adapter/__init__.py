@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from secateur.adapter.adapter import Adapter
 from secateur.adapter.binding import AttachedPruner, Binding, PairedBinding
-from secateur.adapter.checkpoint import Checkpoint, Pieces, ReadElements, Tensor
+from secateur.adapter.checkpoint import (
+    Checkpoint,
+    KnownWeight,
+    Pieces,
+    ReadElements,
+    Tensor,
+)
 from secateur.adapter.collect import (
     ATTACH_AGAIN,
     NORMALIZATION,
@@ -44,6 +50,7 @@ __all__ = [
     "Checkpoint",
     "Collected",
     "Found",
+    "KnownWeight",
     "LayerWeight",
     "PairedBinding",
     "Paths",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.adapter.binding import Binding
+from secateur.adapter.checkpoint import Checkpoint
 from secateur.errors import ModelError
 
 
@@ -60,6 +61,26 @@ class Adapter(ABC):
 
         """
         raise ModelError(f"{path}: the {self.name} adapter reads no files")
+
+    def checkpoint(self, path: Path) -> Checkpoint:
+        """Return the `Checkpoint` of a file, of which a pruned copy can be written.
+
+        By default what `read_file` returns, if that is one.
+
+        Args:
+            path: A file with one of `suffixes`.
+
+        Raises:
+            ModelError: As `read_file`; or no such file can be written.
+
+        """
+        found = self.read_file(path)
+        if isinstance(found, Checkpoint):
+            return found
+        raise ModelError(
+            f"{path}: the {self.name} adapter does not write such files; prune the model in "
+            "Python, by secateur.prune, and save it there"
+        )
 
     def file_notes(self, path: Path) -> Sequence[str]:
         """Return what a file holds besides the model, such as the optimizer's moments, in words.

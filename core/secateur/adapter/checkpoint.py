@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from secateur.layout import Array
+from secateur.adapter.weights import Skipped
+from secateur.layout import IDENTITY, Array, Layout
 
 ReadElements = Callable[[int, int], Array]
 """Returns the elements of a tensor from one flat index to before another, in the file's order."""
@@ -44,6 +45,36 @@ class Tensor:
         return prod(self.shape)
 
 
+@dataclass(frozen=True)
+class KnownWeight:
+    """One prunable weight of a file whose format, unlike most, tells what its tensors are.
+
+    Attributes:
+        name: The name that the adapter gives it, such as ``encoder.0.ffn:kernel``.
+        tensor: The tensor that holds it.
+        kind: The name of its kind.
+        layer: The layer that it belongs to.
+        layout: Leads from the tensor, or its rows, to the canonical layout.
+        rows: The rows of the tensor that it takes, from the first to before the last; or all.
+        reason: From what this is known, where the file does not say it outright.
+        aliases: Its other names.
+
+    Example:
+        >>> KnownWeight("fc:kernel", "layers/dense/vars/0", "dense", "fc").layout.steps
+        ()
+
+    """
+
+    name: str
+    tensor: str
+    kind: str
+    layer: str
+    layout: Layout = IDENTITY
+    rows: tuple[int, int] | None = None
+    reason: str = ""
+    aliases: tuple[str, ...] = ()
+
+
 class Checkpoint(ABC):
     """One checkpoint file, or a folder of them: its tensors by name, their values on demand.
 
@@ -59,6 +90,9 @@ class Checkpoint(ABC):
         tensors: Each tensor of the file, by name, in the order of the file.
         ordered: Whether that is the order in which the model has them; a format may sort them.
         notes: What else the file holds, such as the optimizer's moments.
+        weights: Its prunable weights, where the format knows them; None where the names and shapes
+            of tensors must tell.
+        skipped: With `weights`, what is left dense, by the name of its tensor, and why.
         tied: The names of tensors that the file holds under an earlier name too, such as the head
             of a language model and its embedding, with that name.
 
@@ -75,6 +109,8 @@ class Checkpoint(ABC):
     tensors: Mapping[str, Tensor]
     ordered: bool = True
     notes: Sequence[str] = ()
+    weights: Sequence[KnownWeight] | None = None
+    skipped: Sequence[Skipped] = ()
     tied: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
@@ -104,6 +140,16 @@ class Checkpoint(ABC):
             ModelError: The format cannot be written.
 
         """
+
+    def layout_as(self, name: str, kind: str) -> Layout:
+        """Return the layout of a tensor that is none of `weights`, if it is of some kind.
+
+        Args:
+            name: A name of `tensors`.
+            kind: The kind that a user says it is.
+
+        """
+        return IDENTITY
 
     def elements(self, name: str) -> ReadElements:
         """Return what reads a tensor piece by piece; by default, it is read whole at once.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from secateur.adapter import Checkpoint, Tensor
-from secateur.checkpoints.infer_kinds import Kinds, infer
+from secateur.checkpoints.infer_kinds import Kinds, assumptions, infer
 from secateur.checkpoints.parts import Part
 from secateur.checkpoints.raw import FLOAT8
 from secateur.layout import FLOATS, Array
@@ -28,6 +28,7 @@ class CheckpointBinding:
         parts: Where in the file each weight lies, by the weight's name.
         binding: The binding over the weights that the file holds, in canonical layout.
         reasons: Why weights are of their kind, by name, where it is not their rank.
+        notes: What was assumed of the file, in words.
 
     """
 
@@ -56,13 +57,15 @@ class CheckpointBinding:
             part = self.parts[weight.spec.name]
             dtype = checkpoint.tensors[part.tensor].dtype
             layer = part.layer or weight.spec.layer
-            weight.spec = replace(weight.spec, layer=layer, dtype=dtype)
+            aliases = (*weight.spec.aliases, *part.aliases)
+            weight.spec = replace(weight.spec, layer=layer, dtype=dtype, aliases=aliases)
         self.binding.skipped = [*self.binding.skipped, *inferred.skipped]
         self.binding.adapter = checkpoint.adapter
         self.binding.ordered = checkpoint.ordered
         self.binding.knows_trainable = False
         self.binding.parameters = sum(map(_parameters, checkpoint.tensors.values()))
         self.reasons = {part.weight: part.reason for part in inferred.parts if part.reason}
+        self.notes = assumptions(self.reasons, checkpoint.weights is not None)
 
 
 def _parameters(tensor: Tensor) -> int:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from secateur.adapter import Checkpoint, Skipped, Tensor
+from secateur.adapter import Checkpoint, KnownWeight, Skipped, Tensor
 from secateur.checkpoints.biases import BiasHint, hints_of_biases
 from secateur.checkpoints.habits import (
     is_kernel,
@@ -79,15 +79,20 @@ def weight_name(tensor: str, kind: str | None = None) -> str:
     return f"{layer}:{'embedding' if kind == 'embedding' else 'kernel'}"
 
 
-def assumptions(reasons: Mapping[str, str]) -> list[str]:
+def assumptions(reasons: Mapping[str, str], known: bool = False) -> list[str]:
     """Return what was assumed of a checkpoint, one line for each reason.
 
     >>> assumptions({"lstm:kernel": "rnn of 4 gates", "lstm:recurrent": "rnn of 4 gates"})[1:]
     ['assumed: rnn of 4 gates: lstm:kernel and 1 more']
+
+    Args:
+        reasons: Why weights are of their kind, by name.
+        known: Whether the format knows its weights, and their layouts.
+
     """
     counts = Counter(reasons.values())
     first = {reason: name for name, reason in reversed(list(reasons.items()))}
-    return [ASSUMED] + [
+    return ([] if known else [ASSUMED]) + [
         f"assumed: {reason}: {first[reason]}" + (f" and {count - 1} more" if count > 1 else "")
         for reason, count in counts.items()
     ]
@@ -112,6 +117,8 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
         ModelError: A glob fits no tensor.
 
     """
+    if checkpoint.weights is not None:
+        return _known(checkpoint, checkpoint.weights, kinds)
     tensors = checkpoint.tensors
     packed = packed_parts(tensors)
     names = {name: [name, *_weight_names(name, packed.get(name, ()))] for name in tensors}
@@ -122,7 +129,9 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
     left: list[tuple[Tensor, str]] = []
     taken: set[str] = set()
     for name, tensor in tensors.items():
-        said = next((kind for glob, kind in kinds if _fits(names[name], glob)), None)
+        if _add_alias(parts, name, checkpoint.tied.get(name)):
+            continue
+        said = _said(names[name], kinds)
         reason = _refusal(tensor, said, tensors, framework, bool(packed.get(name)))
         found = [] if reason else _parts_of(tensor, said, packed.get(name, []), hints.get(name))
         doubled = next((part.weight for part in found if part.weight in taken), None)
@@ -134,6 +143,49 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
             parts += found
             taken.update(part.weight for part in found)
     return Inferred(parts, _skipped(left, parts))
+
+
+def _known(checkpoint: Checkpoint, weights: Sequence[KnownWeight], kinds: Kinds) -> Inferred:
+    """Return the weights that a format knows, but for what the user says of them."""
+    names = {w.name: [w.name, w.tensor, *w.aliases] for w in weights}
+    others = {s.name: [s.name, weight_name(s.name)] for s in checkpoint.skipped}
+    _check_globs(kinds, {**names, **others})
+    found = Inferred()
+    for weight in weights:
+        said = _said(names[weight.name], kinds)
+        tensor = checkpoint.tensors[weight.tensor]
+        if said == SKIP:
+            found.skipped.append(Skipped(weight.tensor, "left out by --kind", tensor.size))
+            continue
+        fields = (weight.layer, weight.layout, weight.rows)
+        reason = "" if said else weight.reason
+        found.parts.append(
+            Part(weight.name, weight.tensor, said or weight.kind, *fields, reason, weight.aliases)
+        )
+    for skipped in checkpoint.skipped:
+        said = _said(others[skipped.name], kinds)
+        if said in (None, SKIP) or skipped.name not in checkpoint.tensors:
+            found.skipped.append(skipped)
+        else:
+            layout = checkpoint.layout_as(skipped.name, said)
+            name = weight_name(skipped.name, said)
+            found.parts.append(Part(name, skipped.name, said, layout=layout))
+    return found
+
+
+def _said(names: Sequence[str], kinds: Kinds) -> str | None:
+    return next((kind for glob, kind in kinds if _fits(names, glob)), None)
+
+
+def _add_alias(parts: list[Part], name: str, tied_to: str | None) -> bool:
+    """Return whether a tensor is the memory of one that is a weight already; add its name then."""
+    for number, part in enumerate(parts):
+        if tied_to is not None and part.tensor == tied_to:
+            is_embedding = names_embedding(split_name(name)[0])
+            alias = weight_name(name, "embedding" if is_embedding else None)
+            parts[number] = replace(part, aliases=(*part.aliases, alias))
+            return True
+    return False
 
 
 def _weight_names(name: str, parts: Sequence[Part]) -> list[str]:

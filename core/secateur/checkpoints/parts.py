@@ -24,6 +24,7 @@ class Part:
         layout: Leads from the tensor, or its rows, to the canonical layout.
         rows: The rows of the tensor that it takes, from the first to before the last; or all.
         reason: Why it is of this kind, where it is not its rank or ``--kind`` that says so.
+        aliases: Its other names.
 
     """
 
@@ -34,6 +35,7 @@ class Part:
     layout: Layout = IDENTITY
     rows: tuple[int, int] | None = None
     reason: str = ""
+    aliases: tuple[str, ...] = ()
 
     def shape_in(self, tensor: Tensor) -> tuple[int, ...]:
         """Return the shape that the weight has in the file."""

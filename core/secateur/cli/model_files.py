@@ -12,7 +12,7 @@ from pathlib import Path
 
 from secateur.adapter import Binding, Checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
-from secateur.checkpoints.infer_kinds import assumptions, parse_kinds
+from secateur.checkpoints.infer_kinds import parse_kinds
 from secateur.cli.output import progress
 from secateur.compare.masks import ModelWeights
 from secateur.errors import ModelError
@@ -48,7 +48,7 @@ def open_model(path: Path, kinds: Sequence[str] | None) -> OpenModel:
         model = read_model_file(path)
         if isinstance(model, Checkpoint):
             bound = CheckpointBinding(model, said)
-            return OpenModel(model, bound.binding, assumptions(bound.reasons))
+            return OpenModel(model, bound.binding, bound.notes)
     if said:
         raise ModelError(f"{path}: the kinds of this model are known; leave out --kind")
     return OpenModel(model, bind(model))

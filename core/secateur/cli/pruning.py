@@ -12,7 +12,7 @@ import typer
 from secateur.adapter import Checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
 from secateur.checkpoints.folder import FolderCheckpoint
-from secateur.checkpoints.infer_kinds import assumptions, parse_kinds
+from secateur.checkpoints.infer_kinds import parse_kinds
 from secateur.cli.app import Json, Kind, Set, app, load_policy
 from secateur.cli.model_files import is_model_file
 from secateur.cli.output import progress, show, show_json, transfer
@@ -27,7 +27,7 @@ from secateur.run.resolve import resolve
 from secateur.run.saved import state
 from secateur.run.saved.about import about
 from secateur.run.saved.state import State
-from secateur.shipping.model_files import read_model_file
+from secateur.shipping.model_files import checkpoint_file
 from secateur.streaming.parallel import prune_together
 from secateur.streaming.prune import prune_file
 from secateur.streaming.weights import StoredWeight, stored_weights
@@ -79,7 +79,7 @@ def prune(
     report = _prune(source, planned, stored_weights(bound, source), output, masks, workers)
     if workers.rank:
         return
-    assumed = assumptions(bound.reasons)
+    assumed = bound.notes
     if json:
         table = {**report.to_dict(), "output": str(output)}
         show_json({**table, "notes": [*planned.notes, *report.notes, *assumed]})
@@ -129,9 +129,7 @@ def _workers(masks: Path | None) -> Workers:
 
 def _open(path: Path) -> Checkpoint:
     with progress(f"reading {path}"):
-        source = read_model_file(path)
-    if not isinstance(source, Checkpoint):
-        raise ModelError(f"{path}: a file of this format is not written; see secateur.prune(model)")
+        source = checkpoint_file(path)
     if isinstance(source, FolderCheckpoint):
         source.check_rest()
     return source

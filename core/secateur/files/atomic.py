@@ -117,6 +117,14 @@ def atomically(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: As `check_output`; or it cannot be written, the disk being full, for example.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with atomically(Path(folder, "note.txt")) as file:
+        ...         _ = file.write(b"done")
+        ...     Path(folder, "note.txt").read_text()
+        'done'
+
     """
     check_output(path)
     target = Path(os.path.realpath(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from secateur.adapter import Adapter, Binding
+from secateur.adapter import Adapter, Binding, Checkpoint
 from secateur.adapter.guarded import GuardedBinding
 from secateur.errors import ModelError, PluginCode, listed
 from secateur.hooks.contributions import ADAPTER
@@ -87,6 +87,19 @@ def read_file(adapter: Adapter, path: Path) -> Any:
     """
     with _adapter_blamed(adapter, f"read_file({path})", OSError):
         return adapter.read_file(path)
+
+
+def checkpoint_of(adapter: Adapter, path: Path) -> Checkpoint:
+    """Return the `Checkpoint` that an adapter makes of a file, to write a pruned copy.
+
+    Raises:
+        ModelError: The file is damaged, its framework is missing, or it cannot be written.
+        OSError: The file cannot be read.
+        PluginError: The adapter failed.
+
+    """
+    with _adapter_blamed(adapter, f"checkpoint({path})", OSError):
+        return adapter.checkpoint(path)
 
 
 def file_notes(adapter: Adapter, path: Path) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from secateur.adapter import Checkpoint
 from secateur.checkpoints import SUFFIXES, check_model_file, open_checkpoint
 from secateur.errors import ModelError
-from secateur.hooks.dispatch import read_file, reading_adapter, suffixes_of
+from secateur.hooks.dispatch import checkpoint_of, read_file, reading_adapter, suffixes_of
 from secateur.hooks.registry import registry
 from secateur.packing.reader import is_packed
 from secateur.shipping.packed_checkpoint import PackedCheckpoint
@@ -42,6 +43,25 @@ def read_model_file(path: Path) -> Any:
         f"{path}: no model of a known kind; there are: {', '.join(model_suffixes())}. A model "
         "that a program builds is planned there, by secateur.plan(model, policy)."
     )
+
+
+def checkpoint_file(path: Path) -> Checkpoint:
+    """Return the checkpoint in a file, of which a pruned copy can be written.
+
+    Args:
+        path: As in `read_model_file`.
+
+    Raises:
+        ModelError: As there; or such a file cannot be written.
+        OSError: As there.
+
+    """
+    adapter = None if path.suffix in (*SUFFIXES, PACKED) else reading_adapter(path.suffix)
+    if adapter is None or (path.is_file() and is_packed(path)):
+        found: Checkpoint = read_model_file(path)
+        return found
+    check_model_file(path)
+    return checkpoint_of(adapter, path)
 
 
 def model_suffixes() -> list[str]:

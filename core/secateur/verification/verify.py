@@ -14,7 +14,7 @@ import numpy as np
 from secateur.adapter import Binding, Checkpoint, Weight, WeightSpec
 from secateur.adapter.native_names import named_natively
 from secateur.checkpoints.bind import CheckpointBinding
-from secateur.checkpoints.infer_kinds import Kinds, assumptions
+from secateur.checkpoints.infer_kinds import Kinds
 from secateur.components.method import Method
 from secateur.errors import ModelError, listed
 from secateur.hooks.dispatch import bind
@@ -93,7 +93,7 @@ def verify(
     if not isinstance(held, Checkpoint):
         return verify_bound(bind(held), question, path)
     bound = CheckpointBinding(held, kinds)
-    return verify_bound(bound.binding, question, path, notes=assumptions(bound.reasons))
+    return verify_bound(bound.binding, question, path, notes=bound.notes)
 
 
 def verify_bound(
