@@ -206,7 +206,7 @@ REFUSED = {
     "no_header": (["inspect", "bad.safetensors"], "bad.safetensors: not a whole safetensors"),
     "nothing_to_prune": (["plan", "half.toml", "empty.npz"], "no weight that can be pruned"),
     "code_in_a_pt_file": (["plan", "half.toml", "code.pt"], "without running code"),
-    "bad_keras_file": (["plan", "half.toml", "bad.keras"], "bad.keras: Keras cannot load it"),
+    "bad_keras_file": (["plan", "half.toml", "bad.keras"], "bad.keras: not a whole .keras file"),
 }  # fmt: skip
 
 
