@@ -1,6 +1,6 @@
 """Checks that every adapter must pass, as a pytest class for its authors to subclass.
 
-Only this package imports pytest.  How to use it: docs/how-to/write-an-adapter.md.
+Only this package imports pytest.  How to use it: docs/tutorials/write-an-adapter.md.
 """
 
 from __future__ import annotations
