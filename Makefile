@@ -45,8 +45,9 @@ lint: $(VENV)/dev  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/docs  ## build the documentation site in build/site: open index.html
+docs: $(VENV)/docs  ## build the site in build/site, and the tutorials as notebooks beside it
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet docs build/site
+	$(BIN)/python docs/examples/notebooks.py build/site/notebooks
 
 bench: $(VENV)/dev $(VENV)-peers/ready  ## measure, side by side with the peers, and write docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks --peers $(VENV)-peers/bin/python

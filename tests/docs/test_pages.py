@@ -15,6 +15,8 @@ from tests.fork_server import ForkServer
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIALS = ROOT / "docs" / "tutorials"
+"""Their code is run by test_notebooks.py."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
@@ -36,7 +38,11 @@ def fork_server() -> Iterator[ForkServer]:
 
 
 @pytest.mark.xdist_group("pages")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.parent != TUTORIALS],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_every_example_of_a_page_runs_as_it_is_shown(
     page: Path, fork_server: ForkServer, tmp_path: Path
 ) -> None:

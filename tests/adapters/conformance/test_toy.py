@@ -18,7 +18,9 @@ def blocks(text):
 
 
 def test_the_page_shows_the_whole_adapter_and_it_passes_as_shown(tmp_path):
-    head, _, tail = (DOCS / "tutorials" / "write-an-adapter.md").read_text().partition("## Check it")
+    head, _, tail = (
+        (DOCS / "tutorials" / "write-an-adapter.md").read_text().partition("## Check it")
+    )
     shown = {"toy_adapter.py": blocks(head), "toy_conformance.py": blocks(tail)}
     for name, parts in shown.items():
         (tmp_path / name).write_text("\n\n\n".join(parts) + "\n")
