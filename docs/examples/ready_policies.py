@@ -16,9 +16,9 @@ import secateur
 PAGE = Path(__file__).parents[1] / "reference" / "ready-policies.md"
 HEAD = """# Ready policies
 
-Policies that ship with the library. A name works wherever a policy is taken; `secateur policies NAME > mine.toml`
-makes a copy to edit, and `extends = "NAME"` changes a part of it. [Choose a policy](../how-to/choose-a-policy.md) says
-which is for what.
+Policies that ship with the library.  A name works wherever a policy is taken;
+`secateur policies NAME > mine.toml` makes a copy to edit, and `extends = "NAME"` changes a part
+of it.  [Choose a policy](../how-to/choose-a-policy.md) says which is for what.
 
 Written by `docs/examples/ready_policies.py` from the files of the package; edit those.
 """
