@@ -10,6 +10,7 @@ from flax import nnx
 from secateur.adapter import PairedBinding, Skipped, StateTensor, collect, layer_order
 from secateur.layout import Array
 from secateur_flax.changes import model_changes
+from secateur_flax.gradients import gradients_of
 from secateur_flax.masking import count_nonzero_pruned, placed_like, select
 from secateur_flax.state import state_of
 from secateur_flax.updates import refuse_optimizer, refuse_tracing
@@ -84,6 +85,21 @@ class FlaxBinding(PairedBinding[FlaxWeight, list[Any]]):
     def tensors(self) -> list[StateTensor]:
         refuse_tracing()
         return state_of(self._model, self.weights)
+
+    def to_canonical(self, gradients: Any) -> Mapping[str, Any]:
+        """Return gradients by weight name and canonical, from what `nnx.grad` returns.
+
+        Args:
+            gradients: The `nnx.State` of the gradients, or a mapping of weight name to array.
+
+        Raises:
+            ModelError: It is neither, or holds no values of its own.
+
+        """
+        refuse_tracing()
+        if not isinstance(gradients, nnx.State):
+            return super().to_canonical(gradients)
+        return gradients_of(self._model, self.weights, gradients)
 
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         """Refuse ``optimizer=``: an update happens inside a function that JAX compiles.

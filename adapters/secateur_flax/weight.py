@@ -107,8 +107,17 @@ class FlaxWeight(Weight):
             ModelError: They are no longer where they were, or have another shape.
 
         """
-        values = [_to_numpy(value, self.spec.name) for value in self._fitting_values()]
-        canonical = self.layout.to_canonical(_stacked(values)).view()
+        return self.canonical(self._fitting_values())
+
+    def canonical(self, values: Sequence[Any]) -> Array:
+        """Return values of the parameters, or like theirs, in canonical layout, read-only.
+
+        Args:
+            values: An array of JAX or NumPy for each parameter.
+
+        """
+        arrays = [_to_numpy(value, self.spec.name) for value in values]
+        canonical = self.layout.to_canonical(_stacked(arrays)).view()
         canonical.flags.writeable = False
         return canonical
 

@@ -6,7 +6,7 @@ kernel as ``(in, out)``, a GRU its gates side by side in the order z, r, n.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,14 @@ class Descent:
 
     def __init__(self, net: Net, rate: float = 0.1) -> None:
         self.net, self.rate = net, rate
+        self.limit = np.inf  # gradients are clipped to it
+        self.gradients: dict[int, Array] = {}  # of the last update, by the id of the array
         self.hooks: list[Callable[[], object]] = []
 
     def update(self, x: Array) -> None:
         arrays = parameters_of(self.net.layers)
-        gradients = [self._gradient(array, x) for array in arrays]
+        gradients = [self._gradient(array, x).clip(-self.limit, self.limit) for array in arrays]
+        self.gradients = dict(zip(map(id, arrays), gradients, strict=True))
         for array, gradient in zip(arrays, gradients, strict=True):
             array -= (self.rate * gradient).astype(array.dtype)
         for hook in self.hooks:
@@ -132,6 +135,8 @@ def walk(net: Net) -> Iterator[Found[dict[str, Any]] | Skipped]:
 class ToyWeight(Weight):
     """One array of a layer, in canonical layout."""
 
+    optimizer: Descent | None = None
+
     def __init__(self, collected: Collected[dict[str, Any]]) -> None:
         found = collected.found
         self.layer, self.entry = found.where, found.entry
@@ -160,6 +165,11 @@ class ToyWeight(Weight):
         view = self.entry.layout.to_canonical(self.array.view())
         view.flags.writeable = False
         return view
+
+    def gradient(self) -> Array | None:
+        if self.optimizer is None:
+            return None
+        return self.entry.layout.to_canonical(self.optimizer.gradients[id(self.array)])
 
     def identity(self) -> object:
         return self.array
@@ -205,10 +215,15 @@ class ToyBinding(PairedBinding[ToyWeight, Array]):
                 changes[name] = f"{name} has another shape than when it was bound{ATTACH_AGAIN}"
         return changes
 
+    def watch_gradients(self, names: Collection[str]) -> bool:
+        return True
+
     def watch_optimizer(self, pruner: AttachedPruner, optimizer: object | None) -> None:
         if isinstance(optimizer, Descent):
             self.optimizer, self.hook = optimizer, pruner.step
             optimizer.hooks.append(self.hook)
+            for weight in self.weights:
+                weight.optimizer = optimizer
         elif optimizer is not None:
             raise ModelError(f"optimizer={optimizer!r} is not a Descent of the toy framework")
 

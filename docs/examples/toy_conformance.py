@@ -15,6 +15,7 @@ class TestToy(AdapterConformance):
     adapter = ToyAdapter()
     layers = ("dense", "gru")
     dtypes = ("float16", "float32", "float64")
+    clips = True
 
     def make_model(self, layers):
         made = {id(layer): make_layer(layer) for layer in layers}
@@ -31,6 +32,7 @@ class TestToy(AdapterConformance):
 
     def train_step(self, model, inputs, pruner):
         optimizer = Descent(model) if pruner is None else pruners[pruner]
+        optimizer.limit = self.clip_at or np.inf
         optimizer.update(inputs)
 
     def save_and_load(self, model, folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from secateur.testing.gradient_checks import GradientChecks
 from secateur.testing.layout_checks import LayoutChecks
 from secateur.testing.live_checks import LiveChecks
 from secateur.testing.mask_checks import MaskChecks
@@ -11,7 +12,9 @@ from secateur.testing.state_checks import StateChecks
 from secateur.testing.training_checks import TrainingChecks
 
 
-class AdapterConformance(LayoutChecks, MaskChecks, TrainingChecks, StateChecks, LiveChecks):
+class AdapterConformance(
+    LayoutChecks, MaskChecks, TrainingChecks, GradientChecks, StateChecks, LiveChecks
+):
     """The contract of `secateur.adapter` as a pytest class.
 
     Subclass it in a test module under a name that pytest collects, and write `adapter`,

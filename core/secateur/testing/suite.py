@@ -28,12 +28,17 @@ class Suite(ABC):
         adapter: The adapter.
         layers: The types of layer that it knows, of `secateur.testing.LAYERS`.
         dtypes: The dtypes that its weights can have, by NumPy's names.
+        clips: Whether `train_step` clips gradients by value to ``-clip_at .. clip_at``, as users
+            of the framework do, while the kit sets `clip_at`.
+        clip_at: The largest gradient; None for no clipping.
 
     """
 
     adapter: ClassVar[Adapter]
     layers: ClassVar[Sequence[str]] = ("dense",)
     dtypes: ClassVar[Sequence[str]] = ("float32",)
+    clips: ClassVar[bool] = False
+    clip_at: float | None = None
 
     @abstractmethod
     def make_model(self, layers: Sequence[Layer]) -> Any:

@@ -343,3 +343,43 @@ class TestSwallowsErrorsOfAStep(ToyConformance):
                 self.hook = optimizer.hooks[position] = hook
 
     adapter = sabotaged(Binding)
+
+
+class TestGivesAStaleGradient(ToyConformance):
+    class Weight(ToyWeight):
+        def gradient(self):
+            now = super().gradient()
+            before, self.before = getattr(self, "before", now), now
+            return before
+
+    adapter = sabotaged(weight=Weight)
+
+
+class TestGivesTheGradientBeforeClipping(ToyConformance):
+    """The update is made by what is left after clipping: ranking by more would be another loss."""
+
+    class Binding(ToyBinding):
+        def watch_optimizer(self, pruner, optimizer):
+            super().watch_optimizer(pruner, optimizer)
+            if optimizer is not None:
+                raw, compute = {}, optimizer._gradient
+                optimizer._gradient = lambda array, x: raw.setdefault(id(array), compute(array, x))
+                optimizer.hooks.append(raw.clear)
+                for weight in self.weights:
+                    weight.raw = raw
+
+    class Weight(ToyWeight):
+        raw = None
+
+        def gradient(self):
+            return self.raw and self.entry.layout.to_canonical(self.raw[id(self.array)])
+
+    adapter = sabotaged(Binding, Weight)
+
+
+class TestLosesTheMemoryInItsState(ToyConformance):
+    class Binding(ToyBinding):
+        def to_native(self, array):
+            return np.zeros_like(array) if array.dtype.kind == "f" else array
+
+    adapter = sabotaged(Binding)

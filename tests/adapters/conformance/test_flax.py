@@ -83,7 +83,9 @@ class Chain(nnx.Module):
 
 def step(model, x):
     optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
-    optimizer.update(model, nnx.grad(lambda model: jnp.square(model(x) - 1).mean())(model))
+    gradients = nnx.grad(lambda model: jnp.square(model(x) - 1).mean())(model)
+    optimizer.update(model, gradients)
+    return gradients
 
 
 compiled_step = nnx.jit(step)
@@ -129,9 +131,9 @@ class TestFlax(AdapterConformance):
     def train_step(self, model, inputs, pruner):
         if isinstance(model.first, nnx.Conv | nnx.ConvTranspose):
             inputs = np.moveaxis(inputs, 1, -1)
-        compiled_step(model, jnp.array(inputs))
+        gradients = compiled_step(model, jnp.array(inputs))
         if pruner is not None:
-            pruner.step()
+            pruner.step(gradients=gradients)
 
     def save_and_load(self, model, folder):
         _, state = nnx.split(model)

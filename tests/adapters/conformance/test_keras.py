@@ -80,6 +80,7 @@ class TestKeras(AdapterConformance):
     adapter = KerasAdapter()
     layers = LAYERS
     dtypes = ("float16", "bfloat16", "float32", *DOUBLE)
+    clips = True
 
     @pytest.fixture(autouse=True)
     def _fresh_keras(self):
@@ -111,6 +112,8 @@ class TestKeras(AdapterConformance):
             inputs = last(inputs)
         wanted = np.ones((len(inputs), *model.output_shape[1:]), "float32")
         callbacks = [] if pruner is None else [pruner.callback()]
+        if model.optimizer.clipvalue != self.clip_at:
+            model.optimizer.clipvalue, model.train_function = self.clip_at, None
         model.fit(inputs, wanted, batch_size=len(inputs), verbose=0, callbacks=callbacks)
 
     def save_and_load(self, model, folder):

@@ -13,6 +13,7 @@ class TestNumpy(AdapterConformance):
     adapter = NumpyAdapter()
     layers = LAYERS
     dtypes = ("float16", "float32", "float64")
+    clips = True
 
     def make_model(self, layers):
         self.asked = list(layers)
@@ -36,10 +37,13 @@ class TestNumpy(AdapterConformance):
         return inputs
 
     def train_step(self, model, inputs, pruner):
-        for weight, _ in model.values():
-            weight -= (0.1 * np.cos(weight) * (1 + inputs.mean())).astype(weight.dtype)
+        gradients = {}
+        for name, (weight, _) in model.items():
+            gradient = (np.cos(weight) * (1 + inputs.mean())).astype(weight.dtype)
+            gradients[name] = gradient.clip(-(self.clip_at or np.inf), self.clip_at or np.inf)
+            weight -= (0.1 * gradients[name]).astype(weight.dtype)
         if pruner is not None:
-            pruner.step()
+            pruner.step(gradients=gradients)
 
     def save_and_load(self, model, folder):
         np.savez(folder / "model.npz", **{name: weight for name, (weight, _) in model.items()})

@@ -48,6 +48,9 @@ CAUGHT_BY = {
     "TestCountsTooFewParameters": "test_everything_is_counted",
     "TestGivesNoSizeToWhatIsLeftDense": "test_everything_is_counted",
     "TestCannotLetGoOfAChangedModel": "test_a_replaced_layer_is_noted_and_detach_lets_go",
+    "TestGivesAStaleGradient": "test_a_criterion_gets_the_gradient_of_each_update",
+    "TestGivesTheGradientBeforeClipping": "test_a_gradient_is_that_after_clipping",
+    "TestLosesTheMemoryInItsState": "test_memory_is_part_of_the_state[state_dict]",
     "TestSwallowsErrorsOfAStep": "test_an_update_that_a_nan_spoils_is_made_up",
 }
 

@@ -82,6 +82,7 @@ class TestTorch(AdapterConformance):
     adapter = TorchAdapter()
     layers = LAYERS
     dtypes = ("float16", "float32", "float64")
+    clips = True
 
     def make_model(self, layers):
         made = {id(layer): make_layer(layer) for layer in layers}
@@ -109,6 +110,8 @@ class TestTorch(AdapterConformance):
             optimizer = self.optimizers[pruner]
         optimizer.zero_grad()
         (model(torch.from_numpy(inputs)) - 1).square().mean().backward()
+        if self.clip_at is not None:
+            nn.utils.clip_grad_value_(model.parameters(), self.clip_at)
         optimizer.step()
 
     def save_and_load(self, model, folder):
