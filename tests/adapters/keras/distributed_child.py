@@ -25,14 +25,19 @@ from keras import layers  # noqa: E402
 import secateur  # noqa: E402
 from secateur_keras import in_place  # noqa: E402
 
+SCHEDULE = {
+    "kind": "linear",
+    "initial_sparsity": 0.1,
+    "final_sparsity": 0.9,
+    "end_step": 10,
+    "frequency": 2,
+}
 POLICY = {
-    "schedule": {
-        "kind": "linear",
-        "initial_sparsity": 0.1,
-        "final_sparsity": 0.9,
-        "end_step": 10,
-        "frequency": 2,
-    }
+    "schedule": SCHEDULE,
+    "rules": [
+        {"match": {"kind": "conv"}},
+        {"match": {}, "criterion": "movement", "schedule": {**SCHEDULE, "begin_step": 2}},
+    ],
 }
 in_place.LARGE = 500  # elements: the larger weights would be masked in place
 
@@ -148,6 +153,7 @@ def main() -> None:
     out = {f"mask/{name}": mask for name, mask in pruner.masks.items()}
     for number, replica in enumerate(replicas(model)):
         out |= {f"weight/{number}/{name}": value for name, value in replica.items()}
+    out |= {key: v for key, v in pruner.state_dict().items() if key.startswith("memory/")}
     np.savez(OUTCOME, step=pruner.current_step, sparsity=pruner.report().sparsity, **out)
 
 
