@@ -6,12 +6,15 @@ import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from secateur import ModelError
-from secateur.adapter import Adapter, Binding, Weight, WeightSpec
+from secateur.adapter import Adapter, Binding, StatePart, StateTensor, Weight, WeightSpec
 from secateur.layout import Array
 
 _KINDS = {2: "dense", 3: "conv", 4: "conv", 5: "conv"}
@@ -85,6 +88,19 @@ class ProgramBinding(Binding):
             if tensor.ndim in _KINDS
         ]
         self.skipped = []
+        self._program = program
+
+    def tensors(self) -> list[StateTensor]:
+        """Return the parameters and buffers of the program, for reading: tied ones once."""
+        specs = {weight.tensor_name: weight.spec for weight in self.weights}
+        names: dict[tuple[object, ...], list[str]] = {}
+        held: dict[tuple[object, ...], Any] = {}
+        for name, tensor in self._program.state_dict.items():
+            place = tensor.data_ptr() if tensor.numel() else name
+            key = (place, tensor.dtype, tensor.shape, tensor.stride())
+            names.setdefault(key, []).append(name)
+            held.setdefault(key, tensor)
+        return [_state(names[key], tensor, specs) for key, tensor in held.items()]
 
     def apply(self, masks: Mapping[str, Array]) -> None:
         """Refuse masks.
@@ -112,7 +128,7 @@ class ProgramWeight(Weight):
     """
 
     def __init__(self, name: str, tensor: Any) -> None:
-        self._tensor = tensor
+        self._tensor, self.tensor_name = tensor, name
         layer, _, last = name.rpartition(".")
         role = "kernel" if last == "weight" else last
         full = f"{layer}:{role}" if layer else name
@@ -124,6 +140,36 @@ class ProgramWeight(Weight):
         from secateur_exports.torch_model import leaves
 
         return leaves(self._tensor)[0]
+
+
+def _state(names: Sequence[str], tensor: Any, specs: Mapping[str, WeightSpec]) -> StateTensor:
+    found = [specs[name] for name in names if name in specs][:1]
+    return StateTensor(
+        names[0],
+        tuple(tensor.shape),
+        str(tensor.dtype).removeprefix("torch."),
+        partial(_exact, tensor),
+        _refuse,
+        tuple(StatePart(spec.name, spec.kind) for spec in found),
+        tuple(names[1:]),
+        writable=False,
+    )
+
+
+def _exact(tensor: Any) -> Array:
+    """Return the values of a tensor, bit for bit; bfloat16 by the dtype of ml-dtypes."""
+    import torch
+
+    values = tensor.detach().cpu().contiguous()
+    if values.dtype != torch.bfloat16:
+        return np.asarray(values.numpy())
+    import ml_dtypes
+
+    return np.asarray(values.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
+
+
+def _refuse(values: Array) -> NoReturn:
+    raise ModelError("an exported program is not filled; fill the module that it is made of")
 
 
 def check_program_file(path: Path) -> None:

@@ -47,8 +47,8 @@ def load_packed(path: str | Path, model: Any = None) -> dict[str, Array]:
     targets = binding.tensors()
     if fixed := [target.name for target in targets if not target.writable]:
         raise ModelError(
-            f"{listed(fixed, MOST_NAMES)}: read-only arrays, and a mapping is filled in place; "
-            "nothing was changed. Pass copies: array.copy()"
+            f"{listed(fixed, MOST_NAMES)}: read-only, and nothing was changed; of a mapping, pass "
+            "copies of the arrays (array.copy()), and instead of an exported program its module"
         )
     matches = Matching(packed, binding.adapter).all_of(targets)
     values = {match.target.name: match.read(packed) for match in matches}

@@ -51,7 +51,11 @@ def litert(path: Path) -> Call:
     interpreter.allocate_tensors()
     (given,), (found,) = interpreter.get_input_details(), interpreter.get_output_details()
 
+    scale, zero = given["quantization"]
+
     def call(sample: Any) -> Any:
+        if given["dtype"] == np.int8:
+            sample = np.clip(np.round(sample / scale) + zero, -128, 127).astype(np.int8)
         interpreter.set_tensor(given["index"], sample)
         interpreter.invoke()
         return interpreter.get_tensor(found["index"])

@@ -31,8 +31,8 @@ _TWO_OF_FOUR = {
 POLICIES: dict[str, dict[str, Any] | None] = {
     DENSE: None,
     "90 %": _gradual(0.9),
-    "4x1, 90 %": _gradual(0.9, {"kind": "block", "out": 4, "in": 1, "pooling": "avg"}),
     "2:4": _TWO_OF_FOUR,
+    "4x1, 90 %": _gradual(0.9, {"kind": "block", "out": 4, "in": 1, "pooling": "avg"}),
     "95 %": _gradual(0.95),
 }
 """The policy of each variant."""
