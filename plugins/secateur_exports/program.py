@@ -82,17 +82,18 @@ class ProgramBinding(Binding):
     adapter = ProgramAdapter.name
 
     def __init__(self, program: Any) -> None:
-        self.weights = [
-            ProgramWeight(name, tensor)
+        weights = {
+            name: ProgramWeight(name, tensor)
             for name, tensor in program.named_parameters()
             if tensor.ndim in _KINDS
-        ]
+        }
+        self.weights = list(weights.values())
+        self._specs = {name: weight.spec for name, weight in weights.items()}
         self.skipped = []
         self._program = program
 
     def tensors(self) -> list[StateTensor]:
         """Return the parameters and buffers of the program, for reading: tied ones once."""
-        specs = {weight.tensor_name: weight.spec for weight in self.weights}
         names: dict[tuple[object, ...], list[str]] = {}
         held: dict[tuple[object, ...], Any] = {}
         for name, tensor in self._program.state_dict.items():
@@ -100,7 +101,7 @@ class ProgramBinding(Binding):
             key = (place, tensor.dtype, tensor.shape, tensor.stride())
             names.setdefault(key, []).append(name)
             held.setdefault(key, tensor)
-        return [_state(names[key], tensor, specs) for key, tensor in held.items()]
+        return [_state(names[key], tensor, self._specs) for key, tensor in held.items()]
 
     def apply(self, masks: Mapping[str, Array]) -> None:
         """Refuse masks.
@@ -128,7 +129,7 @@ class ProgramWeight(Weight):
     """
 
     def __init__(self, name: str, tensor: Any) -> None:
-        self._tensor, self.tensor_name = tensor, name
+        self._tensor = tensor
         layer, _, last = name.rpartition(".")
         role = "kernel" if last == "weight" else last
         full = f"{layer}:{role}" if layer else name

@@ -42,9 +42,9 @@ def main() -> None:
     torch.set_num_threads(1)
     end = time.monotonic() + 60 * arguments.stop_after
     lines = RESULTS / "deployment.jsonl"
-    done = {_key(line) for line in _read(lines)}
     for run in _runs(arguments):
         for form in forms_of(run):
+            done = {_key(line) for line in _read(lines)}
             if (run.network, run.framework, run.variant, run.seed, form) in done:
                 continue
             if time.monotonic() > end:
