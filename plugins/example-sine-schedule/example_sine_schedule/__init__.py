@@ -1,7 +1,8 @@
-"""A schedule that rises like a sine, and an observer that logs every change of masks."""
+"""A schedule that rises like a sine, a criterion with a memory, and an observer that logs."""
 
 from __future__ import annotations
 
+from example_sine_schedule.criterion import SteadySign
 from example_sine_schedule.schedule import Sine
 
-__all__ = ["Sine"]
+__all__ = ["Sine", "SteadySign"]

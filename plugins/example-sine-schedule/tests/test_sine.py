@@ -43,3 +43,13 @@ def test_it_begins_and_ends_exactly(power):
 def test_its_parameters_are_checked_with_their_place_in_the_policy(wrong, message):
     with pytest.raises(secateur.PolicyError, match=message.replace("?", r"\?")):
         secateur.Policy.parse({"schedule": {**SINE, **wrong}})
+
+
+def test_weights_whose_gradient_keeps_its_sign_stay():
+    w = np.ones((2, 4))
+    schedule = {"kind": "constant", "final_sparsity": 0.5, "begin_step": 3, "end_step": 3}
+    pruner = secateur.attach({"fc": w}, {"criterion": "steady_sign", "schedule": schedule})
+    for sign in (1, -1, 1):
+        pruner.step(gradients={"fc": np.array([[1.0] * 4, [sign] * 4])})
+    assert w.tolist() == [[1] * 4, [0] * 4]
+    assert pruner.state_dict()["memory/mean/fc"].shape == (8,)
