@@ -34,7 +34,7 @@ EXPORTS = {
 }
 ETHOS = ("ethos-u55", "ethos-u85")
 LUTS = "fpga, last matrix"
-SPARSE = {"PyTorch, CSR": "CSR", "PyTorch, BSR 4x1": "BSR 4x1"}
+SPARSE = {f"PyTorch, {layout}": layout for layout in ("CSR", "BSR 4x1", "BSR 4x4")}
 FORMS = (OWN, *PACKED, *EXPORTS, *ETHOS, *SPARSE, LUTS)
 _CALIBRATED, _TIMED = 200, 100
 """How many samples give the ranges of activations, and how many a latency without labels."""

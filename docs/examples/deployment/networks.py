@@ -133,7 +133,7 @@ NETWORKS = {
         mnist_networks.torch_network,
         (28, 28, 1),
         data.images,
-        (2, 3),
+        (1, 2),
     ),
     "mlp": Network(
         "MLP 784-512-256-10, 0.54 M", _keras_mlp, _torch_mlp, (784,), data.flat_images, (3, 6)

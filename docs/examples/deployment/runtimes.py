@@ -12,6 +12,7 @@ import numpy as np
 
 Call = Callable[[Any], Any]
 """Takes a batch of one sample, and returns its outputs."""
+_BLOCKS = {"BSR 4x1": (4, 1), "BSR 4x4": (4, 4)}
 _FAST = 10
 """The percentile of all calls that counts as the latency: other programs only add to it."""
 
@@ -107,7 +108,7 @@ def in_layout(model: Any, layout: str) -> Any:
 
     Args:
         model: The module.
-        layout: "CSR" or "BSR 4x1".
+        layout: "CSR", "BSR 4x1" or "BSR 4x4"; a matrix that has no whole blocks is CSR.
 
     Raises:
         ValueError: It has no linear layer.
@@ -121,8 +122,9 @@ def in_layout(model: Any, layout: str) -> Any:
         def __init__(self, linear: Any) -> None:
             super().__init__()
             weight = linear.weight.detach()
-            by_rows = layout == "CSR" or weight.shape[0] % 4
-            self.weight = weight.to_sparse_csr() if by_rows else weight.to_sparse_bsr((4, 1))
+            block = _BLOCKS.get(layout)
+            whole = block and not any(n % b for n, b in zip(weight.shape, block, strict=True))
+            self.weight = weight.to_sparse_bsr(block) if whole else weight.to_sparse_csr()
             self.bias = linear.bias.detach()[:, None]
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
