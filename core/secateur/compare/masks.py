@@ -5,12 +5,12 @@ A file holds weights, not masks; what is zero counts as pruned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from secateur.adapter import Binding, Checkpoint, WeightSpec
+from secateur.adapter import Binding, Checkpoint, Weight, WeightSpec
 from secateur.compare.transfer import renamed
 from secateur.layout import Array, conv_transpose_iohw, rnn_gates_in
 
@@ -71,6 +71,9 @@ def mask_changes(
 ) -> list[MaskChange]:
     """Compare every weight of the first model with its twin in the second.
 
+    Twins have one name; weights that are left over are twins where both models have as many of
+    their kind, role and shape, and then in the order of the models.
+
     Args:
         first: A model.
         second: Its twin.
@@ -81,16 +84,40 @@ def mask_changes(
     if first.stored is not None and second.stored is None:
         back = {other: name for name, other in (names or {}).items()}
         return [_turned(change) for change in mask_changes(second, first, back)]
-    changes = []
+    changes: list[MaskChange] = []
+    left: list[Weight] = []
+    taken: set[str] = set()
     for weight in first.binding.weights:
         wanted = renamed(weight.spec.name, names or {})
         found = second.find(wanted, weight.spec)
         if found is None or found.shape != weight.spec.shape:
+            left.append(weight)
             changes.append(MaskChange(weight.spec.name, None, weight.spec.size, None))
-            continue
-        differing = int(np.count_nonzero((weight.read() != 0) != (found != 0)))
-        changes.append(MaskChange(weight.spec.name, wanted, weight.spec.size, differing))
+        else:
+            taken.add(wanted)
+            changes.append(_change(weight, wanted, found))
+    unnamed = [w for w in second.binding.weights if not taken & {w.spec.name, *w.spec.aliases}]
+    for weight, twin in _alike(left, unnamed):
+        number = next(n for n, change in enumerate(changes) if change.name == weight.spec.name)
+        changes[number] = _change(weight, twin.spec.name, twin.read())
     return changes
+
+
+def _change(weight: Weight, other: str, found: Array) -> MaskChange:
+    differing = int(np.count_nonzero((weight.read() != 0) != (found != 0)))
+    return MaskChange(weight.spec.name, other, weight.spec.size, differing)
+
+
+def _alike(first: Sequence[Weight], second: Sequence[Weight]) -> Iterator[tuple[Weight, Weight]]:
+    """Yield pairs of weights of one kind, role and shape, where both have as many of them."""
+    forms: dict[object, tuple[list[Weight], list[Weight]]] = {}
+    for number, weights in enumerate((first, second)):
+        for weight in weights:
+            form = weight.spec.kind, weight.spec.role, weight.spec.shape
+            forms.setdefault(form, ([], []))[number].append(weight)
+    for mine, others in forms.values():
+        if len(mine) == len(others):
+            yield from zip(mine, others, strict=True)
 
 
 def _turned(change: MaskChange) -> MaskChange:

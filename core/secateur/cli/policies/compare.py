@@ -25,7 +25,7 @@ from secateur.policy.limits import MAX_BYTES
 from secateur.policy.policy import Policy
 from secateur.run.plan import Plan, PlannedWeight
 from secateur.run.resolve import resolve
-from secateur.tables import Column, Paragraph, Table, View, format_sparsity
+from secateur.tables import Column, Lines, Paragraph, Table, View, format_sparsity
 from secateur.tables.markdown import as_markdown
 
 _CHANGES = (
@@ -90,7 +90,7 @@ class Difference:
 def compare(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[A [B]]", help="Two policies, or two checkpoints, or one policy."),
+        typer.Argument(metavar="[A [B]]", help="Two policies, or one; or model files, from two."),
     ] = None,
     model: Annotated[
         list[Path] | None,
@@ -124,7 +124,7 @@ def compare(
 
     A.safetensors B.safetensors: zeros and changed values, tensor by tensor.
 
-    A.keras B.pt [--map names.toml]: mask bits that differ between twins, weight by weight.
+    A.keras B.onnx C.pt [--map names.toml]: mask bits that differ between twins, weight by weight.
     """
     if json and format_ is Format.MARKDOWN:
         raise typer.BadParameter("--json and --format markdown contradict each other")
@@ -151,6 +151,8 @@ def _found(
         if names is None and all(Path(f).suffix in SUFFIXES for f in given):
             return _checkpoints(Path(given[0]), Path(given[1]))
         return _masks(Path(given[0]), Path(given[1]), _read_names(names))
+    if len(given) > 2 and not models and all(is_model_file(Path(f)) for f in given):
+        return _several([Path(f) for f in given], _read_names(names))
     if len(models) <= 1 and (len(given) == 2 or (len(given) == 1 and settings)):
         before = load_policy(given[0], settings if len(given) == 2 else None)
         after = load_policy(given[-1], settings)
@@ -164,7 +166,7 @@ def _found(
         return _twins([_plan_of(path, policy, kind, total_steps) for path in models])
     raise typer.BadParameter(
         "wanted two policies (and a --model), one policy and two --model, one policy and --set, or "
-        "two model files"
+        "two model files or more"
     )
 
 
@@ -286,6 +288,16 @@ def _masks(first: Path, second: Path, names: dict[str, str]) -> Difference:
     line = Paragraph([f"{differing:,} mask bits differ{alone}"])
     plain = [vars(change) for change in changes]
     return Difference(bool(differing or unpaired), plain, [table(_MASKS, rows), line])
+
+
+def _several(paths: list[Path], names: dict[str, str]) -> Difference:
+    """Compare the first of several files with each of the others."""
+    found = {str(other): _masks(paths[0], other, names) for other in paths[1:]}
+    view: list[Table | Lines | Paragraph] = []
+    for other, each in found.items():
+        view += [Paragraph([f"{paths[0]} and {other}:"]), *each.view]
+    plain = {other: each.plain for other, each in found.items()}
+    return Difference(any(each.differs for each in found.values()), plain, view)
 
 
 def _checkpoints(first: Path, second: Path) -> Difference:

@@ -1,0 +1,1 @@
+"""ONNX files as checkpoints: initializers, by what the graph does with them."""
