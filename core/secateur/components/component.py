@@ -13,10 +13,27 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from secateur.components.values import Percent, checked_total_steps
-from secateur.errors import PluginCode, PolicyError, closest, listed, nearest, shown
+from secateur.errors import PluginCode, PolicyError, closest, listed, shown
 
 _MOST_UNKNOWN = 12
 """How many unknown keys of one table an error lists."""
+
+
+_ELSEWHERE = {
+    "sparsity": "final_sparsity",
+    "target_sparsity": "final_sparsity",
+    "start": "begin_step",
+    "start_step": "begin_step",
+    "stop": "end_step",
+    "stop_step": "end_step",
+    "end": "end_step",
+    "every": "frequency",
+    "interval": "frequency",
+    "layer": "name",
+    "layers": "name",
+    "type": "kind",
+}
+"""Usual words for keys that are called otherwise here."""
 
 
 class Table(BaseModel):
@@ -41,7 +58,7 @@ class Table(BaseModel):
         ]
         if len(unknown) > _MOST_UNKNOWN:
             mistakes.append(ValueError(f"and {len(unknown) - _MOST_UNKNOWN:,} more unknown keys"))
-        meant = {key: closest(str(key), fields - set(value)) for key in listed_keys}
+        meant = {key: meant_key(str(key), fields - set(value)) for key in listed_keys}
         repaired = {meant.get(key, key): each for key, each in value.items()}
         try:  # so that the mistakes of the other keys are found, too
             handler({key: each for key, each in repaired.items() if key in fields})
@@ -61,11 +78,29 @@ class UnknownKeyError(ValueError):
     """
 
     def __init__(self, key: str, known: Collection[str], lists: bool = True) -> None:
-        guess = closest(key, known)
-        short = f": did you mean {shown(guess)}?" if guess else ""
-        hint = f": {nearest(key, known)}" if lists else short
-        super().__init__(f"unknown key {shown(key)}{hint}")
+        guess = meant_key(key, known)
+        hint = f"did you mean {shown(guess)}?" if guess else ""
+        if lists:
+            hint = f"{hint} There" if hint else "there"
+            hint += f" are: {listed(sorted(known))}" if known else " are none"
+        super().__init__(f"unknown key {shown(key)}{': ' if hint else ''}{hint}")
         self.key = key
+
+
+def meant_key(key: str, known: Collection[str]) -> str | None:
+    """Return the key that was probably meant, if one of those that there are was.
+
+    Args:
+        key: What was written.
+        known: The keys that there are.
+
+    Example:
+        >>> meant_key("start_step", {"begin_step", "end_step"})
+        'begin_step'
+
+    """
+    usual = _ELSEWHERE.get(key.lower())
+    return usual if usual in known else closest(key, known)
 
 
 class SeveralError(ValueError):

@@ -25,6 +25,12 @@ _MEANT = {
     ("pattern", "structured"): "'channel' prunes whole slices and 'block' prunes tiles; ",
     ("pattern", "semistructured"): "'n_m' keeps a few of every so many weights; ",
     ("pattern", "2:4"): 'write { kind = "n_m", keep = 2, of = 4 }; ',
+    ("schedule", "poly"): "'polynomial' is fast at first, then slower; ",
+    ("schedule", "cubic"): "'polynomial' has power 3; ",
+    ("schedule", "gradual"): "'polynomial' and 'linear' go step by step; ",
+    ("criterion", "l1"): "'magnitude' ranks by absolute value; ",
+    ("criterion", "l2"): "'magnitude' ranks by absolute value; ",
+    ("distribution", "layerwise"): "'uniform' gives every weight the target; ",
 }
 """What is meant by usual words that are no names here."""
 

@@ -26,6 +26,21 @@ _IN_WORDS = {
 """Messages of pydantic that speak of Python, for people who write TOML."""
 
 
+_IN_FRAMEWORKS = {
+    "linear": "dense",
+    "convtranspose1d": "conv_transpose",
+    "convtranspose2d": "conv_transpose",
+    "convtranspose3d": "conv_transpose",
+    "depthwiseconv2d": "depthwise",
+    "lstm": "rnn",
+    "gru": "rnn",
+    "multiheadattention": "attention",
+    "weight": "kernel",
+    "mean": "avg",
+}
+"""What frameworks call kinds and roles of weights that are called otherwise here."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One mistake of a policy.
@@ -99,6 +114,7 @@ def _message(detail: Any) -> str:
     message: str = _IN_WORDS.get(detail["type"], detail["msg"])
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
         known = re.findall(r"'([^']+)'", detail["ctx"]["expected"])
-        guess = closest(detail["input"], known)
+        guess = _IN_FRAMEWORKS.get(detail["input"].lower()) or closest(detail["input"], known)
+        guess = guess if guess in known else None
         message += f"; did you mean {guess!r}?" if guess else ""
     return message[:1].lower() + message[1:]

@@ -20,6 +20,7 @@ from secateur.review.models import ModelReview, model_remarks, review
 from secateur.review.remarks import Remark, as_findings
 from secateur.review.rules import rule_remarks
 from secateur.review.schedules import schedule_remarks
+from secateur.review.shadows import shadowed
 
 
 def check(
@@ -97,10 +98,11 @@ def _remarks(
     policy = read.policy
     if policy is None:
         return
-    yield from rule_remarks(policy, read.is_partial)
+    shadows = list(shadowed(policy.resolved_rules))
+    yield from rule_remarks(policy, shadows, read.is_partial)
     if not read.is_partial:
         yield from schedule_remarks(policy, total_steps)
-    yield from model_remarks(policy, reviews, read.is_partial)
+    yield from model_remarks(policy, reviews, shadows, read.is_partial)
     yield from layer_remarks(read.layers, policy)
 
 

@@ -72,7 +72,8 @@ def read_all(policy: PolicyLike, overrides: Overrides) -> Reading:
             whole = override(whole, overrides)
     except PolicyError as error:
         errors.append(error)
-    found = [_finding(error) for error in errors]
+    name = None if isinstance(policy, Mapping) else os.fspath(policy)
+    found = [_finding(error, name) for error in errors]
     if whole is None:
         return Reading(None, tuple(found), tuple(layers), is_partial=True)
     for place, note in whole.misspelt:
@@ -84,11 +85,11 @@ def read_all(policy: PolicyLike, overrides: Overrides) -> Reading:
     return Reading(rest, tuple(found), tuple(layers), is_partial=bool(errors or more))
 
 
-def _finding(error: PolicyError) -> Finding:
-    """Return an error as a finding, in the file that it names first."""
+def _finding(error: PolicyError, policy: str | None) -> Finding:
+    """Return an error as a finding, in the file that it names first, or that of the policy."""
     name, _, rest = str(error).partition(": ")
-    if not name.endswith(FORMATS):
-        return Finding(PROBLEM, str(error))
+    if not name.endswith(FORMATS) and name != policy:
+        return Finding(PROBLEM, str(error), policy)
     line = _LINE.search(rest)
     return Finding(PROBLEM, rest, name, int(line[1]) if line else None)
 

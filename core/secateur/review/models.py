@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,7 +15,7 @@ from secateur.errors import PolicyError, listed
 from secateur.policy.policy import Policy
 from secateur.review.findings import PROBLEM, WARNING, Level
 from secateur.review.remarks import Remark, named, path_of
-from secateur.review.shadows import shadowed
+from secateur.review.shadows import Shadow
 from secateur.run.matching import Matching, match_rules
 from secateur.run.plan import Plan
 from secateur.run.resolve import resolve
@@ -67,13 +67,17 @@ def review(policy: Policy, name: str, binding: Binding, total_steps: int | None)
 
 
 def model_remarks(
-    policy: Policy, reviews: Sequence[ModelReview], is_partial: bool = False
+    policy: Policy,
+    reviews: Sequence[ModelReview],
+    shadows: Sequence[Shadow],
+    is_partial: bool = False,
 ) -> Iterator[Remark]:
     """Yield what is to be said of a policy on all of some models.
 
     Args:
         policy: The policy.
         reviews: The policy on each of them.
+        shadows: The rules that never decide anything.
         is_partial: Whether parts of it were left out, which were faulty.
 
     """
@@ -92,16 +96,17 @@ def model_remarks(
                 path = path_of(policy, rule, family) if family else _path(policy, rule.number)
                 yield Remark(level, path, f"{each.name}: {text}", rule)
     if reviews:
-        yield from _undecided(policy, reviews)
+        yield from _undecided(policy, reviews, {rule.number for rule, _ in shadows})
 
 
 def _path(policy: Policy, number: int) -> tuple[str | int, ...]:
     return ("rules", number - 1) if policy.rules else ()
 
 
-def _undecided(policy: Policy, reviews: Sequence[ModelReview]) -> Iterator[Remark]:
+def _undecided(
+    policy: Policy, reviews: Sequence[ModelReview], known: Collection[int]
+) -> Iterator[Remark]:
     """Yield rules that decide no weight of any model, or of some of them only."""
-    known = {rule.number for rule, _ in shadowed(policy.resolved_rules)}
     for rule in policy.resolved_rules:
         number = rule.number
         path = _path(policy, number)

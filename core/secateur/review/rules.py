@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from secateur.components.method import Method
@@ -14,22 +14,25 @@ from secateur.policy.reading.merging import COMPONENTS
 from secateur.policy.rule import ResolvedRule
 from secateur.review.findings import PROBLEM, WARNING
 from secateur.review.remarks import Remark, named, path_of
-from secateur.review.shadows import shadowed
+from secateur.review.shadows import Shadow
 
 _REGEX = re.compile(r"\\[.dws]|\.\+|\(.*\||\[\^|^\^|\$$|\|")
 """What stands in regular expressions, and means nothing in a glob."""
 _NEVER_PRUNED = re.compile(r"(?:^|[.:/])(?:bias|gamma|beta|running_mean|running_var)$")
 
 
-def rule_remarks(policy: Policy, is_partial: bool = False) -> Iterator[Remark]:
+def rule_remarks(
+    policy: Policy, shadows: Sequence[Shadow], is_partial: bool = False
+) -> Iterator[Remark]:
     """Yield what is to be said of the rules of a policy.
 
     Args:
         policy: The policy.
+        shadows: The rules that never decide anything.
         is_partial: Whether parts of it were left out, which were faulty.
 
     """
-    yield from _shadows(policy)
+    yield from _shadows(policy, shadows)
     if not is_partial:
         yield from _unused_defaults(policy)
     for rule in policy.resolved_rules:
@@ -47,8 +50,8 @@ def rule_remarks(policy: Policy, is_partial: bool = False) -> Iterator[Remark]:
         yield Remark(WARNING, ("plugins",), f"{text}, so that others are told what to install")
 
 
-def _shadows(policy: Policy) -> Iterator[Remark]:
-    for rule, others in shadowed(policy.resolved_rules):
+def _shadows(policy: Policy, shadows: Sequence[Shadow]) -> Iterator[Remark]:
+    for rule, others in shadows:
         path = ("rules", rule.number - 1)
         files = {policy.written_at(("rules", each.number - 1)).file for each in others}
         elsewhere = policy.written_at(path).file not in files

@@ -14,13 +14,15 @@ from secateur.policy.rule import ResolvedRule
 
 _MOST_PARTS = 64
 """Into how many parts a match is taken apart, to find each behind another rule."""
-_MOST_COMPARED = 300
-"""How many earlier rules one is compared with, besides those of the same match."""
+_MOST_COMPARED = 100_000
+"""How many pairs of rules are compared; then each is only with those of the same match, and with
+those that match everything."""
+
+Shadow = tuple[ResolvedRule, list[ResolvedRule]]
+"""A rule, and the earlier rules that decide all that it matches."""
 
 
-def shadowed(
-    rules: Sequence[ResolvedRule],
-) -> Iterator[tuple[ResolvedRule, list[ResolvedRule]]]:
+def shadowed(rules: Sequence[ResolvedRule]) -> Iterator[Shadow]:
     """Yield each rule that can decide no weight, and the earlier rules that decide them all.
 
     Args:
@@ -29,19 +31,23 @@ def shadowed(
     """
     earlier: list[ResolvedRule] = []
     same: dict[str, ResolvedRule] = {}
+    compared = 0
     for rule in rules:
         key = json.dumps(rule.match.normalized(), sort_keys=True)
         if key in same:
             yield rule, [same[key]]
             continue
-        behind = [_first_covering(part, earlier) for part in _parts(rule.match)]
+        if compared > _MOST_COMPARED:
+            earlier = [each for each in earlier if each.match == Match()]
+        parts = _parts(rule.match)
+        compared += len(parts) * len(earlier)
+        behind = [_first_covering(part, earlier) for part in parts]
         if all(behind):
             found = {each.number: each for each in behind if each}
             yield rule, [found[number] for number in sorted(found)]
             continue
         same[key] = rule
-        if len(earlier) < _MOST_COMPARED or rule.match == Match():
-            earlier.append(rule)
+        earlier.append(rule)
 
 
 def _first_covering(match: Match, rules: Sequence[ResolvedRule]) -> ResolvedRule | None:
