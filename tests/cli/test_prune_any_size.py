@@ -269,6 +269,21 @@ def test_a_signal_leaves_the_old_folder_and_nothing_else(folder, number, words):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_where_files_must_have_names_the_next_run_removes_what_was_left(run, folder, monkeypatch):
+    half = policy("unstructured")
+    named = "from secateur.files import atomic; atomic._unnamed = lambda *_: None\n"
+    command = [sys.executable, "-c", named + SLOW, "prune", str(folder), str(half), "-o", "new"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"working\n"
+        monkeypatch.setattr("secateur.files.atomic._unnamed", lambda *_: None)
+        assert run("prune", folder, half, "-o", "other").code == 0
+        assert len(left_in()) == 4  # what a living process writes stays
+        process.kill()
+    assert run("prune", folder, half, "-o", "new").code == 0
+    assert left_in() == {"model", half.name, "other", "new"}
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """Return a folder with room for 8 KiB, where the system lets us make one."""

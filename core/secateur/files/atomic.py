@@ -1,7 +1,8 @@
 """A file that takes its name once it is complete.
 
 Where the file system can, the file has no name at all until then, so that nothing of it is left
-even of a process that is killed.
+even of a process that is killed.  Elsewhere, as on NFS, it has a temporary one, and what a killed
+process left is removed when the same file is written again.
 """
 
 from __future__ import annotations
@@ -9,16 +10,25 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import IO
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 from secateur.files.checks import check_output
 
 _OPEN_FILES = "/proc/self/fd"
 """Where Linux shows open files, by which one without a name is given one."""
+_TOKEN = "[0-9a-f]" * 16
+"""The part of a temporary name that tells it from others."""
 
 
 class Draft:
@@ -40,9 +50,11 @@ class Draft:
         descriptor = _unnamed(target.parent, mode)
         self._is_named = descriptor is None
         if descriptor is None:
+            remove_abandoned(target)
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
             descriptor = os.open(self._temporary, flags, mode)
         try:
+            mark_used(descriptor)
             if replaced is not None and hasattr(os, "fchmod"):
                 with suppress(PermissionError):  # only root may give a file away
                     os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
@@ -78,6 +90,35 @@ class Draft:
     def names(self, path: object) -> bool:
         """Return whether an error names this file, which a user does not know, or none."""
         return path is None or str(path) in (str(self._temporary), str(self._temporary.parent))
+
+
+def mark_used(descriptor: int) -> None:
+    """Show other processes that this one still writes an open file or folder."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def remove_abandoned(target: Path) -> None:
+    """Remove the temporary files and folders of processes that were killed while they wrote.
+
+    Args:
+        target: The name that they were to have.
+
+    """
+    if fcntl is None:
+        return
+    for path in target.parent.glob(f".{escape(target.name[:40])}.{_TOKEN}.tmp"):
+        with suppress(OSError):  # it is in use, or another process removes it, too
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def _unnamed(folder: Path, mode: int) -> int | None:

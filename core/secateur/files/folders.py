@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
-from secateur.files.atomic import Draft
+from secateur.files.atomic import Draft, mark_used, remove_abandoned
 from secateur.files.checks import check_writable_folder
 
 _HERE, _EXCHANGE = -100, 2
@@ -55,6 +55,8 @@ class NewFolder:
         token = token or secrets.token_hex(8)
         self.path = self.target.with_name(f".{self.target.name[:40]}.{token}.tmp")
         self._drafts: dict[str, Draft] = {}
+        self._descriptor: int | None = None
+        remove_abandoned(self.target)
 
     def create(self, name: str) -> IO[bytes]:
         """Open a new file of the folder.
@@ -69,6 +71,8 @@ class NewFolder:
     def publish(self) -> None:
         """Give the files that this process created their names, in a folder that no one sees."""
         self.path.mkdir(exist_ok=True)
+        self._descriptor = os.open(self.path, os.O_RDONLY)
+        mark_used(self._descriptor)
         for name, draft in self._drafts.items():
             draft.publish(self.path / name)
 
@@ -92,6 +96,9 @@ class NewFolder:
         for draft in self._drafts.values():
             draft.close()
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def _exchange(first: Path, second: Path) -> None:
