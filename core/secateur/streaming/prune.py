@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from secateur.adapter import Checkpoint, Pieces
+import numpy as np
+
+from secateur.adapter import Checkpoint, Pieces, ReadElements
 from secateur.arrays import sizes
 from secateur.arrays.chunks import pieces
 from secateur.hooks.at_work import notify
@@ -21,6 +23,9 @@ from secateur.streaming.ahead import Ahead
 from secateur.streaming.weights import StoredWeight
 from secateur.streaming.zeroing import Count, set_zeros
 from secateur.workers import SINGLE, Workers
+
+MOST_WAITING = 3
+"""How many pieces wait to be written at most."""
 
 Advance = Callable[[int], object]
 Before = Callable[[Mapping[str, Array]], object]
@@ -82,6 +87,31 @@ def prepare(
     return FileMasks(weights, makers)
 
 
+@dataclass(frozen=True)
+class Masked:
+    """A tensor whose masks are known.
+
+    Attributes:
+        read: Reads its elements.
+        masks: Each of its weights that is pruned, and the mask as it lies in the file, as bits.
+
+    """
+
+    read: ReadElements
+    masks: Sequence[tuple[StoredWeight, Array]]
+
+
+def unpacked(bits: Array, start: int, stop: int) -> Array:
+    """Return a part of a mask that was packed into bits.
+
+    >>> unpacked(np.packbits(np.arange(20) % 3 == 0), 9, 13).tolist()
+    [True, False, False, True]
+    """
+    skipped = start % 8
+    part = bits[start // 8 : -(-stop // 8)]
+    return np.unpackbits(part, count=skipped + stop - start)[skipped:].view(bool)
+
+
 @dataclass
 class Pruning:
     """A checkpoint on its way into a pruned copy.
@@ -120,7 +150,10 @@ class Pruning:
         names = [name for name in self.source.tensors if name in tensors]
         if not names:
             self._before()
-        with Ahead(names, lambda name: self._pieces(name, tensors[name])) as ahead:
+        with (
+            Ahead(names, lambda name: self._masks(name, tensors[name]), 1) as masks,
+            Ahead(names, lambda name: self._pieces(name, masks), MOST_WAITING, masks) as ahead,
+        ):
             write({name: self._taking(ahead, name, name == names[-1]) for name in names})
 
     @property
@@ -140,7 +173,7 @@ class Pruning:
         notes = list(_notes_on_zeros(self.weights, kept, zeros))
         return make_report(self.planned, 0, self.masks, kept, LiveModel(), notes, None)
 
-    def _taking(self, ahead: Ahead, name: str, is_last: bool) -> Pieces:
+    def _taking(self, ahead: Ahead[Array], name: str, is_last: bool) -> Pieces:
         def take() -> Iterator[Array]:
             for piece in ahead.take(name):
                 yield piece
@@ -150,25 +183,30 @@ class Pruning:
 
         return take
 
-    def _pieces(self, name: str, weights: Sequence[StoredWeight]) -> Iterator[Array]:
-        """Yield the pieces of a tensor, with zeros where the masks of its weights prune."""
+    def _masks(self, name: str, weights: Sequence[StoredWeight]) -> Iterator[Masked]:
+        """Yield a tensor with the masks of its weights."""
         read, size = self.source.elements(name), self.source.tensors[name].size
-        itemsize = weights[0].itemsize
-        whole = read(0, size) if size * itemsize <= sizes.WHOLE else None
+        whole = read(0, size) if size * weights[0].itemsize <= sizes.WHOLE else None
         masks = [w.stored(self.masks.mask(w.spec.name, whole)) for w in weights]
-        for start, stop in pieces(0, size, sizes.PIECE // itemsize):
-            piece = read(start, stop) if whole is None else whole[start:stop]
-            if not piece.flags.writeable:
-                piece = piece.copy()
-            for weight, mask in zip(weights, masks, strict=True):
-                first, last = max(start, weight.start), min(stop, weight.stop)
-                if first < last:
-                    set_zeros(
-                        piece[first - start : last - start],
-                        mask[first - weight.start : last - weight.start],
-                        self.counts[weight.spec.name],
-                    )
-            yield piece
+        yield Masked(read, [(w, np.packbits(mask)) for w, mask in zip(weights, masks, strict=True)])
+
+    def _pieces(self, name: str, masked: Ahead[Masked]) -> Iterator[Array]:
+        """Yield the pieces of a tensor, with zeros where the masks of its weights prune."""
+        for tensor in masked.take(name):
+            size, itemsize = self.source.tensors[name].size, tensor.masks[0][0].itemsize
+            for start, stop in pieces(0, size, sizes.PIECE // itemsize):
+                piece = tensor.read(start, stop)
+                if not piece.flags.writeable:
+                    piece = piece.copy()
+                for weight, bits in tensor.masks:
+                    first, last = max(start, weight.start), min(stop, weight.stop)
+                    if first < last:
+                        set_zeros(
+                            piece[first - start : last - start],
+                            unpacked(bits, first - weight.start, last - weight.start),
+                            self.counts[weight.spec.name],
+                        )
+                yield piece
 
     def _before(self) -> None:
         """Tell observers, which may still refuse: the copy has no name yet."""
