@@ -33,7 +33,7 @@ ARROWS = {
         "version": "",
         "arrays": "layout",
         "workers": "layout",
-        "adapter": f"{_BASE} workers",
+        "adapter": f"arrays {_BASE} workers",
         "numpy_adapter": f"adapter arrays {_BASE}",
         "selection": _SELECTION,
         "checkpoints": f"adapter arrays {_BASE} numpy_adapter files",

@@ -11,7 +11,13 @@ from secateur.adapter import PairedBinding, Skipped, StateTensor, collect, layer
 from secateur.layout import Array
 from secateur_flax.changes import model_changes
 from secateur_flax.gradients import gradients_of
-from secateur_flax.masking import count_nonzero_pruned, placed_like, select
+from secateur_flax.masking import (
+    count_nonzero_pruned,
+    is_in_main_memory,
+    placed_like,
+    pruned,
+    select,
+)
 from secateur_flax.state import state_of
 from secateur_flax.updates import refuse_optimizer, refuse_tracing
 from secateur_flax.walk import count_parameters, walk
@@ -47,6 +53,18 @@ class FlaxBinding(PairedBinding[FlaxWeight, list[Any]]):
     def apply(self, masks: Mapping[str, Array]) -> None:
         refuse_tracing()
         super().apply(masks)
+
+    def prune(self, masks: Mapping[str, Array]) -> None:
+        refuse_tracing()
+        masked = [weight for weight in self.weights if weight.spec.name in masks]
+        values = [value for weight in masked for value in weight.values()]
+        if not all(map(is_in_main_memory, values)):
+            self.apply(masks)
+            return
+        for weight in masked:
+            parts = weight.parts_of(masks[weight.spec.name])
+            for variable, part in zip(weight.slot.variables(), parts, strict=True):
+                variable.set_value(pruned(variable.get_value(), part))
 
     def enforce(self) -> None:
         refuse_tracing()

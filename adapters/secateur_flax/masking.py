@@ -7,6 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from secateur.adapter import pruned_copy
+from secateur.layout import Array
 
 
 @jax.jit  # type: ignore[untyped-decorator]
@@ -64,3 +68,33 @@ def placed_like(mask: Any, value: Any) -> Any:
     if getattr(mask, "sharding", None) == value.sharding:
         return mask
     return jax.device_put(mask, value.sharding)
+
+
+def is_in_main_memory(value: Any) -> bool:
+    """Return whether a value is a JAX array that lies whole in main memory.
+
+    Args:
+        value: The value of a variable.
+
+    """
+    if not isinstance(value, jax.Array) or isinstance(value, jax.core.Tracer):
+        return False
+    return [device.platform for device in value.devices()] == ["cpu"]
+
+
+def pruned(value: Any, mask: Array) -> Any:
+    """Return a value in main memory with +0.0 where a mask prunes, placed as it was.
+
+    NumPy makes it in half the time of XLA, and JAX takes its memory over.
+
+    Args:
+        value: A JAX array.
+        mask: A bool array of its shape; True = kept.
+
+    Example:
+        >>> pruned(jnp.array([-1.0, 2.0]), np.array([False, True])).tolist()
+        [0.0, 2.0]
+
+    """
+    placement = value.sharding if value.committed else None
+    return jax.device_put(pruned_copy(np.asarray(value), mask), placement)

@@ -107,7 +107,7 @@ class FlaxWeight(Weight):
             ModelError: They are no longer where they were, or have another shape.
 
         """
-        return self.canonical(self._fitting_values())
+        return self.canonical(self.values())
 
     def canonical(self, values: Sequence[Any]) -> Array:
         """Return values of the parameters, or like theirs, in canonical layout, read-only.
@@ -145,14 +145,29 @@ class FlaxWeight(Weight):
             mask: The mask.
 
         """
-        native = self.layout.from_canonical(mask)
-        parts = [native] if len(self._shapes) == 1 else list(native)
+        parts = self.parts_of(mask)
         if self.change():
             return parts
-        values = self._fitting_values()
+        values = self.values()
         return [placed_like(part, value) for part, value in zip(parts, values, strict=True)]
 
-    def _fitting_values(self) -> list[Any]:
+    def parts_of(self, mask: Array) -> list[Array]:
+        """Return a canonical mask as one mask for each parameter.
+
+        Args:
+            mask: The mask.
+
+        """
+        native = self.layout.from_canonical(mask)
+        return [native] if len(self._shapes) == 1 else list(native)
+
+    def values(self) -> list[Any]:
+        """Return the present values of the parameters.
+
+        Raises:
+            ModelError: They are no longer where they were, or have another shape.
+
+        """
         if change := self.change():
             raise ModelError(
                 f"{self.spec.name}: {change}; the model was changed after the pruner was attached"

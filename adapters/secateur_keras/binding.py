@@ -12,6 +12,7 @@ import numpy as np
 from secateur.adapter import Binding, StateTensor, layer_order
 from secateur.errors import ModelError, StateWarning
 from secateur.layout import Array
+from secateur_keras import once
 from secateur_keras.callback import PruningCallback
 from secateur_keras.changes import changes
 from secateur_keras.checkpoint import PruningState
@@ -64,6 +65,20 @@ class KerasBinding(Binding):
             }
         )
         self._applied = set(masks)
+        self.training.record()
+
+    def prune(self, masks: Mapping[str, Array]) -> None:
+        self.training.sync()
+        variables = {name: self._by_name[name].variable for name in masks}
+        _check_free(variables)
+        if not all(map(once.is_possible, variables.values())):
+            self.apply(masks)
+            return
+        for name, variable in variables.items():
+            mask = np.ascontiguousarray(self._by_name[name].layout.from_canonical(masks[name]))
+            once.prune(variable, mask)
+            if (average := self.training.average_of(variable)) is not None:
+                once.prune(average, mask)
         self.training.record()
 
     def applied_masks(self, masks: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -156,12 +171,16 @@ class KerasBinding(Binding):
         variables = {
             name: self._by_name[name].variable for name in names if name not in masked.variables
         }
-        if taken := [name for name, variable in variables.items() if is_masked(variable)]:
-            raise ModelError(
-                f"{taken[0]} is being pruned by another pruner; nothing was changed. Call "
-                "detach() on that one first."
-            )
+        _check_free(variables)
         masked.install(variables, self.model, self.training.average_of)
         if variables:
             self.training.take_masks_from_optimizers()
             retrace(self.training.trained)
+
+
+def _check_free(variables: Mapping[str, Any]) -> None:
+    if taken := [name for name, variable in variables.items() if is_masked(variable)]:
+        raise ModelError(
+            f"{taken[0]} is being pruned by another pruner; nothing was changed. Call "
+            "detach() on that one first."
+        )

@@ -13,6 +13,8 @@ from typing import Any
 
 import keras
 
+from secateur.layout import Array
+
 LARGE = 1 << 20
 """The number of elements from which it pays; a smaller copy stays in the processor's caches."""
 
@@ -21,14 +23,18 @@ def is_possible(variable: Any) -> bool:
     """Return whether a variable is a large one, on one processor, of TensorFlow with XLA."""
     if keras.backend.backend() != "tensorflow" or math.prod(variable.shape) < LARGE:
         return False
+    # the value is a tensor, while Keras keeps values elsewhere
+    return is_in_main_memory(variable.value) and _has_compiler()
+
+
+def is_in_main_memory(value: Any) -> bool:
+    """Return whether a value of TensorFlow is a variable on one processor."""
     import tensorflow as tf
 
-    value = variable.value  # a tensor, while Keras keeps values elsewhere
     return (
         isinstance(value, tf.Variable)
         and not isinstance(value, tf.distribute.DistributedValues)
         and "CPU" in value.device
-        and _has_compiler()
     )
 
 
@@ -37,22 +43,48 @@ def mask(variable: Any, kept: Any) -> None:
     _clear(variable.value.dtype)(variable.value.handle, kept.value.handle)
 
 
+def mask_once(variable: Any, kept: Array) -> None:
+    """Do the same by an array of NumPy."""
+    import tensorflow as tf
+
+    _clear_by_tensor(variable.value.dtype)(variable.value.handle, tf.convert_to_tensor(kept))
+
+
 @functools.cache
 def _clear(dtype: Any) -> Any:
     """Return the function for a dtype; it takes handles, to be traced once for all variables."""
     import tensorflow as tf
 
-    bits = tf.as_dtype(f"int{8 * dtype.size}")
     handle = tf.TensorSpec((), tf.resource)
 
     @tf.function(input_signature=[handle, handle], jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def clear(weight: Any, kept: Any) -> None:
-        value = tf.bitcast(tf.raw_ops.ReadVariableOp(resource=weight, dtype=dtype), bits)
-        ones = -tf.cast(tf.raw_ops.ReadVariableOp(resource=kept, dtype=tf.bool), bits)
-        masked = tf.bitcast(tf.bitwise.bitwise_and(value, ones), dtype)
-        tf.raw_ops.AssignVariableOp(resource=weight, value=masked)
+        _write_masked(weight, dtype, tf.raw_ops.ReadVariableOp(resource=kept, dtype=tf.bool))
 
     return clear
+
+
+@functools.cache
+def _clear_by_tensor(dtype: Any) -> Any:
+    """Return the function for a dtype that takes the mask as a tensor."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((), tf.resource), tf.TensorSpec(None, tf.bool)]
+
+    @tf.function(input_signature=signature, jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
+    def clear(weight: Any, kept: Any) -> None:
+        _write_masked(weight, dtype, kept)
+
+    return clear
+
+
+def _write_masked(weight: Any, dtype: Any, kept: Any) -> None:
+    import tensorflow as tf
+
+    bits = tf.as_dtype(f"int{8 * dtype.size}")
+    value = tf.bitcast(tf.raw_ops.ReadVariableOp(resource=weight, dtype=dtype), bits)
+    masked = tf.bitcast(tf.bitwise.bitwise_and(value, -tf.cast(kept, bits)), dtype)
+    tf.raw_ops.AssignVariableOp(resource=weight, value=masked)
 
 
 @functools.cache

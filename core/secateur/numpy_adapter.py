@@ -25,6 +25,7 @@ from secateur.adapter import (
     collect,
     layer_order,
 )
+from secateur.arrays.clearing import clear_pruned
 from secateur.arrays.memory import overlaps
 from secateur.errors import ModelError, nearest, shown
 from secateur.kinds import kind_named, kind_names, role_names
@@ -96,7 +97,7 @@ class ArrayBinding(PairedBinding[ArrayWeight, Array]):
         for weight, _ in pairs:
             _check_as_bound(weight)
         for weight, mask in pairs:
-            np.copyto(weight.array, 0, where=~mask)
+            clear_pruned(weight.array, mask)
         return pairs
 
     def nonzero_pruned(self) -> dict[str, int]:

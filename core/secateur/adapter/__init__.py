@@ -33,6 +33,7 @@ from secateur.adapter.layer_uses import bypassed_layers
 from secateur.adapter.source_paths import ANY_PART, Paths, below, covers, parameters_of, tree_of
 from secateur.adapter.state import StatePart, StateTensor
 from secateur.adapter.weights import LayerWeight, Skipped, Weight, WeightSpec
+from secateur.arrays.clearing import clear_pruned, pruned_copy
 from secateur.layout import FLOATS
 from secateur.workers import SINGLE, Workers
 
@@ -66,10 +67,12 @@ __all__ = [
     "Workers",
     "below",
     "bypassed_layers",
+    "clear_pruned",
     "collect",
     "covers",
     "layer_order",
     "parameters_of",
+    "pruned_copy",
     "tree_of",
     "unknown_layer",
 ]

@@ -145,6 +145,20 @@ class Binding(ABC):
 
         """
 
+    def prune(self, masks: Mapping[str, Array]) -> None:
+        """Set pruned weights to +0.0 once; `release` follows.
+
+        As here, it may do what `apply` does, which also keeps them so in training.
+
+        Args:
+            masks: Weight name to bool array, as in `apply`.
+
+        Raises:
+            ModelError: The model cannot take the masks; nothing is changed then.
+
+        """
+        self.apply(masks)
+
     def applied_masks(self, masks: Mapping[str, Array]) -> Mapping[str, Array]:
         """Return the masks that were just applied, as the framework keeps them.
 

@@ -79,6 +79,13 @@ class GuardedBinding(Binding):
         with self._blamed("apply()"):
             self.binding.apply(masks)
 
+    def prune(self, masks: Mapping[str, Array]) -> None:
+        if type(self.binding).prune is Binding.prune:
+            self.apply(masks)
+            return
+        with self._blamed("prune()"):
+            self.binding.prune(masks)
+
     def applied_masks(self, masks: Mapping[str, Array]) -> Mapping[str, Array]:
         with self._blamed("applied_masks()"):
             return dict(self.binding.applied_masks(masks))

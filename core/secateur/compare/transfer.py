@@ -63,7 +63,7 @@ def transfer(masks: Any, to_model: Any, *, names: Mapping[str, str] | None = Non
     fitted = {name: _local(mask, weights[name]) for name, mask in fitted.items()}
     check_free([weights[name] for name in fitted])
     event = MasksUpdated(0, fitted, sparsities(fitted), getattr(masks, "fingerprint", ""))
-    apply_masks(binding, fitted, event)
+    apply_masks(binding, fitted, event, once=True)
     binding.release()
     return Masks(fitted, aliases)
 

@@ -19,6 +19,8 @@ def apply_masks(
     masks: Mapping[str, Array],
     event: MasksUpdated,
     observers: Sequence[Observer] = (),
+    *,
+    once: bool = False,
 ) -> None:
     """Apply masks to a bound model, after every observer has seen which of them are new.
 
@@ -27,6 +29,7 @@ def apply_masks(
         masks: Every mask that it has from now on; they become read-only.
         event: What observers are told.
         observers: The observers of this run, besides those that are registered.
+        once: Whether the model is let go of afterwards, so that nothing need keep it masked.
 
     Raises:
         PluginError: An observer failed; no mask was applied then.
@@ -37,7 +40,10 @@ def apply_masks(
     masks_seen, targets = MappingProxyType(dict(event.masks)), MappingProxyType(dict(event.targets))
     sparsity = _of_all(binding, masks)
     notify(replace(event, masks=masks_seen, targets=targets, sparsity=sparsity), observers)
-    binding.apply(masks)
+    if once:
+        binding.prune(masks)
+    else:
+        binding.apply(masks)
 
 
 def _of_all(binding: Binding, masks: Mapping[str, Array]) -> float:

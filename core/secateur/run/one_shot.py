@@ -55,7 +55,7 @@ def prune_once(
     try:
         run = planned.observed(binding.weights)
         event = MasksUpdated(0, found, targets, planned.policy.fingerprint, run)
-        apply_masks(binding, found, event, observers)
+        apply_masks(binding, found, event, observers, once=True)
         live = LiveModel(changes=changes_of(binding))
         notes = (*live.notes(), *_notes_on_zeros(pruned, found))
     finally:

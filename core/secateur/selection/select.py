@@ -1,7 +1,7 @@
 """Exact selection of the k highest scores, in about one pass over the weights.
 
 Scores are compared as unsigned integers (see `arrays.sortable_bits`).  A sample of
-``2 n**(2/3)`` of the ``n`` keys gives a bracket ``low <= k-th highest key < high``, a per cent
+``n**(2/3)`` of the ``n`` keys gives a bracket ``low <= k-th highest key < high``, a per cent
 wide or less.  One pass, in pieces that fit the cache, writes the mask as ``key >= low``, counts
 it, and collects the candidates inside the bracket; only those are partitioned, and only they
 are corrected in the mask.  The counts prove whether the bracket was right.  Where the sample
@@ -32,10 +32,10 @@ from secateur.selection.histogram import DIGIT, Span, kth_key
 from secateur.selection.ties.first import Ties, drop_last_ties, keep_first_ties
 from secateur.workers import SINGLE, Workers
 
-MOST_SAMPLED = 1 << 21
-"""The most keys that are sampled, as many as 1 G weights need; with their positions, 48 MiB."""
-SIGMAS = (4, 12)
-"""Half the width of the first bracket, which is wrong once in 15,000 times, and of the next, in
+MOST_SAMPLED = 1 << 20
+"""The most keys that are sampled, as many as 1 G weights need; with their positions, 24 MiB."""
+SIGMAS = (3, 12)
+"""Half the width of the first bracket, which is wrong once in 370 times, and of the next, in
 standard deviations of the sample's rank."""
 
 
@@ -128,7 +128,7 @@ def _brackets(groups: Sequence[RankedGroups], keep: int) -> Iterator[Bracket]:
     if size <= sizes.SMALL:
         yield Bracket(0, None)
         return
-    sample = _sample(groups, size // min(2 * int(size ** (2 / 3)), MOST_SAMPLED))
+    sample = _sample(groups, size // min(int(size ** (2 / 3)), MOST_SAMPLED))
     rank = len(sample) * (1 - keep / size)
     for sigmas in SIGMAS:
         yield from _around(sample, rank, sigmas)

@@ -39,17 +39,17 @@ class Excess:
     asked: float
 
 
-def sparsity_of(values: Array) -> float:
+def sparsity_of(values: Array, asked: float) -> float:
     """Return the fraction of values that are zero.
 
-    Where a sample shows next to none, that of the sample.
+    Where a sample shows about what is asked, or less, that of the sample.
     """
     flat = np.ravel(values, order="K")
     sample = flat[:: max(1, flat.size // _SAMPLE) | 1]
     if not flat.size:
         return 0.0
     found = 1 - np.count_nonzero(sample) / sample.size
-    return found if found < _MARGIN / 2 else 1 - np.count_nonzero(flat) / flat.size
+    return found if found < asked + _MARGIN / 2 else 1 - np.count_nonzero(flat) / flat.size
 
 
 def excesses(weights: Iterable[Weight], asked: Mapping[str, float]) -> list[Excess]:
@@ -57,9 +57,10 @@ def excesses(weights: Iterable[Weight], asked: Mapping[str, float]) -> list[Exce
 
     A weight that is zero throughout was made so, and not pruned.
     """
+    by_name = {weight.spec.name: weight for weight in weights}
     found = [
-        Excess(weight.spec.name, sparsity_of(weight.read()), asked[weight.spec.name])
-        for weight in weights
+        Excess(name, sparsity_of(weight.read(), asked[name]), asked[name])
+        for name, weight in by_name.items()
     ]
     return sparser(found)
 
