@@ -163,5 +163,5 @@ def test_kth_largest_counts_equal_numbers():
         return np.bincount(low.astype(np.int64), minlength=1 << 16)
 
     assert [digits.kth_largest(count, 24, rank) for rank in range(1, 6)] == [
-        (1 << 20, 1), (70000, 1), (5, 1), (5, 2), (3, 1),
+        (1 << 20, 1, 1), (70000, 1, 1), (5, 1, 2), (5, 2, 2), (3, 1, 1),
     ]  # fmt: skip
