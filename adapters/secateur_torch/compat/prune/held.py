@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.hooks import unserializable_hook
 
 from secateur.errors import ModelError
 from secateur_torch.masking import clear_pruned
@@ -86,7 +87,10 @@ class HeldMask:
 
         """
         mask, parameter = module._buffers.get(f"{self.name}_mask"), self._parameter(module)
-        if mask is None or parameter is None or _jit.is_tracing():
+        if parameter is None or _jit.is_tracing():
+            return
+        if mask is None:
+            self._check_is_own(module)
             return
         if not isinstance(parameter, nn.Parameter):  # as torch.func.functional_call passes
             self._mask_one_pass(module, parameter, mask)
@@ -118,7 +122,16 @@ class HeldMask:
         """
         module = self._module()
         mask = None if module is None else module._buffers.get(f"{self.name}_mask")
-        return gradient if mask is None else torch.where(mask != 0, gradient, 0)
+        if mask is None:
+            return gradient
+        if gradient.is_sparse:  # as of an embedding
+            rows = gradient.coalesce()
+            kept = mask[tuple(rows.indices())] != 0
+            values = torch.where(kept, rows.values(), 0)
+            return torch.sparse_coo_tensor(
+                rows.indices(), values, rows.shape, check_invariants=False, is_coalesced=True
+            )
+        return torch.where(mask != 0, gradient, 0)
 
     def before_load(self, state: MutableMapping[str, Any], prefix: str, *rest: object) -> None:
         """Fit a state dict that is about to be loaded: plain ones and torch's own are welcome.
@@ -156,6 +169,16 @@ class HeldMask:
     def _parameter(self, module: nn.Module) -> Any:
         return module._parameters.get(self.name)
 
+    def _check_is_own(self, module: nn.Module) -> None:
+        """Raise ModelError for a layer that took over the hook and the parameter, not the mask."""
+        if module is not self._module():
+            kind = f"{type(module).__module__}.{type(module).__name__}"
+            raise ModelError(
+                f"the layer was replaced by a {kind}, which has {self.name} and not its mask, so "
+                "nothing would keep it pruned. prune.remove() it before the conversion, and put "
+                "the mask on the new layer by prune.custom_from_mask()"
+            )
+
     def _check(self, module: nn.Module, parameter: Tensor, mask: Tensor) -> None:
         kind = type(module).__name__
         if hasattr(parameter, "device_mesh"):
@@ -180,6 +203,7 @@ class HeldMask:
             self._gradient_hook = parameter.register_hook(_MaskedGradient(self))
 
 
+@unserializable_hook  # a copy in another process makes its own
 class _MaskedGradient:
     """The hook on a parameter, which does not keep alive what holds its mask."""
 

@@ -303,8 +303,9 @@ def _checked(mask: Tensor, parameter: Tensor) -> Tensor:
         )
     if not ((mask == 0) | (mask == 1)).all():
         raise ValueError("a mask holds a value that is neither 0 nor 1; masks do not scale weights")
-    placed = mask.to(parameter).expand_as(parameter)
-    return placed.clone(memory_format=torch.contiguous_format)
+    with torch.inference_mode(False):  # a mask of inference mode could not be loaded later
+        placed = mask.to(parameter).expand_as(parameter)
+        return placed.clone(memory_format=torch.contiguous_format)
 
 
 def _install(

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 import secateur
 import secateur_torch.compat.prune as prune
+from secateur.errors import ModelError
 from secateur_torch.compat.prune import held
 
 DATA = [(torch.randn(8, 1, 8, 8), torch.randint(0, 3, (8,))) for _ in range(4)]
@@ -228,6 +229,51 @@ def test_of_replicas_as_of_data_parallel_and_of_layers_that_lost_the_parameter()
     replica._parameters = {}
     replica.weight, replica.bias = net[4].weight.clone(), net[4].bias.clone()
     assert torch.equal(replica(torch.ones(1, 216)), net[4](torch.ones(1, 216)))
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*:DeprecationWarning", "ignore:.*observers:UserWarning")
+def test_of_a_layer_that_quantization_replaces_by_one_without_the_mask() -> None:
+    net = nn.Sequential(nn.Linear(4, 4))
+    prune.l1_unstructured(net[0], "weight", 0.5)
+    mask = net[0].weight_mask.clone()
+    net.qconfig = torch.ao.quantization.get_default_qat_qconfig("x86")
+    copied = torch.ao.quantization.prepare_qat(net.train())
+    with pytest.raises(ModelError, match=r"prune\.remove"):
+        copied(torch.randn(2, 4))
+    prune.remove(net[0], "weight")
+    copied = torch.ao.quantization.prepare_qat(net)
+    prune.custom_from_mask(copied[0], "weight", mask)
+    optimizer = torch.optim.SGD(copied.parameters(), 0.1)
+    copied(torch.randn(2, 4)).sum().backward()
+    optimizer.step()
+    assert_zero(copied)
+
+
+def test_through_sparse_gradients_and_masks_that_inference_mode_made() -> None:
+    table = nn.Embedding(10, 4, sparse=True)
+    with torch.inference_mode():
+        prune.l1_unstructured(table, "weight", 0.5)
+    optimizer = torch.optim.SparseAdam(table.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        table(torch.tensor([1, 2, 2])).pow(2).sum().backward()
+        assert table.weight.grad.is_sparse
+        assert not table.weight.grad.to_dense()[table.weight_mask == 0].any()
+        optimizer.step()
+        assert_zero(table)
+    table.load_state_dict(table.state_dict())
+
+
+def test_beside_layers_that_torch_itself_has_pruned() -> None:
+    layer = prune.l1_unstructured(nn.Linear(4, 4), "weight", 0.5)
+    with pytest.raises(KeyError, match="weight_orig"):
+        theirs.l1_unstructured(layer, "weight", 0.5)
+    assert_zero(layer)
+    original = theirs.l1_unstructured(nn.Linear(4, 4), "weight", 0.5)
+    with pytest.raises(TypeError, match=r"masked by torch\.nn\.utils\.prune"):
+        prune.l1_unstructured(original, "weight", 0.5)
+    assert theirs.is_pruned(original)
+    assert not prune.is_pruned(original)
 
 
 def test_a_frozen_parameter_and_one_that_is_thawed() -> None:
