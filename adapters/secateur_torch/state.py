@@ -63,7 +63,10 @@ def _check(name: str, value: Any) -> None:
             f"{name:.80} is sharded over processes; gather the state dict, and pack that"
         )
     if special := special_layout(value):
-        raise ModelError(f"{name:.80} is {special}; its values cannot be read or written")
+        raise ModelError(
+            f"{name:.80} is {special}; its values cannot be read or written. To compare or measure "
+            "them, pass {name: tensor.dequantize().numpy()}"
+        )
 
 
 def _place(tensor: Tensor, name: str) -> tuple[object, ...]:

@@ -17,7 +17,8 @@ def load_packed(path: str | Path, model: Any = None) -> dict[str, Array]:
 
     A model is filled whole or not at all: biases and statistics of normalization too. A file
     that was packed from another framework fits where the weights do, in canonical layout, and
-    where all else has the same names and shapes.
+    where all else has the same names and shapes; the words of each framework for normalization
+    are known. What is no tensor, such as an epsilon, is not in the file.
 
     Args:
         path: The file.
