@@ -1,7 +1,7 @@
 """Sizes, accuracy, latency, cycles and LUTs of pruned networks, in every form of a file.
 
     make deployment          # in an environment with every converter; hours on two cores
-    python docs/examples/deployment/run.py [--network cnn] [--seeds 1] [--stop-after MINUTES]
+    python docs/examples/deployment/run.py [--network cnn] [--framework keras] [--seeds 1]
 
 Trains each network dense and pruned, in Keras and in PyTorch; writes it in each form, runs what
 was written on all test samples, and writes docs/results/deployment.md.  Trained networks are kept
@@ -28,7 +28,7 @@ import torch  # before TensorFlow
 from measuring import forms_of, measure
 from networks import NETWORKS
 from page import write_page
-from training import Run, train
+from training import SUFFIXES, Run, train
 from variants import DENSE, POLICIES
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -61,11 +61,12 @@ def main() -> None:
 def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
     """Yield every run: all networks with the first seed, then the other seeds."""
     names = [arguments.network] if arguments.network else list(NETWORKS)
+    frameworks = [arguments.framework] if arguments.framework else list(SUFFIXES)
     for seed in range(arguments.seeds):
         for name in names:
             if seed == 0 or name in _SEVERAL_SEEDS:
-                for variant in POLICIES:
-                    for framework in ("keras", "torch"):
+                for variant in list(POLICIES)[: arguments.variants]:
+                    for framework in frameworks:
                         yield Run(name, framework, variant, seed)
 
 
@@ -84,7 +85,9 @@ def _key(line: dict[str, object]) -> tuple[object, ...]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--network", choices=list(NETWORKS))
+    parser.add_argument("--framework", choices=list(SUFFIXES))
     parser.add_argument("--seeds", type=int, default=3, help="how many, of the MNIST networks")
+    parser.add_argument("--variants", type=int, help="how many, dense first; all without it")
     parser.add_argument("--stop-after", type=float, default=1e9, metavar="MINUTES")
     return parser.parse_args()
 
