@@ -25,7 +25,7 @@ def layer_of(node: Any, initializer: str) -> tuple[str, str]:
     if name.endswith((".weight", ".kernel")):
         return name.rpartition(".")[0], ""
     if scopes := _scopes(node):
-        return ".".join(filter(None, scopes[:-1])), scopes[-1]
+        return scopes[-2], scopes[-1]  # each scope is the whole path from the root
     if node.name.startswith("/"):
         path = node.name.strip("/").split("/")
         return ".".join(path[:-1]), path[-1]

@@ -90,7 +90,7 @@ def nodes():
     yield n("Gemm", ["e", "fc.weight", "fc.bias"], ["g"], "node_linear", transB=1)
     yield n("MatMul", ["e", "net_1/plain_1/Cast/ReadVariableOp:0"], ["h"], "net_1/plain_1/MatMul")
     scoped = n("MatMul", ["e", "val_7"], ["k"], "node_MatMul_6")
-    scoped.metadata_props.add(key=SCOPES, value="['', 'hidden', 'inner', 'linear']")
+    scoped.metadata_props.add(key=SCOPES, value="['', 'hidden', 'hidden.inner', 'linear']")
     yield scoped
     yield n("Transpose", ["onnx::MatMul_12"], ["l"], "/older/0/Transpose", perm=[1, 0])
     yield n("MatMul", ["e", "l"], ["m"], "/older/0/MatMul")
