@@ -12,7 +12,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "flax")
 LAZY = ("typer", "rich", "yaml", "safetensors")
-EXTRAS = ("matplotlib", "PIL", "tensorboard", "jinja2", "vl_convert", *LAZY, *FRAMEWORKS)
+EXTRAS = (
+    "matplotlib",
+    "PIL",
+    "tensorboard",
+    "jinja2",
+    "vl_convert",
+    "onnx",
+    "h5py",
+    *LAZY,
+    *FRAMEWORKS,
+)
 
 
 def loaded_after(code: str) -> set[str]:

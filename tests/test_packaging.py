@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
-    *("secateur", "secateur_flax", "secateur_keras", "secateur_torch"),
+    *("secateur", "secateur_flax", "secateur_keras", "secateur_onnx", "secateur_torch"),
     "secateur_exports",
     *("secateur_page", "secateur_plots", "secateur_report", "secateur_tensorboard"),
 }

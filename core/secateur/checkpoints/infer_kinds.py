@@ -15,18 +15,20 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from secateur.adapter import Checkpoint, KnownWeight, Skipped, Tensor
-from secateur.checkpoints.biases import BiasHint, hints_of_biases
-from secateur.checkpoints.habits import (
+from secateur.checkpoints.inferred.biases import BiasHint, hints_of_biases
+from secateur.checkpoints.inferred.experts import expert_parts
+from secateur.checkpoints.inferred.habits import (
     is_kernel,
     is_parametrized,
     names_depthwise,
     names_embedding,
+    names_fused_projections,
     names_kernels,
     names_normalization,
     split_name,
     unwrapped,
 )
-from secateur.checkpoints.packed import is_packed, packed_parts
+from secateur.checkpoints.inferred.packed import is_packed, packed_parts
 from secateur.checkpoints.parts import Part
 from secateur.checkpoints.raw import FLOAT8
 from secateur.errors import ModelError, nearest
@@ -38,6 +40,7 @@ ASSUMED = (
     "otherwise by --kind 'GLOB=KIND'"
 )
 SKIP = "skip"
+_FUSED = "dense: query, key and value in one weight, one below the other, by the layer's name"
 _QUANTIZED = re.compile(r"u?int8|F[46].*")
 _SHOWN = 8
 """How many names an error lists."""
@@ -120,7 +123,7 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
     if checkpoint.weights is not None:
         return _known(checkpoint, checkpoint.weights, kinds)
     tensors = checkpoint.tensors
-    packed = packed_parts(tensors)
+    packed = {**packed_parts(tensors), **expert_parts(tensors)}
     names = {name: [name, *_weight_names(name, packed.get(name, ()))] for name in tensors}
     _check_globs(kinds, names)
     framework = names_kernels(tensors)
@@ -250,6 +253,8 @@ def _parts_of(
     if said is None and _is_depthwise(tensor, layer):
         name = weight_name(tensor.name)
         return [Part(name, tensor.name, "depthwise", reason="depthwise, by the layer's name")]
+    if said is None and not hint and len(tensor.shape) == 2 and names_fused_projections(layer):
+        return [Part(weight_name(tensor.name), tensor.name, "dense", reason=_FUSED)]
     if said is None and hint:
         kind, layout, reason = hint
         return [Part(weight_name(tensor.name), tensor.name, kind, layout=layout, reason=reason)]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from secateur.adapter import Tensor
-from secateur.checkpoints.habits import split_name, unwrapped
+from secateur.checkpoints.inferred.habits import split_name, unwrapped
 from secateur.checkpoints.parts import Part
 from secateur.layout import FLOATS, rnn_gates_in
 

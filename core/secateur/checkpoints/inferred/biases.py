@@ -1,4 +1,4 @@
-"""What the bias of a layer implies for its weight: a bias is as long as the layer has outputs.
+"""What other tensors imply for a weight, above all its bias, as long as the layer has outputs.
 
 So a weight whose first axis is not that long is not stored as ``(out, in, *spatial)``.
 """
@@ -6,14 +6,16 @@ So a weight whose first axis is not that long is not stored as ``(out, in, *spat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 from secateur.adapter import Tensor
-from secateur.checkpoints.habits import split_name
-from secateur.layout import DENSE_IN_OUT, Layout, conv_transpose_iohw
+from secateur.checkpoints.inferred.habits import names_conv1d, names_depthwise, split_name
+from secateur.layout import DENSE_IN_OUT, IDENTITY, Layout, conv_transpose_iohw
 
 BiasHint = tuple[str, Layout, str]
 """A kind, the layout that leads to the canonical one, and what they follow from."""
 _SPATIAL = (3, 4, 5)
+_COLOURS = 3
 
 
 def hints_of_biases(tensors: Mapping[str, Tensor]) -> dict[str, BiasHint]:
@@ -45,7 +47,38 @@ def hints_of_biases(tensors: Mapping[str, Tensor]) -> dict[str, BiasHint]:
         elif len(tensor.shape) == 2:
             straight.add(word)
     alike = {name for name, word in square.items() if word in turned - straight}
-    return hints | dict.fromkeys(alike, _INPUTS_FIRST)
+    return hints | dict.fromkeys(alike, _INPUTS_FIRST) | _of_gpt2(tensors) | _depthwise(tensors)
+
+
+def _of_gpt2(tensors: Mapping[str, Tensor]) -> dict[str, BiasHint]:
+    """Return the weights of GPT-2's Conv1D, in a file whose ``c_attn`` is three times as wide.
+
+    Others use these names for ordinary layers, and keep ``(out, in)``.
+    """
+    named = {n: t for n, t in tensors.items() if names_conv1d(split_name(n)[0])}
+    wide = [t.shape for n, t in named.items() if n.endswith("c_attn.weight") and len(t.shape) == 2]
+    if not wide or not all(shape[1] == 3 * shape[0] for shape in wide):
+        return {}
+    reason = "dense, stored as (in, out), by the names of GPT-2's Conv1D"
+    hint: BiasHint = ("dense", DENSE_IN_OUT, reason)
+    return {n: hint for n, t in named.items() if len(t.shape) == 2 and n.endswith(".weight")}
+
+
+def _depthwise(tensors: Mapping[str, Tensor]) -> dict[str, BiasHint]:
+    """Return kernels of one input channel, in a file of a network for colour images.
+
+    Without a convolution of 3 channels, the first one of gray images has that shape, too.
+    """
+    kernels = {n: t for n, t in tensors.items() if len(t.shape) == 4 and n.endswith(".weight")}
+    if not any(tensor.shape[1] == _COLOURS for tensor in kernels.values()):
+        return {}
+    reason = "depthwise: one input channel, and the images have 3"
+    return {
+        name: ("depthwise", IDENTITY, reason)
+        for name, tensor in kernels.items()
+        if tensor.shape[0] > 1 == tensor.shape[1] and prod(tensor.shape[2:]) > 1
+        if not names_depthwise(split_name(name)[0])
+    }
 
 
 _INPUTS_FIRST: BiasHint = ("dense", DENSE_IN_OUT, "dense, stored as (in, out), by the bias")

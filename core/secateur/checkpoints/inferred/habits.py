@@ -23,13 +23,16 @@ _NORMALIZATION = re.compile(
 )
 _EMBEDDING = re.compile(
     r"(?!(class|bbox|box|patch|time|timestep|label)_)(.*_)?(embed(ding)?s?|emb)"
-    r"|embed_(tokens|positions)|wte|wpe",
+    r"|embed_(tokens|positions|in)|wte|wpe|relative_attention_bias|embedding_table",
     re.IGNORECASE,
 )
 _DEPTHWISE = re.compile(
     r"(.*_)?(dw|depth_?wise)(_.*|\d+)?|(.*_)?(dw|depth_?wise)_?conv.*|(.*_)?conv_?\d*dw.*",
     re.IGNORECASE,
 )
+_STATE_SPACE = re.compile(r"(.*\.)?(mixer|mamba|ssm|linear_attn|temporal_block)\.\w*conv\w*")
+_FUSED = re.compile(r"(.*_)?qkv(_.*)?|query_key_value|W_?qkv|W_pack|att_proj", re.IGNORECASE)
+_TURNED = ("c_attn", "c_fc", "c_proj", "q_attn")
 
 
 def split_name(tensor: str) -> tuple[str, str]:
@@ -97,7 +100,7 @@ def names_embedding(layer: str) -> bool:
     >>> names_embedding("model.embed_tokens"), names_embedding("embedding_head")
     (True, False)
     """
-    return bool(_EMBEDDING.fullmatch(split_name(layer)[1]))
+    return layer == "shared" or bool(_EMBEDDING.fullmatch(split_name(layer)[1]))
 
 
 def names_depthwise(layer: str) -> bool:
@@ -105,5 +108,25 @@ def names_depthwise(layer: str) -> bool:
 
     >>> names_depthwise("blocks.0.conv_dw"), names_depthwise("features.1.dwconv.conv")
     (True, False)
+    >>> names_depthwise("backbone.layers.0.mixer.conv1d")
+    True
     """
-    return bool(_DEPTHWISE.fullmatch(split_name(layer)[1]))
+    return bool(_DEPTHWISE.fullmatch(split_name(layer)[1]) or _STATE_SPACE.fullmatch(layer))
+
+
+def names_fused_projections(layer: str) -> bool:
+    """Return whether a layer is named as query, key and value in one weight.
+
+    >>> names_fused_projections("blocks.0.attn.qkv"), names_fused_projections("attn.query")
+    (True, False)
+    """
+    return bool(_FUSED.fullmatch(split_name(layer)[1]))
+
+
+def names_conv1d(layer: str) -> bool:
+    """Return whether a layer is named as the Conv1D of GPT-2, a dense layer kept as (in, out).
+
+    >>> names_conv1d("transformer.h.0.attn.c_attn"), names_conv1d("h.0.attn.query")
+    (True, False)
+    """
+    return split_name(layer)[1] in _TURNED

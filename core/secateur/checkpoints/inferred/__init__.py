@@ -1,0 +1,1 @@
+"""What names and shapes of tensors tell of them, habit by habit."""
