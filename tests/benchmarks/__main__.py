@@ -1,6 +1,7 @@
 """Measure, side by side with the peers, and write docs/benchmarks.md.
 
-    python -m tests.benchmarks [--peers PYTHON] [--parts core torch keras] [--rounds 7] [--size 1.0]
+    python -m tests.benchmarks [--peers PYTHON] [--parts core torch keras gradients]
+        [--rounds 7] [--size 1.0]
 
 --peers names the Python of an environment with peers-requirements.txt; without it the tables
 against TFMOT are left out.  Parts that are not measured stay in the document as they are.
@@ -23,6 +24,7 @@ PARTS = {
     "core": ("core_speed.py", "Computing masks", "What the columns mean, and how it was measured"),
     "torch": ("torch_overhead.py", "A PyTorch training step", "How it was measured"),
     "keras": ("keras_overhead.py", "A Keras training step", "How it was measured"),
+    "gradients": ("gradients.py", "Criteria that watch training", "How it was measured"),
 }
 INTRODUCTION = """\
 # Benchmarks
@@ -47,7 +49,7 @@ def main() -> None:
             arguments += ["--rounds", str(options.rounds)]
         if part == "core" and options.size:
             arguments += ["--size", str(options.size)]
-        if options.peers and part != "torch":
+        if options.peers and part in ("core", "keras"):
             arguments += ["--peers" if part == "core" else "--tfmot", options.peers]
         source = f"{how}: `tests/benchmarks/{script}`."
         write(title, f"{source}\n\n{where}\n\n{run(script, arguments)}")

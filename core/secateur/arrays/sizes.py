@@ -27,3 +27,5 @@ WHOLE = 32 << 20
 """Bytes of the largest tensor of a file that is read whole; a larger one is read in pieces."""
 PIECE = 8 << 20
 """Bytes of a file that are read, masked and written at a time."""
+UPDATED = CHUNK // 8
+"""Elements whose memory is updated at a time: a criterion makes several float64 arrays of them."""

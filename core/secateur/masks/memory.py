@@ -108,7 +108,7 @@ class _OneWeight:
             for name, values in found.items():
                 new[name][piece] = values
 
-        map_threads(update, list(pieces(0, self._order.size, sizes.CHUNK)))
+        map_threads(update, list(pieces(0, self._order.size, sizes.UPDATED)))
         return {name: _read_only(self._order.canonical(flat)) for name, flat in new.items()}
 
     def _called(self, state: Memory, piece: slice) -> Memory:
