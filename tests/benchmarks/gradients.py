@@ -43,7 +43,7 @@ def torch_step(criterion: str | None) -> Step:
 
     import secateur
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # two would wait for each other on a busy machine
     model = mnist_network()
     optimizer = torch.optim.Adam(model.parameters(), 1e-4)
     if criterion:
