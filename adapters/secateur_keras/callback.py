@@ -28,13 +28,21 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
         training: The training of its model.
         weights: The weights of its model.
 
+    Attributes:
+        weights: The weights of its model.
+
     """
 
     def __init__(
         self, pruner: AttachedPruner, training: Training, weights: Sequence[KerasWeight]
     ) -> None:
         super().__init__()
-        self._pruner, self._training, self._weights = pruner, training, weights
+        self._drive(pruner, training, weights)
+
+    def _drive(
+        self, pruner: AttachedPruner, training: Training, weights: Sequence[KerasWeight]
+    ) -> None:
+        self._pruner, self._training, self.weights = pruner, training, weights
         self._others: list[Any] | None = None
         self._has_started = self._are_weights_touched = False
         self._batches = self._updates = 0
@@ -43,14 +51,14 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Check that fit() trains the pruned weights, and prepare its compiled step."""
         self._pruner.check_attached()
         self._pruner.check_at_once(self.model.steps_per_execution or 1)
-        check_fits(self._weights, self._training.masked.variables, self._training.model, self.model)
-        check_unchanged(self._weights, self._training.masked.variables, self._training.model)
+        check_fits(self.weights, self._training.masked.variables, self._training.model, self.model)
+        check_unchanged(self.weights, self._training.masked.variables, self._training.model)
         siblings = _siblings(sys._getframe(1))
         self._others = None if siblings is None else list(_others(siblings))
         self._are_weights_touched = self._others is None or any(map(_may_touch, self._others))
         self._training.gated = siblings is not None
         if siblings is not None and not any(isinstance(one, FirstCallback) for one in siblings):
-            _callback_list(sys._getframe(1)).callbacks = [FirstCallback(self._training), *siblings]
+            callback_list(sys._getframe(1)).callbacks = [FirstCallback(self._training), *siblings]
         uncounted = self._training.begin(self.model, self.catch_up)
         self._has_started = False
         self._batches = self._updates = 0
@@ -143,14 +151,19 @@ class FirstCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._training.end_epoch()
 
 
-def _callback_list(frame: Any) -> Any:
-    """Return the list of callbacks that calls this one, as Keras tells no callback of it."""
-    caller = frame.f_locals.get("self")
-    return caller if isinstance(caller, keras.callbacks.CallbackList) else None
+def callback_list(frame: Any) -> Any:
+    """Return the list of callbacks that calls this one, as Keras tells no callback of it.
+
+    Args:
+        frame: What calls this callback: the list, or a callback that passes the call on.
+
+    """
+    callers = (each.f_locals.get("self") for each in (frame, frame.f_back) if each is not None)
+    return next((one for one in callers if isinstance(one, keras.callbacks.CallbackList)), None)
 
 
 def _siblings(frame: Any) -> list[Any] | None:
-    callbacks = getattr(_callback_list(frame), "callbacks", None)
+    callbacks = getattr(callback_list(frame), "callbacks", None)
     return None if callbacks is None else list(callbacks)
 
 
