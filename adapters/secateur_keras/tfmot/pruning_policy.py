@@ -45,7 +45,7 @@ class PruningPolicy(ABC):
 
 
 @functools.cache
-def functional_class() -> type:
+def functional_class() -> Any:
     """Return the class of functional models, for which Keras exports no name."""
     tensor = keras.Input((1,))
     return type(keras.Model(tensor, tensor))

@@ -207,12 +207,9 @@ class _Graph:
 
 def _edges(graph: Any) -> list[tuple[Any, Any]]:
     """Return each operation of a graph with what it is computed from, within that graph."""
-    inside = {id(operation) for operation in graph.operations}
     return [
-        (operation, parent.operation)
-        for operation in graph.operations
-        for node in operation._inbound_nodes
-        if node in graph._nodes
+        (node.operation, parent.operation)
+        for nodes in graph._nodes_by_depth.values()
+        for node in nodes
         for parent in node.parent_nodes
-        if id(parent.operation) in inside
     ]
