@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from secateur.adapter import Tensor
 from secateur.errors import ModelError
 from secateur.layout import Array
 
+WRITERS = 2
+"""How many threads write, and how many arrays wait for them."""
 FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The dtypes of 8 bits that weights of a file may have."""
 AT_ONCE = 8 << 20
@@ -71,13 +75,53 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def write_at(descriptor: int, values: Array, offset: int) -> int:
-    """Write a flat array at a position of an open file, and return the position after it."""
-    view = np.ascontiguousarray(values).view(np.uint8).data
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-    return offset
+class Writer:
+    """Writes flat arrays at positions of an open file, by a few threads.
+
+    A system call fills pages one after another; two of them fill twice as many.
+
+    Args:
+        descriptor: The open file; when the block ends all is written.
+
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="secateur-writer")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            while self._waiting and kind is None:
+                self._waiting.popleft().result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def write(self, values: Array, offset: int) -> int:
+        """Write an array at a position, soon, and return the position after it.
+
+        Args:
+            values: The array, which nobody changes any more.
+            offset: The position.
+
+        Raises:
+            OSError: This array, or one before, cannot be written.
+
+        """
+        if len(self._waiting) >= WRITERS:
+            self._waiting.popleft().result()
+        data = np.ascontiguousarray(values).view(np.uint8)
+        self._waiting.append(self._pool.submit(self._write, data, offset))
+        return offset + data.nbytes
+
+    def _write(self, data: Array, offset: int) -> None:
+        view = data.data
+        while view:
+            written = os.pwrite(self._descriptor, view, offset)
+            view, offset = view[written:], offset + written
 
 
 def dtype_of(tensor: Tensor, path: Path) -> np.dtype[Any]:

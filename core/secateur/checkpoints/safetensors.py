@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from secateur.adapter import Checkpoint, Pieces, ReadElements
-from secateur.checkpoints.raw import InputFile, dtype_of, write_at
+from secateur.checkpoints.raw import InputFile, Writer, dtype_of
 from secateur.checkpoints.safetensors_header import METADATA, read_header
 from secateur.errors import ModelError
 from secateur.files import atomically
@@ -78,13 +78,14 @@ class SafetensorsCheckpoint(Checkpoint):
         text += b" " * (-len(text) % 8)
         new.write(len(text).to_bytes(8, "little") + text)
         new.flush()
-        for name in self.tensors:
-            begin, end = self._header.spans[name]
-            at = 8 + len(text) + begin
-            for piece in changed[name]() if name in changed else self._bytes(begin, end):
-                at = write_at(new.fileno(), piece, at)
-            if at != 8 + len(text) + end:
-                raise ModelError(f"{self.path}: {name:.80}: the new values are not as many")
+        with Writer(new.fileno()) as writer:
+            for name in self.tensors:
+                begin, end = self._header.spans[name]
+                at = 8 + len(text) + begin
+                for piece in changed[name]() if name in changed else self._bytes(begin, end):
+                    at = writer.write(piece, at)
+                if at != 8 + len(text) + end:
+                    raise ModelError(f"{self.path}: {name:.80}: the new values are not as many")
         self._file.check_unchanged()
 
     def _bytes(self, begin: int, end: int) -> Iterator[Array]:

@@ -24,7 +24,7 @@ from secateur.streaming.weights import StoredWeight
 from secateur.streaming.zeroing import Count, set_zeros
 from secateur.workers import SINGLE, Workers
 
-MOST_WAITING = 3
+MOST_WAITING = 2
 """How many pieces wait to be written at most."""
 
 Advance = Callable[[int], object]
