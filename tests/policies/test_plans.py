@@ -482,3 +482,24 @@ def test_a_name_that_a_weight_has_is_that_name():
 def test_an_empty_name_matches_nothing():
     with pytest.raises(PolicyError, match="matches no weight"):
         planned([{"match": {"name": ""}}], untied_model())
+
+
+@pytest.mark.filterwarnings("ignore::secateur.errors.ScheduleWarning")
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "unstructured",
+        "channel",
+        {"kind": "block", "out": 4},
+        {"kind": "n_m", "keep": 2, "of": 4},
+        {"kind": "n_m", "keep": 3, "of": 7},
+    ],
+)
+def test_what_a_plan_keeps_is_what_is_kept_where_groups_have_one_size(pattern):
+    random = np.random.default_rng(0)
+    shapes = {"a": (8, 10), "b": (16, 3, 3, 3), "c": (12, 20)}
+    model = {name: random.normal(size=shape) for name, shape in shapes.items()}
+    policy = {"schedule": {"kind": "one_shot", "final_sparsity": 0.7}, "pattern": pattern}
+    plan = secateur.plan(model, policy)
+    masks = secateur.prune(model, policy).masks
+    assert plan.kept == sum(int(mask.sum()) for mask in masks.values())

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from secateur.adapter import WeightSpec
+from secateur.arrays.counts import keep_count
 from secateur.components.component import Component
 from secateur.kinds import kind_named
 from secateur.layout import Array
@@ -130,6 +131,24 @@ class Pattern(Component):
         """
         return spread(kept, tile_of(self.checked_extent(spec), spec.shape), spec.shape)
 
+    def kept_elements(self, spec: WeightSpec, sparsity: float) -> int:
+        """Return how many elements of a weight are kept at a sparsity of its groups.
+
+        Exact where all groups have one size, and counted in single weights otherwise: which
+        groups are kept then depends on the values.
+
+        Args:
+            spec: The weight.
+            sparsity: The fraction of groups that are pruned.
+
+        """
+        if type(self).extent is Pattern.extent:  # a plugin's pattern whose groups are no tiles
+            return keep_count(spec.size, sparsity)
+        tile = tile_of(self.checked_extent(spec), spec.shape)
+        if any(length % size for length, size in zip(spec.shape, tile, strict=True)):
+            return keep_count(spec.size, sparsity)
+        return keep_count(spec.size // prod(tile), sparsity) * prod(tile)
+
     def checked_extent(self, spec: WeightSpec) -> tuple[int | None, ...]:
         """Return `extent`, checked.
 
@@ -215,6 +234,9 @@ class FixedPattern(Pattern):
     def expand(self, kept: Array, spec: WeightSpec) -> Array:
         return kept
 
+    def kept_elements(self, spec: WeightSpec, sparsity: float) -> int:
+        return keep_count(spec.size, sparsity)
+
 
 class Unstructured(Pattern):
     """Each weight by itself."""
@@ -293,6 +315,13 @@ class NM(FixedPattern):
         """Return the size of a set along ``in``."""
         inputs = plane(spec)[1]
         return tuple(self.of if axis == inputs else 1 for axis in range(len(spec.shape)))
+
+    def kept_elements(self, spec: WeightSpec, sparsity: float) -> int:
+        length = spec.shape[plane(spec)[1]]
+        if not spec.size or not sparsity:
+            return spec.size
+        in_a_row = length // self.of * self.keep + min(self.keep, length % self.of)
+        return spec.size // length * in_a_row
 
     def select(self, elements: RankedGroups) -> Array:
         return keep_in_sets(elements, plane(elements.spec)[1], self.keep, self.of)

@@ -142,13 +142,14 @@ class Plan(Printed):
     def kept(self) -> int:
         """The number of elements of prunable weights that stay in the end.
 
-        Counted in single weights: blocks and channels at the edge of a weight may differ by
-        their size.
+        Exact where the groups of a weight have one size.  Otherwise, and where scores decide
+        among weights, it is counted in single weights, and may differ by the size of a group.
         """
         targets = {planned.spec.name: planned.target for planned in self.weights}
         total = sum(planned.spec.size for planned in self.weights if not planned.pruned)
         return total + sum(
-            kept_elements(rule.specs, targets, rule.method.final) for rule in self.rule_weights
+            kept_elements(rule.method, rule.specs, targets, rule.method.final)
+            for rule in self.rule_weights
         )
 
     @property
@@ -344,11 +345,15 @@ class Plan(Printed):
 
 
 def kept_elements(
-    specs: Sequence[WeightSpec], targets: Mapping[str, float | None], sparsity: float
+    method: Method,
+    specs: Sequence[WeightSpec],
+    targets: Mapping[str, float | None],
+    sparsity: float,
 ) -> int:
     """Return how many elements of a rule's weights are kept.
 
     Args:
+        method: How the rule prunes.
         specs: The weights.
         targets: The sparsity of each, by its name; None where the scores decide.
         sparsity: That of all together.
@@ -356,7 +361,8 @@ def kept_elements(
     """
     if any(targets[spec.name] is None for spec in specs):
         return keep_count(sum(spec.size for spec in specs), sparsity)
-    return sum(keep_count(spec.size, targets[spec.name] or 0) for spec in specs)
+    with attributed(method.pattern, 0, [spec.name for spec in specs]):
+        return sum(method.pattern.kept_elements(spec, targets[spec.name] or 0) for spec in specs)
 
 
 def _tied_names(spec: WeightSpec) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def _kept_after(
     for rule in rule_weights:
         reached = sparsity_after(rule.method, total_steps)
         kept -= sum(spec.size for spec in rule.specs)
-        kept += kept_elements(rule.specs, _targets(rule, reached), reached)
+        kept += kept_elements(rule.method, rule.specs, _targets(rule, reached), reached)
     return kept
 
 
