@@ -278,6 +278,18 @@ def test_only_updates_whose_gradients_are_used_are_asked_for():
     assert not secateur.attach({"fc": start.copy()}, policy("magnitude")).uses_gradients()
 
 
+def test_a_memory_is_not_updated_once_the_masks_are_final():
+    start, gradients = inputs()
+    pruner = secateur.attach({"fc": start}, policy("movement", begin=1, end_step=2))
+    seen = []
+    for gradient in gradients:
+        assert pruner.uses_gradients() == (pruner.current_step < 2)
+        pruner.step(gradients={"fc": gradient})
+        seen.append(pruner.state_dict()["memory/sum/fc"])
+    assert not np.array_equal(seen[0], seen[1])
+    np.testing.assert_array_equal(seen[1], seen[3])
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -9,6 +9,7 @@ import numpy as np
 
 from secateur.adapter import Weight
 from secateur.components.begin_when import BeginWhen
+from secateur.components.periodic import Periodic
 from secateur.components.schedule import Schedule
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
@@ -18,6 +19,8 @@ from secateur.masks.gradients import Gradients
 from secateur.run.plan import Plan, RuleWeights
 from secateur.selection.component_errors import attributed, component_error
 from secateur.workers import Workers
+
+_FAR = 2**62
 
 
 @dataclass(frozen=True)
@@ -236,11 +239,20 @@ def remember(
         return state
     memory = dict(state.memory)
     for rule in plan.rule_weights:
-        if rule.memory:
+        if rule.memory and not is_over(state, rule):
             members = [weights[name] for name in _names(rule)]
             criterion = rule.method.criterion
             memory |= memories.updated(criterion, members, memory, gradients, state.step, workers)
     return replace(state, memory=memory, remembered=state.step)
+
+
+def is_over(state: RunState, rule: RuleWeights) -> bool:
+    """Return whether the masks of a rule surely are never recomputed again."""
+    schedule = state.schedules[rule.rule]
+    if schedule.waits_for or not isinstance(schedule.schedule, Periodic):
+        return False
+    with attributed(rule.method.schedule, state.step, _names(rule)):
+        return schedule.running.last_update_between(state.evaluated, _FAR) is None
 
 
 def due(state: RunState, rule: RuleWeights) -> float | None:

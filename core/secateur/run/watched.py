@@ -13,7 +13,7 @@ from secateur.masks import memory as memories
 from secateur.masks.gradients import Gradients
 from secateur.run.checks import needs
 from secateur.run.plan import Plan, RuleWeights
-from secateur.run.run_state import RunState
+from secateur.run.run_state import RunState, is_over
 from secateur.selection.component_errors import attributed
 
 
@@ -74,6 +74,7 @@ class WatchedWeights:
         """
         return any(
             rule.needs_gradients
+            and not is_over(state, rule)
             and (not self._was_seen or bool(rule.memory) or _may_be_due(state, rule, updates))
             for rule in self._plan.rule_weights
         )
