@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 --timeout-
 CORE_TESTS := tests/core tests/packing tests/policies tests/plugins tests/targets tests/cli
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo deployment figures test exports trackers quick core thorough fuzz lint docs bench clean
+.PHONY: demo deployment figures test exports trackers tfmot quick core thorough fuzz lint docs bench clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
@@ -16,7 +16,7 @@ figures: $(VENV)/demo $(VENV)/dev  ## train on real MNIST, and draw docs/figures
 	$(BIN)/python docs/examples/draw_figures.py
 	$(BIN)/python docs/examples/draw_report_page.py
 
-test: $(VENV)/dev exports trackers  ## the whole suite
+test: $(VENV)/dev exports trackers tfmot  ## the whole suite
 	$(PYTEST) tests --all
 
 exports: $(VENV)-exports/ready  ## the tests of exports and targets, with converters and runtimes
@@ -27,6 +27,9 @@ deployment: $(VENV)-exports/ready  ## sizes, accuracy, latency and cycles in eve
 
 trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow and Weights & Biases
 	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers
+
+tfmot: $(VENV)/dev $(VENV)-tfmot/ready  ## masks and schedules beside those of TFMOT itself
+	$(BIN)/python -m pytest tests/tfmot
 
 quick: $(VENV)/dev  ## the suite without its long tests, and with some of many cases
 	$(PYTEST) tests
@@ -69,8 +72,13 @@ $(VENV)-trackers/ready: tests/trackers/requirements.txt pyproject.toml  # MLflow
 	$(VENV)-trackers/bin/python -m pip install --quiet --requirement $< --editable .
 	@touch $@
 
+# Pure Python but for one wheel: it runs in a process of its own on the TensorFlow that we have.
+$(VENV)-tfmot/ready: tests/tfmot/requirements.txt $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)-tfmot --requirement $<
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-peers $(VENV)-exports $(VENV)-trackers .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-exports $(VENV)-trackers $(VENV)-tfmot .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
