@@ -35,7 +35,7 @@ class ModelReview:
         plan: The plan.
         found: Which weights each rule matches.
         ordered: Whether the order of the layers is known.
-        notes: Notes on conditions that the model cannot answer.
+        notes: Notes on conditions that the model cannot answer, each with its rule's number.
 
     """
 
@@ -43,7 +43,7 @@ class ModelReview:
     plan: Plan
     found: Matching
     ordered: bool
-    notes: Sequence[str]
+    notes: Sequence[tuple[int, str]]
 
 
 def review(policy: Policy, name: str, binding: Binding, total_steps: int | None) -> ModelReview:
@@ -62,7 +62,11 @@ def review(policy: Policy, name: str, binding: Binding, total_steps: int | None)
     errors: list[PolicyError] = []
     plan = resolve(policy, binding, total_steps, errors.append)
     rules = policy.resolved_rules
-    notes = tuple(trainable_notes(rules, binding))
+    notes = tuple(
+        (rule.number, note.removeprefix(f"{rule}, "))
+        for rule in rules
+        for note in trainable_notes([rule], binding)
+    )
     return ModelReview(name, plan, match_rules(rules, binding), binding.ordered, notes)
 
 
@@ -86,8 +90,9 @@ def model_remarks(
         for number, error in each.found.errors:
             text = str(error).removeprefix(str(rules[number - 1])).lstrip(", ")
             yield Remark(PROBLEM, _path(policy, number), f"{each.name}: {text}", rules[number - 1])
-        for note in each.notes:
-            yield Remark(WARNING, ("rules",), f"{each.name}: {note}")
+        for number, note in each.notes:
+            rule, path = rules[number - 1], (*_path(policy, number), "match")
+            yield Remark(WARNING, path, f"{each.name}: {note}", rule)
         if not is_partial:
             yield from _uncovered(each)
         for weights in each.plan.rule_weights:
