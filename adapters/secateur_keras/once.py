@@ -61,4 +61,5 @@ def _prune_tensor(tensor: Any, mask: Array) -> None:
 
     bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
     clear_pruned(tensor.detach().view(bits).numpy(), mask)
-    torch.autograd.graph.increment_version(tensor)  # as torch does when it writes
+    if not tensor.is_inference():
+        torch.autograd.graph.increment_version(tensor)  # as torch does when it writes

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from secateur.adapter import clear_pruned as clear_array
+
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 """The integer dtype of each item size."""
-PIECE = 1 << 18
-"""The number of elements that are masked at a time."""
+LARGE = 1 << 18
+"""The number of elements above which NumPy masks a tensor in main memory."""
 
 
 def clear_pruned(tensor: Tensor, mask: Tensor) -> None:
@@ -31,8 +31,12 @@ def clear_pruned(tensor: Tensor, mask: Tensor) -> None:
 
     """
     bits = tensor.view(_BITS[tensor.element_size()])
-    for piece, kept in zip(_pieces(bits), _pieces(mask), strict=True):
-        piece.mul_(kept)
+    if not _is_large_in_main_memory(tensor):
+        bits.mul_(mask)
+        return
+    clear_array(bits.numpy(), mask.numpy())
+    if not tensor.is_inference():
+        torch.autograd.graph.increment_version(tensor)  # as torch does when it writes
 
 
 def count_nonzero_pruned(tensor: Tensor, mask: Tensor) -> int:
@@ -50,12 +54,10 @@ def count_nonzero_pruned(tensor: Tensor, mask: Tensor) -> int:
     return int(tensor.detach().ne(0).logical_and_(mask.logical_not()).sum())
 
 
-def _pieces(tensor: Tensor) -> Sequence[Tensor]:
-    """Split a tensor in main memory by rows, so that each piece fits the processor's cache.
+def _is_large_in_main_memory(tensor: Tensor) -> bool:
+    """Return whether NumPy should write: in pieces that fit the processor's cache.
 
-    A product of integers and bools makes integers of the bools first, all of them at once.
+    Torch makes integers of a whole mask first, and its threads wait for one another.
     """
-    if tensor.numel() <= PIECE or tensor.device.type != "cpu":
-        return (tensor,)
-    rows = max(1, PIECE * len(tensor) // tensor.numel())
-    return torch.split(tensor, rows)
+    is_plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device.type == "cpu"
+    return is_plain and tensor.numel() > LARGE

@@ -1,6 +1,6 @@
 """Measure, side by side with the peers, and write docs/benchmarks.md.
 
-    python -m tests.benchmarks [--peers PYTHON] [--parts core torch keras gradients]
+    python -m tests.benchmarks [--peers PYTHON] [--parts core whole torch keras gradients]
         [--rounds 7] [--size 1.0]
 
 --peers names the Python of an environment with peers-requirements.txt; without it the tables
@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "docs" / "benchmarks.md"
 PARTS = {
     "core": ("core_speed.py", "Computing masks", "What the columns mean, and how it was measured"),
+    "whole": ("whole_calls.py", "Whole calls", "What the columns mean, and how it was measured"),
     "torch": ("torch_overhead.py", "A PyTorch training step", "How it was measured"),
     "keras": ("keras_overhead.py", "A Keras training step", "How it was measured"),
     "gradients": ("gradients.py", "Criteria that watch training", "How it was measured"),
@@ -47,7 +48,7 @@ def main() -> None:
         where, arguments = machine(), list[str]()
         if options.rounds:
             arguments += ["--rounds", str(options.rounds)]
-        if part == "core" and options.size:
+        if part in ("core", "whole") and options.size:
             arguments += ["--size", str(options.size)]
         if options.peers and part in ("core", "keras"):
             arguments += ["--peers" if part == "core" else "--tfmot", options.peers]

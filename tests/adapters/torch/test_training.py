@@ -295,8 +295,8 @@ def test_masks_take_one_byte_a_weight_held_once(small, polynomial):
         assert mask.data_ptr() == array.__array_interface__["data"][0]
 
 
-def test_large_weights_are_masked_in_pieces(monkeypatch):
-    monkeypatch.setattr(masking, "PIECE", 50)
+def test_large_weights_are_masked_by_numpy(monkeypatch):
+    monkeypatch.setattr(masking, "LARGE", 50)
     policy = {"schedule": {"kind": "constant", "final_sparsity": 0.5}}
     layers = nn.Linear(20, 9), nn.Conv2d(2, 3, 9).to(memory_format=torch.channels_last)
     for layer in layers:
