@@ -29,7 +29,8 @@ make deployment
 It trains each network dense and pruned, writes it in each form, and runs each file on all test
 samples. It goes on where it was stopped, and it takes hours on two cores. How to do it with a
 network of your own: [Small files](../how-to/small-files.md), [Export a model](../how-to/export.md),
-[Will it be faster?](../explanation/will-it-be-faster.md).
+[Will it be faster?](../explanation/will-it-be-faster.md). Packed files of the MNIST CNN, trained by
+another script, are in [Small files of the MNIST network](small-files.md).
 
 What was fixed before anything was measured: Adam at 0.001, epochs dense + epochs for each variant
 ({epochs}). Every variant, the dense one too, trains on from the same
