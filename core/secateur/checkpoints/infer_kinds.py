@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 
 from secateur.adapter import Checkpoint, KnownWeight, Skipped, Tensor
 from secateur.checkpoints.inferred.biases import BiasHint, hints_of_biases
-from secateur.checkpoints.inferred.experts import expert_parts
+from secateur.checkpoints.inferred.experts import expert_parts, routers
 from secateur.checkpoints.inferred.habits import (
     is_kernel,
     is_parametrized,
@@ -123,7 +123,9 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
     if checkpoint.weights is not None:
         return _known(checkpoint, checkpoint.weights, kinds)
     tensors = checkpoint.tensors
-    packed = {**packed_parts(tensors), **expert_parts(tensors)}
+    experts = expert_parts(tensors)
+    packed = {**packed_parts(tensors), **experts}
+    routing = routers(experts)
     names = {name: [name, *_weight_names(name, packed.get(name, ()))] for name in tensors}
     _check_globs(kinds, names)
     framework = names_kernels(tensors)
@@ -136,6 +138,8 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
             continue
         said = _said(names[name], kinds)
         reason = _refusal(tensor, said, tensors, framework, bool(packed.get(name)))
+        if not reason and not said and unwrapped(name) in routing:
+            reason = f"{tensor.dtype} of rank 2: routes to experts; see --kind"
         found = [] if reason else _parts_of(tensor, said, packed.get(name, []), hints.get(name))
         doubled = next((part.weight for part in found if part.weight in taken), None)
         if doubled is not None:

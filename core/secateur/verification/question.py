@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from secateur.components.values import whole
 from secateur.errors import PolicyError, StateError, shown
 from secateur.policy.policy import PolicyLike
+from secateur.run.saved.state import MOST_STEPS
 from secateur.verification.proofs import MasksLike, Proof, masks_proof, state_proof
 
 
@@ -47,8 +48,8 @@ def proofs_of(question: Question) -> list[Proof]:
 def step_of(question: Question, proofs: Sequence[Proof]) -> int | None:
     """Return the step that the masks must be of; None for the final sparsity."""
     at = question.at
-    if at is not None and (whole(at) is None or at < 0):
-        raise StateError(f"at = {shown(at)}: wanted a number of optimizer updates, from 0")
+    if at is not None and (whole(at) is None or not 0 <= at < MOST_STEPS):
+        raise StateError(f"at = {shown(at)}: wanted a number of optimizer updates, from 0 to 2**62")
     if at is not None and question.total_steps is not None and at > question.total_steps:
         raise StateError(f"step {at} is beyond the end of a run of {question.total_steps} updates")
     for proof in proofs:

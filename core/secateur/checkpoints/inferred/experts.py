@@ -25,6 +25,7 @@ _IN_OUT = Layout((Transpose((0, 2, 1)),))
 _FUSED = ("gate_up_proj", "down_proj")
 _SEPARATE = ("gate_proj", "up_proj", "down_proj")
 _NUMBERED = ("w1", "w2", "w3")
+_ROUTERS = ("gate", "router")
 _BANK = re.compile(r"(.*\.)?\w*(experts|moe|mlp)\w*\.(input_linear|output_linear)")
 _HOLDER = re.compile(r"(.*\.)?\w*experts\w*")
 
@@ -43,6 +44,18 @@ def expert_parts(tensors: Mapping[str, Tensor]) -> dict[str, list[Part]]:
             layers.setdefault(layer, {})[last] = tensor
     found = [part for layer, held in layers.items() for part in _parts(layer, held, tensors)]
     return {part.tensor: [part] for part in found}
+
+
+def routers(experts: Mapping[str, list[Part]]) -> set[str]:
+    """Return the names of the weights that route to experts: the live model keeps them dense.
+
+    Args:
+        experts: What `expert_parts` returned.
+
+    """
+    holders = {split_name(unwrapped(name))[0] for name in experts}
+    above = {split_name(holder)[0] for holder in holders}
+    return {f"{layer}.{router}.weight".lstrip(".") for layer in above for router in _ROUTERS}
 
 
 def _parts(layer: str, held: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Iterator[Part]:
