@@ -10,9 +10,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from measuring import ETHOS, EXPORTS, FORMS, LUTS, OWN, PACKED, SPARSE
+from measuring import ETHOS, EXPORTS, FORMS, LUTS, OWN, PACKED, SPARSE, forms_of
 from networks import NETWORKS
 from page_tables import table, versions
+from training import Run
 from variants import DENSE, POLICIES
 
 Line = dict[str, Any]
@@ -217,16 +218,16 @@ def _refusals(lines: Sequence[Line]) -> str:
 
 
 def _missing(lines: Sequence[Line]) -> str:
-    """Return which networks have not been measured."""
-    done = {(line["network"], line["framework"], line["variant"]) for line in lines}
-    missing = [
-        f"- {NETWORKS[name].title}, {_NAMES[framework]}, {variant}"
-        for name in NETWORKS
-        for framework in _NAMES
-        for variant in POLICIES
-        if (name, framework, variant) not in done
-    ]
-    return "\n".join(missing)
+    """Return how many forms of which networks have been measured, where it is not all of them."""
+    rows = []
+    for name in NETWORKS:
+        for framework in _NAMES:
+            for variant in POLICIES:
+                run = Run(name, framework, variant, 0)
+                done = sum(all(line[k] == v for k, v in vars(run).items()) for line in lines)
+                if done < (every := len(forms_of(run))):
+                    rows.append((*_whose(vars(run)), f"{done} of {every}"))
+    return table(("network", "in", "variant", "forms measured"), rows, words=3) if rows else ""
 
 
 _SECTIONS: dict[str, Callable[[Sequence[Line]], str]] = {

@@ -44,7 +44,7 @@ def main() -> None:
     lines = RESULTS / "deployment.jsonl"
     for run in _runs(arguments):
         for form in forms_of(run):
-            done = {_key(line) for line in _read(lines)}
+            done = {_key(line) for line in _read(lines) if "right" not in line or "gained" in line}
             if (run.network, run.framework, run.variant, run.seed, form) in done:
                 continue
             if time.monotonic() > end:
@@ -75,7 +75,8 @@ def _read(lines: Path) -> list[dict[str, object]]:
     whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
     if len(whole) < len(text.splitlines()):  # it was stopped while it wrote
         lines.write_text("".join(whole), encoding="utf-8")
-    return [json.loads(line) for line in whole]
+    found = [json.loads(line) for line in whole]
+    return list({_key(line): line for line in found}.values())  # the last one of each counts
 
 
 def _key(line: dict[str, object]) -> tuple[object, ...]:
