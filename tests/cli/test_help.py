@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 import secateur
 from secateur.cli import whole_app
@@ -42,6 +43,7 @@ def test_the_example_is_shown_by_help(run):
     assert "Example: secateur plan policy.toml" in outcome.out
 
 
+@pytest.mark.slow
 def test_the_shell_completes_commands_and_policies(tmp_path):
     (tmp_path / "cnn-ours.toml").touch()
 

@@ -25,7 +25,7 @@ def test_plugins_lists_names_distributions_versions_and_parts(run):
     assert secateur.__version__ in outcome.out
     table = {plugin["name"]: plugin for plugin in run("plugins", "--json").json}
     assert table["torch"]["distribution"] == "secateur"
-    assert table["torch"]["provides"] == ["adapter torch"]
+    assert table["torch"]["provides"] == ["adapter torch", "workers"]
 
 
 def test_plugins_shows_what_was_left_out_and_why(tmp_path):

@@ -106,6 +106,7 @@ def left_in(folder: str | Path = ".") -> set[str]:
     return {path.name for path in Path(folder).iterdir()}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.usefixtures("_small_pieces")
 def test_a_folder_of_shards_is_pruned_as_it_is_in_memory(run, folder, name):
@@ -246,6 +247,7 @@ main()
 """The program, which meets a signal while it writes."""
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("number", "words"),
     [

@@ -133,6 +133,7 @@ def test_on_a_terminal_tables_are_drawn_and_no_line_is_too_long(tmp_path, width)
     assert drawn.rstrip().endswith("weights stay")
 
 
+@pytest.mark.slow
 def test_a_terminal_without_box_characters_shows_text(tmp_path):
     code = "import secateur; print(secateur.Policy.load('cnn-80'))"
     for other in ({"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}):

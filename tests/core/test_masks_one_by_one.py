@@ -101,6 +101,7 @@ def arrays(dtype):
     return made
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.usefixtures("_plugin", "_small_pieces")
 @pytest.mark.parametrize(
     "pattern", PATTERNS, ids=lambda pattern: "-".join(map(str, pattern.values()))

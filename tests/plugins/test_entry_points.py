@@ -103,7 +103,7 @@ def test_a_plugin_that_is_broken_costs_one_warning_and_nothing_else(install, loa
     assert "SECATEUR_DISABLE_PLUGINS=team-broken" in message
     assert set(registry.plugins) >= {"builtin", "keras", "torch", "sine"}
     assert "broken" not in registry.plugins
-    assert set(registry.components("criterion")) == {"magnitude", "random"}
+    assert set(registry.components("criterion")) >= {"magnitude", "random"}
     assert [plugin.name for plugin in registry.failed] == ["broken"]
 
 

@@ -14,9 +14,11 @@ import pytest
 
 import secateur
 from secateur.hooks import hookspecs
+from secateur.hooks.at_work import workers_of_this_run
 from secateur.hooks.registry import registry
 from secateur.layout import DENSE_IN_OUT
 from secateur.selection.groups import Pooled
+from secateur.workers import SINGLE, Workers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "hooks.md").read_text()
 HOOKS = {
@@ -34,7 +36,7 @@ def section(hook: str) -> str:
 
 def test_the_page_has_the_hooks_that_there_are_and_no_others():
     assert re.findall(r"^## (\w+)$", PAGE, re.MULTILINE) == [*_in_page_order()]
-    assert len(HOOKS) == 11
+    assert len(HOOKS) == 12
 
 
 def _in_page_order() -> list[str]:
@@ -304,6 +306,28 @@ def test_secateur_kinds(registered):
     secateur.unregister("capsules")
     with pytest.raises(secateur.ModelError, match="no kind 'capsule'"):
         secateur.plan(weights, {"schedule": HALF})
+
+
+def test_secateur_workers(registered, monkeypatch):
+    class Together(Workers):
+        rank, count = 0, 1
+
+        def total(self, numbers):
+            return numbers
+
+        def exchange(self, send_buffers):
+            return list(send_buffers)
+
+    class Plugin:
+        @secateur.hookimpl
+        def secateur_workers(self):
+            return found
+
+    found = None
+    registered(Plugin())
+    assert workers_of_this_run() is SINGLE
+    found = Together()
+    assert workers_of_this_run() is found
 
 
 def test_secateur_commands(registered, capsys, monkeypatch):
