@@ -11,7 +11,7 @@ import numpy as np
 
 import secateur
 from secateur.errors import ScheduleWarning, StateWarning
-from secateur_keras.tfmot.mark import Marking, marked_variables
+from secateur_keras.tfmot.mark import Marking, is_marked, marked_variables
 from secateur_keras.tfmot.policies import to_policy
 from secateur_keras.tfmot.recovery import repair_optimizer
 from secateur_keras.weight import KerasWeight
@@ -56,6 +56,8 @@ def begin(model: Any) -> Run | None:
     """
     marks = marked_variables(model)
     if not marks:
+        if is_marked(model):
+            to_policy(model)  # which says what is not built
         return None
     variables = frozenset(marks)
     runs = [run for run in _runs(marks) if run.pruner.attached]

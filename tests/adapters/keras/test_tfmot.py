@@ -289,6 +289,14 @@ def test_a_model_without_marks_is_not_pruned_in_silence(data, compile_):
         model.fit(*data(), batch_size=16, verbose=0, callbacks=[toolkit.UpdatePruningStep()])
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="elsewhere fit() builds a model first")
+def test_a_model_that_is_not_built_is_refused_with_what_to_do(data, compile_):
+    pruned = toolkit.prune_low_magnitude(keras.Sequential([layers.Flatten(), layers.Dense(3)]))
+    compile_(pruned)
+    with pytest.raises(ModelError, match=r"model\.build\(input_shape\)"):
+        pruned.fit(*data(), verbose=0, callbacks=[toolkit.UpdatePruningStep()])
+
+
 def test_strip_says_so_when_the_schedule_has_not_ended_and_leaves_the_model_pruned(data, compile_):
     pruned = toolkit.prune_low_magnitude(_classifier(), _ramp(end=40))
     compile_(pruned)
