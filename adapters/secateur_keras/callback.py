@@ -53,6 +53,8 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._pruner.check_at_once(self.model.steps_per_execution or 1)
         check_fits(self.weights, self._training.masked.variables, self._training.model, self.model)
         check_unchanged(self.weights, self._training.masked.variables, self._training.model)
+        if (callbacks := callback_list(sys._getframe(1))) is not None:
+            callbacks._async_train = False  # Keras on JAX runs one that is in no list in a thread
         siblings = _siblings(sys._getframe(1))
         self._others = None if siblings is None else list(_others(siblings))
         self._are_weights_touched = self._others is None or any(map(_may_touch, self._others))
