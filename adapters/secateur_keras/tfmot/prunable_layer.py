@@ -21,6 +21,7 @@ class PrunableLayer(ABC):
     A layer that has the method without this base is taken for one, too.
 
     Example:
+        >>> import keras
         >>> class WithBias(keras.layers.Dense, PrunableLayer):
         ...     def get_prunable_weights(self):
         ...         return [self.kernel, self.bias]
