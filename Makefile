@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 --timeout-
 CORE_TESTS := tests/core tests/packing tests/policies tests/plugins tests/targets tests/cli
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo deployment figures test exports trackers tfmot quick core thorough fuzz lint docs bench clean
+.PHONY: demo deployment figures test exports trackers tfmot quick core thorough fuzz lint docs bench lowest dist clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
@@ -77,8 +77,25 @@ $(VENV)-tfmot/ready: tests/tfmot/requirements.txt $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)-tfmot --requirement $<
 	@touch $@
 
+lowest:  ## the tests of core with the lowest versions that the metadata allows
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(PYTHON) tests/lowest.py > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --constraint $(VENV)-lowest/constraints.txt --editable ".[test]"
+	$(VENV)-lowest/bin/python -m pytest $(CORE_TESTS)
+
+PYTHONS ?= $(PYTHON)
+dist: $(VENV)/release  ## build the wheel and the sdist, check them, and test the wheel on each of PYTHONS
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	for python in $(PYTHONS); do \
+	  $$python -m venv --clear $(VENV)-wheel && \
+	  $(VENV)-wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)[test]" && \
+	  $(VENV)-wheel/bin/python -m pytest $(CORE_TESTS) || exit 1; \
+	done
+
 clean:
-	rm -rf $(VENV) $(VENV)-peers $(VENV)-exports $(VENV)-trackers $(VENV)-tfmot .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-wheel $(VENV)-peers $(VENV)-exports $(VENV)-trackers $(VENV)-tfmot .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
