@@ -86,12 +86,26 @@ class NpzCheckpoint(Checkpoint):
 
     def _write_array(self, target: IO[bytes], name: str, pieces: Pieces) -> None:
         dtype, shape = self._dtypes[name], self.tensors[name].shape
-        described = np.lib.format.dtype_to_descr(dtype)
+        described, is_fortran = np.lib.format.dtype_to_descr(dtype), self._is_fortran(name)
         np.lib.format.write_array_header_1_0(
-            target, {"descr": described, "fortran_order": False, "shape": shape}
+            target, {"descr": described, "fortran_order": is_fortran, "shape": shape}
         )
-        for piece in pieces():
+        found = pieces()
+        if is_fortran:  # such an array was read whole, too
+            found = iter([np.concatenate([*found]).reshape(shape).ravel(order="F")])
+        for piece in found:
             target.write(np.ascontiguousarray(piece.astype(dtype, copy=False)).view(np.uint8).data)
+
+    def _is_fortran(self, name: str) -> bool:
+        """Return whether an array lies column by column in the file."""
+        with self._archive.open(name + SUFFIX) as file:
+            is_first = np.lib.format.read_magic(file) == (1, 0)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if is_first
+                else np.lib.format.read_array_header_2_0
+            )
+            return bool(read(file)[1])
 
     def _start(self, name: str) -> int | None:
         """Return where the values of a tensor lie as they are in memory, if they do."""
