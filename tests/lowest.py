@@ -1,6 +1,6 @@
 """Print the lowest versions that the metadata allows, as constraints for pip.
 
-    python tests/lowest.py EXTRA... > lowest.txt
+python tests/lowest.py EXTRA... > lowest.txt
 """
 
 from __future__ import annotations
