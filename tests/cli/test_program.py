@@ -18,6 +18,7 @@ RUN = "from secateur.cli import main; main()"
 SLOW_WRITE = """
 import os, signal, time
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup makes every process ignore
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell does in the background
 def slow(descriptor):
     print("writing", flush=True)
     time.sleep(60)

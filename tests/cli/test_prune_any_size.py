@@ -235,8 +235,9 @@ def test_a_file_read_in_pieces_gives_the_same_bytes(run, tmp_path, monkeypatch, 
 
 
 SLOW = """
-import os, sys, time
+import os, signal, sys, time
 from secateur.streaming import prune
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs behind
 def slow(*_):
     print("working", flush=True)
     time.sleep(60)

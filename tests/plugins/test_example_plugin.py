@@ -89,7 +89,8 @@ def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_s
     fresh = Environment(tmp_path)
     fresh.install(ROOT, EXAMPLE)
     cli = ("-c", "from secateur.cli import main; main()")
-    assert "schedule: sine; observer" in fresh.run(*cli, "plugins")
+    listed = " ".join(fresh.run(*cli, "plugins").split())
+    assert "schedule: sine; criterion: steady_sign; observer" in listed
     assert "transformer-2to4" in fresh.run(*cli, "policies")
     dumped = "import secateur as s; s.Policy.load('bare.toml').dump('d.toml')"
     (tmp_path / "bare.toml").write_text(POLICY.replace("plugins = ", "# "))
@@ -102,7 +103,7 @@ def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_s
         kept.add(places)
     assert kept == {str(list(range(24, 32)))}
     tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLE, "-c")
-    assert "7 passed" in fresh.run(*tests, EXAMPLE / "pyproject.toml")
+    assert "8 passed" in fresh.run(*tests, EXAMPLE / "pyproject.toml")
 
     fresh.pip("uninstall", "--yes", "example-sine-schedule")
     error = fresh.run(*cli, "plan", "policy.toml", "model.npz", fails=True)

@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
     model.compile("adam", "mse")
     variables = model.trainable_variables
     model.optimizer.build(variables)
-    model.optimizer.apply([np.ones(variable.shape, "f") for variable in variables])
+    model.optimizer.apply([keras.ops.ones(variable.shape) for variable in variables])
     model.save(folder / "net.keras")
     model.save_weights(folder / "net.weights.h5")
     (folder / "policy.toml").write_text(POLICY)

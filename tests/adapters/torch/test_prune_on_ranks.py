@@ -56,7 +56,8 @@ def test_the_bytes_of_some_processes_are_those_of_one(run, ranks, folder, tmp_pa
     assert alone.code == 0
     first, *others = ranks(count, "prune_child.py", *words, tmp_path / "many")
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
-    assert first.output == alone.out.replace("to one", f"to {tmp_path / 'many'}")
+    said = alone.out.replace("to one", f"to {tmp_path / 'many'}")
+    assert first.output.split() == said.split()  # lines break where the path ends
     assert not any(rank.output for rank in others)
 
 
