@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import struct
 import subprocess
@@ -304,17 +303,15 @@ def test_a_full_disk_leaves_nothing(folder, small_disk, most):
     half = policy("unstructured")
     (small_disk / "m.safetensors").write_bytes((folder / "a.safetensors").read_bytes())
 
-    def no_file_grows_larger():  # an error of the same kind, also where no disk could be made
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
+    # an error of the same kind, also where no disk could be made
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))"
+    program = f"{limited}; from secateur.cli import main; main()"
     for words in (
         [folder, half, "-o", small_disk / "new"],
         [small_disk / "m.safetensors", half, "--in-place"],
     ):
-        command = [sys.executable, "-m", "secateur", "prune", *map(str, words)]
-        done = subprocess.run(
-            command, preexec_fn=no_file_grows_larger, capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, "-c", program, "prune", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert "No space left" in done.stderr or "File too large" in done.stderr
         assert left_in(small_disk) == {"m.safetensors"}
