@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from secateur.layout import Array
-from secateur_keras.masking import scope_of
+from secateur_keras.masking import scope_of, variable_beside
 from secateur_keras.updates import parts
 from secateur_keras.weight import to_numpy
 
@@ -165,17 +165,7 @@ def _backend() -> str:
 
 
 def _store_of(variable: Any) -> Any:
-    """Make the variable that holds the gradient of another, placed as that is."""
-    store = keras.Variable(
-        keras.initializers.Constant(_UNWRITTEN),
-        shape=variable.shape,
-        dtype=keras.backend.standardize_dtype(variable.dtype),
-        trainable=False,
-        autocast=False,
-        aggregation="only_first_replica",
-        name=f"{variable.path.replace('/', '_')}_gradient",  # Keras wants paths to be unique
-    )
-    if getattr(variable, "_layout", None) is not None:
-        store._layout = variable._layout  # older Keras takes no layout= there
-        store.assign(store.value)
-    return store
+    """Make the variable that holds the gradient of another."""
+    unwritten = keras.initializers.Constant(_UNWRITTEN)
+    dtype = keras.backend.standardize_dtype(variable.dtype)
+    return variable_beside(variable, unwritten, dtype, "gradient")

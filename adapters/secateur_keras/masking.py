@@ -32,7 +32,7 @@ class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]
     """
 
     def __init__(self, variable: Any, average: Average) -> None:
-        self.variable, self.mask = variable, _mask_of(variable)
+        self.variable, self.mask = variable, variable_beside(variable, "ones", "bool", "mask")
         self.own: Constraint | None = variable.constraint
         self._average = average
         self._applied: Array | None = None
@@ -226,21 +226,29 @@ def _replace(tensor: Any, mask: Array) -> None:
     tensor.data = torch.tensor(mask, device=tensor.device)
 
 
-def _mask_of(variable: Any) -> Any:
-    """Make the mask of a variable, all kept, placed as the variable is."""
-    mask = keras.Variable(
-        "ones",
+def variable_beside(variable: Any, initializer: Any, dtype: str, suffix: str) -> Any:
+    """Make a variable that is not trained, in the shape and at the place of another.
+
+    Args:
+        variable: The other.
+        initializer: Its first values, as Keras takes them.
+        dtype: Its dtype.
+        suffix: What its name adds to the other's path.
+
+    """
+    beside = keras.Variable(
+        initializer,
         shape=variable.shape,
-        dtype="bool",
+        dtype=dtype,
         trainable=False,
         autocast=False,
         aggregation="only_first_replica",
-        name=f"{variable.path.replace('/', '_')}_mask",  # Keras wants paths to be unique
+        name=f"{variable.path.replace('/', '_')}_{suffix}",  # Keras wants paths to be unique
     )
     if getattr(variable, "_layout", None) is not None:
-        mask._layout = variable._layout  # older Keras takes no layout= there
-        mask.assign(mask.value)
-    return mask
+        beside._layout = variable._layout  # older Keras takes no layout= there
+        beside.assign(beside.value)
+    return beside
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`prune` writes zeros into a model once: the bits, and whoever holds an earlier value."""
+"""`prune` writes zeros into a model once: the bits, and values that were read before."""
 
 from __future__ import annotations
 
