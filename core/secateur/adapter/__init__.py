@@ -9,7 +9,7 @@ when.
 from __future__ import annotations
 
 from secateur.adapter.adapter import Adapter
-from secateur.adapter.binding import AttachedPruner, Binding, PairedBinding
+from secateur.adapter.binding import AttachedPruner, Binding
 from secateur.adapter.checkpoint import (
     Checkpoint,
     KnownWeight,
@@ -30,6 +30,7 @@ from secateur.adapter.collect import (
     unknown_layer,
 )
 from secateur.adapter.layer_uses import bypassed_layers
+from secateur.adapter.paired import PairedBinding
 from secateur.adapter.source_paths import ANY_PART, Paths, below, covers, parameters_of, tree_of
 from secateur.adapter.state import StatePart, StateTensor
 from secateur.adapter.weights import LayerWeight, Skipped, Weight, WeightSpec

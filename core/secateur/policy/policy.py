@@ -25,7 +25,6 @@ from secateur.components.distributions import Distribution, Uniform
 from secateur.components.method import Method
 from secateur.components.patterns import Pattern, Unstructured
 from secateur.components.schedules import Constant, OneShot
-from secateur.components.words import method_in_words, table_in_words
 from secateur.errors import PolicyError, PolicyWarning, shown
 from secateur.hooks.registry import registry
 from secateur.policy.messages import explain, located
@@ -35,8 +34,9 @@ from secateur.policy.reading.lines import Written, written_at
 from secateur.policy.reading.merging import Merged
 from secateur.policy.reading.overrides import Overrides, as_overrides, override, vain
 from secateur.policy.rule import AS_TABLE, AnySchedule, ResolvedRule, Rule, component
+from secateur.policy.rules_table import rules_table
 from secateur.policy.table import PolicyTable
-from secateur.tables import Column, Paragraph, Printed, Table, View, printable
+from secateur.tables import Paragraph, Printed, Table, View, printable
 
 
 def _integer(value: Any) -> Any:
@@ -330,22 +330,8 @@ class Policy(Printed, PolicyTable):
             methods: How a rule prunes in a run of known length, where that is known.
 
         """
-        columns = [
-            Column("rule", long="shorten", least=10),
-            Column("match", long="wrap") if decided is None else Column("weights", right=True),
-            Column("how its weights are pruned", long="wrap"),
-        ]
-        is_in_file = bool(self.rules and self._origins.texts)
-        if is_in_file:
-            columns.insert(1, Column("written in", long="shorten", least=16))
-        rows: list[tuple[str, ...]] = []
-        for rule in self.resolved_rules:
-            match = table_in_words(rule.match.normalized()) or "all"
-            weights = match if decided is None else f"{decided.get(rule.number, 0):,}"
-            method = (methods or {}).get(rule.number, rule.method)
-            written = (str(self.written_at(("rules", rule.number - 1))),) if is_in_file else ()
-            rows.append((rule.label, *written, weights, method_in_words(method)))
-        return Table(tuple(columns), rows)
+        written = self.written_at if self.rules and self._origins.texts else None
+        return rules_table(self.resolved_rules, written, decided, methods)
 
     def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
         """Return what is printed of the policy.
