@@ -188,7 +188,7 @@ BROKEN: dict[str, bytes] = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("case", BROKEN)
 @pytest.mark.parametrize("command", ["inspect", "prune"])
 def test_a_header_that_breaks_a_rule_of_the_format_is_refused(run, half, case, command):
@@ -318,7 +318,7 @@ def archive(*members: tuple[str, bytes], compression=zipfile.ZIP_STORED) -> byte
     return buffer.getvalue()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("case", HEADERS)
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_an_array_that_cannot_be_is_refused(run, half, case, compression):

@@ -14,6 +14,8 @@ import pytest
 
 from secateur.cli import main
 
+pytestmark = pytest.mark.slow  # many start a process
+
 RUN = "from secateur.cli import main; main()"
 SLOW_WRITE = """
 import os, signal, time

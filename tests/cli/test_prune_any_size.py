@@ -298,6 +298,7 @@ def small_disk(tmp_path):
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
+@pytest.mark.slow  # starts processes
 @pytest.mark.parametrize("most", [8 << 10, 1 << 10])
 def test_a_full_disk_leaves_nothing(folder, small_disk, most):
     half = policy("unstructured")

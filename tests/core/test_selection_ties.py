@@ -145,7 +145,7 @@ def test_any_change_changes_the_digest(change):
     assert reference.digest(array) != reference.digest(changed)
 
 
-@pytest.mark.sampled(11)
+@pytest.mark.sampled(23)
 @pytest.mark.parametrize("at_once", [8, 1 << 15])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)

@@ -177,7 +177,7 @@ def _rounds(request, monkeypatch):
     bring_together(monkeypatch, request.param)
 
 
-@pytest.mark.sampled(11)
+@pytest.mark.sampled(23)
 @pytest.mark.usefixtures("_rounds")
 @pytest.mark.parametrize(
     ("count", "way"),

@@ -16,6 +16,8 @@ from secateur.cli import main
 from secateur.recording import bits
 from secateur_plots.animation import frames
 
+pytestmark = pytest.mark.slow  # each draws
+
 
 def recorded(path, *shape: int, updates: int = 6, name: str = "dense:kernel") -> secateur.Recording:
     """Record a run in which one weight is pruned, and another one stays dense."""

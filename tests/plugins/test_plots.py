@@ -22,6 +22,8 @@ import secateur_plots
 from secateur.errors import ModelError, PolicyError
 from secateur_plots.flat import lay_flat
 
+pytestmark = pytest.mark.slow  # each draws
+
 PICTURES = Path(__file__).with_name("pictures")
 TOLERANCE = 4.0
 """How many of 255 greys a picture may differ in the root of the mean of squares."""

@@ -15,6 +15,8 @@ import secateur
 from secateur.errors import PluginError
 from secateur.hooks.registry import registry
 
+pytestmark = pytest.mark.slow  # many start a process
+
 HALF = {"kind": "one_shot", "final_sparsity": 0.5}
 POLICY = {"schedule": HALF}
 
