@@ -53,14 +53,15 @@ class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._pruner.check_at_once(self.model.steps_per_execution or 1)
         check_fits(self.weights, self._training.masked.variables, self._training.model, self.model)
         check_unchanged(self.weights, self._training.masked.variables, self._training.model)
-        if (callbacks := callback_list(sys._getframe(1))) is not None:
+        callbacks, siblings = callback_list(sys._getframe(1)), None
+        if callbacks is not None:
             callbacks._async_train = False  # Keras on JAX runs one that is in no list in a thread
-        siblings = _siblings(sys._getframe(1))
+            siblings = list(callbacks.callbacks)
         self._others = None if siblings is None else list(_others(siblings))
         self._are_weights_touched = self._others is None or any(map(_may_touch, self._others))
         self._training.gated = siblings is not None
         if siblings is not None and not any(isinstance(one, FirstCallback) for one in siblings):
-            callback_list(sys._getframe(1)).callbacks = [FirstCallback(self._training), *siblings]
+            callbacks.callbacks = [FirstCallback(self._training), *siblings]
         uncounted = self._training.begin(self.model, self.catch_up)
         self._has_started = False
         self._batches = self._updates = 0
@@ -162,11 +163,6 @@ def callback_list(frame: Any) -> Any:
     """
     callers = (each.f_locals.get("self") for each in (frame, frame.f_back) if each is not None)
     return next((one for one in callers if isinstance(one, keras.callbacks.CallbackList)), None)
-
-
-def _siblings(frame: Any) -> list[Any] | None:
-    callbacks = getattr(callback_list(frame), "callbacks", None)
-    return None if callbacks is None else list(callbacks)
 
 
 def _others(callbacks: Sequence[Any]) -> Iterator[Any]:

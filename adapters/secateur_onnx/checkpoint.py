@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from onnx.external_data_helper import uses_external_data
 
 from secateur import atomically
 from secateur.adapter import Checkpoint, Tensor
 from secateur.errors import ModelError, in_words
 from secateur.layout import Array
-from secateur_onnx.external import external_bytes, is_external
+from secateur_onnx.external import external_bytes
 from secateur_onnx.graph import weights_of
 
 _NOTE = "secateur_policy"
@@ -53,13 +54,13 @@ class OnnxCheckpoint(Checkpoint):
             for name, tensor in self._tensors.items()
         }
         self.weights, self.skipped = weights_of(graph, self.tensors)
-        if any(is_external(tensor) for tensor in self._tensors.values()):
+        if any(uses_external_data(tensor) for tensor in self._tensors.values()):
             self.notes = ["some values lie in other files; a pruned copy holds all of them itself"]
 
     def read(self, name: str) -> Array:
         tensor = self._tensors[name]
         try:
-            if is_external(tensor):
+            if uses_external_data(tensor):
                 dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).newbyteorder("<")
                 content = np.frombuffer(external_bytes(tensor, self.path), dtype)
                 return content.reshape(tuple(tensor.dims))
@@ -77,7 +78,7 @@ class OnnxCheckpoint(Checkpoint):
         for tensor in copy.graph.initializer:
             if tensor.name in changed:
                 _set_values(tensor, _little_endian(changed[tensor.name]))
-            elif is_external(tensor):
+            elif uses_external_data(tensor):
                 _set_values(tensor, external_bytes(tensor, self.path))
         kept = [each for each in copy.metadata_props if each.key != _NOTE]
         del copy.metadata_props[:]

@@ -9,16 +9,6 @@ from typing import Any
 from secateur.errors import ModelError, shown
 
 
-def is_external(tensor: Any) -> bool:
-    """Return whether the values of a tensor are in another file.
-
-    Args:
-        tensor: A `TensorProto`.
-
-    """
-    return bool(tensor.data_location == tensor.EXTERNAL)
-
-
 def external_bytes(tensor: Any, model: Path) -> bytes:
     """Return the values of a tensor that are in another file.
 

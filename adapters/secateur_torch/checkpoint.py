@@ -13,6 +13,7 @@ from secateur import atomically
 from secateur.adapter import Checkpoint, Tensor
 from secateur.errors import ModelError
 from secateur.layout import Array
+from secateur_torch.memory import memory_of
 from secateur_torch.weight import from_numpy, to_numpy
 
 _NESTED = ("model", "state_dict", "model_state_dict")
@@ -95,18 +96,6 @@ def _dtype(tensor: TorchTensor) -> str:
 def _shape(tensor: TorchTensor) -> tuple[int, ...]:
     """Return the shape of a tensor; a nested one has none."""
     return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
-
-
-def memory_of(tensor: TorchTensor) -> tuple[int, int]:
-    """Return the addresses of a tensor's first byte and past its last one.
-
-    Args:
-        tensor: A plain tensor.
-
-    """
-    last = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
-    start = tensor.data_ptr()
-    return start, start + (last + 1) * tensor.element_size() if tensor.numel() else start
 
 
 def special_layout(tensor: TorchTensor) -> str:

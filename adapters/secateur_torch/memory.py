@@ -51,9 +51,19 @@ def memory_range(tensor: Tensor, entry: LayerWeight) -> MemoryRange:
     shape, stride = tuple(tensor.shape), tuple(tensor.stride())
     if not tensor.numel() or hasattr(tensor, "device_mesh"):  # no memory, or a shard of it
         return MemoryRange(id(tensor), id(tensor), shape, stride, rows)
+    return MemoryRange(*memory_of(tensor), shape, stride, rows)
+
+
+def memory_of(tensor: Tensor) -> tuple[int, int]:
+    """Return the addresses of a tensor's first byte and past its last one.
+
+    Args:
+        tensor: A plain tensor.
+
+    """
+    last = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
     start = tensor.data_ptr()
-    last = sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
-    return MemoryRange(start, start + (last + 1) * tensor.element_size(), shape, stride, rows)
+    return start, start + (last + 1) * tensor.element_size() if tensor.numel() else start
 
 
 def refuse_overlaps(names: Mapping[MemoryRange, str]) -> None:

@@ -18,7 +18,7 @@ class UpdatePruningStep(PruningCallback):
 
     In a loop of one's own, call `set_model` and `on_train_begin`, then `on_train_batch_begin`
     before each batch and `on_epoch_end` after each epoch. Updates are those of
-    ``model.optimizer``; without one, each batch that was begun is one.
+    ``model.optimizer``; until it makes one, each batch that was begun is one.
 
     Warns:
         PolicyWarning: No layer of the model is marked.
@@ -50,6 +50,7 @@ class UpdatePruningStep(PruningCallback):
             logs: What Keras passes.
 
         """
+        self._is_in_fit = False  # a training that failed did not reach its end
         self._run = begin(self.model)
         if self._run is None:
             warnings.warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import secateur
@@ -12,6 +13,7 @@ from secateur_keras.binding import KerasBinding
 from secateur_keras.tfmot.mark import marked_variables
 from secateur_keras.tfmot.rules import Table, methods_of, rules_for
 from secateur_keras.tfmot.settings import Settings
+from secateur_keras.weight import KerasWeight
 
 Group = tuple[Settings, list[WeightSpec]]
 
@@ -44,13 +46,14 @@ def to_policy(
         0.5
 
     """
-    groups = _groups(pruned)
+    weights = KerasBinding(pruned).weights
+    groups = _groups(pruned, weights)
     if not groups:
         raise PolicyError(
             f"nothing in {pruned.name} is marked to be pruned: give it, or layers of it, to "
             "prune_low_magnitude"
         )
-    policy = secateur.Policy.parse(_table(pruned, groups, total_steps))
+    policy = secateur.Policy.parse(_table(weights, groups, total_steps))
     if path is not None:
         _refuse_code(policy)
         policy.dump(path)
@@ -67,11 +70,11 @@ def _refuse_code(policy: secateur.Policy) -> None:
             )
 
 
-def _groups(pruned: Any) -> list[Group]:
+def _groups(pruned: Any, weights: Sequence[KerasWeight]) -> list[Group]:
     """Return the weights that are marked, by their settings."""
     groups: dict[str, Group] = {}
     marks = marked_variables(pruned)
-    for weight in KerasBinding(pruned).weights:
+    for weight in weights:
         mark = marks.get(id(weight.variable))
         if mark is not None and weight.spec.kind != "depthwise":
             settings = mark.settings
@@ -79,8 +82,8 @@ def _groups(pruned: Any) -> list[Group]:
     return list(groups.values())
 
 
-def _table(pruned: Any, groups: list[Group], total_steps: int | None) -> Table:
-    others = {weight.spec.name: weight.spec for weight in KerasBinding(pruned).weights}
+def _table(weights: Sequence[KerasWeight], groups: list[Group], total_steps: int | None) -> Table:
+    others = {weight.spec.name: weight.spec for weight in weights}
     for _, specs in groups:
         for spec in specs:
             del others[spec.name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -124,12 +124,13 @@ def _marked(layer: Any, settings: Settings, keep: bool = False) -> Any:
 
 def _marked_model(model: Any, settings: Settings, chosen: PruningPolicy | None) -> Any:
     result = plain_copy(model)
+    inside = {id(each) for each in layers_in(model)}
     wanted = [
         layer
         for layer in leaves(model)
         if not isinstance(layer, keras.layers.InputLayer)
         and (chosen is None or chosen.allow_pruning(layer))
-        and not _keeps_mark(layer, model)
+        and not _keeps_mark(layer, inside)
     ]
     for layer in wanted:
         end_runs(layer)
@@ -139,14 +140,13 @@ def _marked_model(model: Any, settings: Settings, chosen: PruningPolicy | None) 
     return result
 
 
-def _keeps_mark(layer: Any, model: Any) -> bool:
-    """Return whether a layer is marked, and not by an earlier call on the same model.
+def _keeps_mark(layer: Any, inside: Collection[int]) -> bool:
+    """Return whether a layer is marked, and not by an earlier call on the layers `inside`.
 
     What was marked by itself stays as it is, as in the toolkit; so do the layers of a model that
     was returned before.
     """
     marks = [mark for each in layers_in(layer) if (mark := mark_of(each)) is not None]
-    inside = {id(each) for each in layers_in(model)}
     return is_marked(layer) and all(mark.owned_by_one_in(inside) for mark in marks)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from glob import escape
 from math import prod
 from typing import Any
 
@@ -35,8 +36,10 @@ def methods_of(
     """
     methods: dict[str, tuple[Table, list[WeightSpec]]] = {}
     tables: dict[tuple[bool, int | None], Table] = {}
+    most = None if settings.sparsity_m_by_n is not None else _highest(settings.schedule)
     for spec in specs:
-        swapped, count = spec.kind == "embedding", _scarce(settings, spec)
+        swapped = spec.kind == "embedding"
+        count = None if most is None else _scarce(settings, spec, most)
         if (swapped, count) not in tables:
             tables[swapped, count] = _method(settings, swapped, count, total_steps)
         table = tables[swapped, count]
@@ -46,14 +49,9 @@ def methods_of(
 
 def rules_for(method: Mapping[str, Any], specs: Sequence[WeightSpec]) -> Iterator[Table]:
     """Yield the rules that prune some weights, by name."""
-    names = [_escaped(spec.name) for spec in specs]
+    names = [escape(spec.name) for spec in specs]
     for start in range(0, len(names), MOST_NAMES):
         yield {"match": {"name": names[start : start + MOST_NAMES]}, **method}
-
-
-def _escaped(name: str) -> str:
-    """Return a glob that matches a name alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def _method(settings: Settings, swapped: bool, count: int | None, total_steps: int | None) -> Table:
@@ -84,16 +82,14 @@ def _block(settings: Settings, swapped: bool) -> tuple[int, int]:
     return (height, width) if swapped else (width, height)
 
 
-def _scarce(settings: Settings, spec: WeightSpec) -> int | None:
-    """Return how many groups a weight has, if so few that none would be kept at the end."""
-    if settings.sparsity_m_by_n is not None:
-        return None
+def _scarce(settings: Settings, spec: WeightSpec, most: float) -> int | None:
+    """Return how many groups a weight has, if so few that none is kept at the sparsity `most`."""
     kind = secateur.kind_named(spec.kind)
     tile = dict(
         zip((kind.out_axis, kind.in_axis), _block(settings, spec.kind == "embedding"), strict=True)
     )
     count = prod(-(-length // tile.get(axis, 1)) for axis, length in enumerate(spec.shape))
-    return count if count and secateur.keep_count(count, _highest(settings.schedule)) < 1 else None
+    return count if count and secateur.keep_count(count, most) < 1 else None
 
 
 def _highest(schedule: PruningSchedule) -> float:

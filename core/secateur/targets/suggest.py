@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from glob import escape
 from typing import Any
 
 from secateur.adapter import Binding
@@ -83,7 +84,7 @@ def _by_kind(
 
 def _named_rules(target: Target, choices: dict[str, Choice]) -> Iterator[dict[str, Any]]:
     for choice in dict.fromkeys(choices.values()):
-        names = [_glob(name) for name, other in choices.items() if other == choice]
+        names = [escape(name) for name, other in choices.items() if other == choice]
         method = _method(target.use(choice)) if choice else {"prune": False}
         for first in range(0, len(names), MAX_GLOBS):
             yield {"match": {"name": names[first : first + MAX_GLOBS]}, **method}
@@ -93,15 +94,6 @@ def _by_name(target: Target, wanted: dict[str, Choice]) -> list[dict[str, Any]]:
     """Return a rule for each weight, the longest name first: a name also matches its roles."""
     longest_first = sorted(wanted, key=len, reverse=True)
     return [rule for name in longest_first for rule in _named_rules(target, {name: wanted[name]})]
-
-
-def _glob(name: str) -> str:
-    """Return the glob that matches a name and no other.
-
-    >>> _glob("blocks[0]:kernel")
-    'blocks[[]0]:kernel'
-    """
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def _method(use: Use) -> dict[str, Any]:

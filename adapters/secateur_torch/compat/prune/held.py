@@ -57,6 +57,7 @@ class HeldMask:
             mask: Of 0 and 1, in the parameter's shape and dtype.
 
         """
+        self._check(module, module._parameters[self.name], mask)
         module.register_buffer(f"{self.name}_mask", mask)
         vars(module)[f"{self.name}_orig"] = module._parameters[self.name]
         # named register_load_state_dict_pre_hook from PyTorch 2.5 on
@@ -225,7 +226,6 @@ def own_parameter(module: nn.Module, name: str) -> nn.Parameter:
     Raises:
         AttributeError: The module has none of this name.
         TypeError: It is computed from others, as by a parametrization.
-        KeyError: The module has a buffer of its own where the mask would be.
 
     """
     kind, found = type(module).__name__, module._parameters.get(name)

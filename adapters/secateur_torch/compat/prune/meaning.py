@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from glob import escape
 from math import prod
 from typing import Any
 
@@ -171,7 +172,7 @@ def _rule(group: Sequence[_Pruned]) -> dict[str, Any]:
 def _table(group: Sequence[_Pruned], methods: Sequence[Any], *, is_global: bool) -> dict[str, Any]:
     own = {each.weights: each.mask for each in group}  # a tied weight counts once
     weights = [weight for several in own for weight in several]
-    table: dict[str, Any] = {"match": {"name": [_glob(weight.spec.name) for weight in weights]}}
+    table: dict[str, Any] = {"match": {"name": [escape(weight.spec.name) for weight in weights]}}
     size = sum(mask.numel() for mask in own.values())
     kept = sum(int((mask != 0).sum()) for mask in own.values())
     if isinstance(methods[0], LnStructured | RandomStructured):
@@ -231,11 +232,6 @@ def _sparsity(methods: Sequence[Any], size: int, kept: int) -> float:
     while keep_count(size, sparsity := round(1 - kept / size, digits)) != kept:
         digits += 1
     return sparsity
-
-
-def _glob(name: str) -> str:
-    """Return a pattern that matches a name alone."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
 
 
 def _add(tables: list[dict[str, Any]], rule: dict[str, Any]) -> None:

@@ -93,6 +93,7 @@ class BasePruningMethod(ABC):
 
         Raises:
             AttributeError: The module has no such parameter.
+            TypeError: The parameter is computed from others, as by a parametrization.
             AssertionError: The scores have another shape than the parameter.
             KeyError: The module has a buffer of its own where the mask would be.
             WeightError: A score is NaN.
