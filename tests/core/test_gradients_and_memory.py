@@ -323,5 +323,5 @@ def test_memory_on_shards_is_that_of_the_whole_and_is_saved_in_canonical_order()
 
 def _movement(weights, given, workers=None):
     criterion = Movement()
-    memory = memories.blank(criterion, weights)
+    memory = memories.blank(criterion.memory_dtypes(), weights)
     return memories.updated(criterion, weights, memory, Gradients(weights, given), 1, workers)

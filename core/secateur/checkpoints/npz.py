@@ -37,11 +37,13 @@ class NpzCheckpoint(Checkpoint):
             self._archive = archive = zipfile.ZipFile(path)
             check_archive(archive, path.stat().st_size)
             members = [member for member in archive.infolist() if _is_array(member)]
-            tensors = [declared(archive, member) for member in members]
-            self._dtypes = {tensor.name: dtype for tensor, dtype in tensors}
+            found = [declared(archive, member) for member in members]
+            self._dtypes = {tensor.name: dtype for tensor, dtype, _ in found}
+            self._fortran = {tensor.name for tensor, _, is_fortran in found if is_fortran}
         except Exception as error:  # zipfile and NumPy have no common error for damaged files
             raise ModelError(f"{path}: not a whole .npz file: {error}") from error
-        self.tensors = {tensor.name: tensor for tensor, _ in tensors}
+        self.tensors = {tensor.name: tensor for tensor, *_ in found}
+        self._starts: dict[str, int | None] = {}
 
     def read(self, name: str) -> Array:
         try:
@@ -54,7 +56,9 @@ class NpzCheckpoint(Checkpoint):
 
     def elements(self, name: str) -> ReadElements:
         """Return what reads a tensor; one that is compressed, or not C-ordered, is read whole."""
-        start = self._start(name)
+        if name not in self._starts:
+            self._starts[name] = self._start(name)
+        start = self._starts[name]
         if start is None:
             return super().elements(name)
         dtype = self._dtypes[name]
@@ -86,7 +90,7 @@ class NpzCheckpoint(Checkpoint):
 
     def _write_array(self, target: IO[bytes], name: str, pieces: Pieces) -> None:
         dtype, shape = self._dtypes[name], self.tensors[name].shape
-        described, is_fortran = np.lib.format.dtype_to_descr(dtype), self._is_fortran(name)
+        described, is_fortran = np.lib.format.dtype_to_descr(dtype), name in self._fortran
         np.lib.format.write_array_header_1_0(
             target, {"descr": described, "fortran_order": is_fortran, "shape": shape}
         )
@@ -96,29 +100,16 @@ class NpzCheckpoint(Checkpoint):
         for piece in found:
             target.write(np.ascontiguousarray(piece.astype(dtype, copy=False)).view(np.uint8).data)
 
-    def _is_fortran(self, name: str) -> bool:
-        """Return whether an array lies column by column in the file."""
-        with self._archive.open(name + SUFFIX) as file:
-            is_first = np.lib.format.read_magic(file) == (1, 0)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if is_first
-                else np.lib.format.read_array_header_2_0
-            )
-            return bool(read(file)[1])
-
     def _start(self, name: str) -> int | None:
         """Return where the values of a tensor lie as they are in memory, if they do."""
         member = self._archive.getinfo(name + SUFFIX)
-        if member.compress_type != zipfile.ZIP_STORED:
+        if member.compress_type != zipfile.ZIP_STORED or name in self._fortran:
             return None
         with self._archive.open(member) as file:
             if np.lib.format.read_magic(file) != (1, 0):
                 return None
-            _, is_fortran, _ = np.lib.format.read_array_header_1_0(file)
+            np.lib.format.read_array_header_1_0(file)
             header = file.tell()
-            if is_fortran:
-                return None
             while file.read(AT_ONCE):  # the checksum is compared at the end of the member
                 pass
         local = self._file.read(member.header_offset, np.empty(_LOCAL_HEADER, np.uint8)).tobytes()

@@ -59,8 +59,10 @@ def check_archive(archive: zipfile.ZipFile, size: int) -> None:
             raise ValueError(f"{first.filename:.80} and {second.filename:.80} overlap")
 
 
-def declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[Tensor, np.dtype[Any]]:
-    """Return what a member declares of its array, and the dtype of its values.
+def declared(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[Tensor, np.dtype[Any], bool]:
+    """Return what a member declares of its array, its dtype, and whether it lies by columns.
 
     Args:
         archive: The open archive.
@@ -74,9 +76,9 @@ def declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[Tensor,
         start = io.BytesIO(file.read(_LONGEST_HEADER))
     version = np.lib.format.read_magic(start)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(start)
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(start)
     else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(start)
+        shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(start)
     name = member.filename.removesuffix(SUFFIX)
     nonzero = prod(length for length in shape if length) * max(dtype.itemsize, 1)
     counts = all(type(length) is int and length >= 0 for length in shape)
@@ -85,4 +87,4 @@ def declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[Tensor,
     size = prod(shape) * dtype.itemsize
     if not dtype.hasobject and size != member.file_size - start.tell():
         raise ValueError(f"{name:.80}: shape {shape!s:.80} of {dtype} takes {size} bytes")
-    return Tensor(name, dtype.name, shape), dtype
+    return Tensor(name, dtype.name, shape), dtype, is_fortran

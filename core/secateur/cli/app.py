@@ -45,7 +45,8 @@ Model = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 All = Annotated[
-    bool, typer.Option("--all", help="List each layer that is left dense, with the reason.")
+    bool,
+    typer.Option("--all", help="List all of what is folded otherwise, such as layers left dense."),
 ]
 Kind = Annotated[
     list[str] | None,

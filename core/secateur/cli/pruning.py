@@ -150,7 +150,9 @@ def _prune(
             arrays = State(0, planned.policy.fingerprint, found).to_arrays()
             state.save({**arrays, **about(planned, one_shot=True)}, masks)
 
-    size = sum(weight.spec.size * weight.itemsize for weight in weights.values())
+    pruned = [weights[spec.name] for rule in planned.rule_weights for spec in rule.specs]
+    itemsizes = {weight.tensor: weight.itemsize for weight in pruned}
+    size = sum(source.tensors[name].size * each for name, each in itemsizes.items())
     with transfer(f"pruning {source.path}", size, shown=workers.rank == 0) as advance:
         if workers.count > 1:
             return prune_together(source, planned, weights, output, workers, advance)

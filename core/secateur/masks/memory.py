@@ -25,22 +25,8 @@ Memory = Mapping[str, Array]
 """The arrays that a criterion keeps of one weight, by name: canonical, or flat where sharded."""
 
 
-def memory_dtypes(criterion: Criterion) -> dict[str, np.dtype[Any]]:
-    """Return the dtype of each array that a criterion keeps.
-
-    Raises:
-        PluginError: Its memory is not well defined.
-
-    """
-    with attributed(criterion):
-        return criterion.memory_dtypes()
-
-
-def blank(criterion: Criterion, weights: Sequence[Weight]) -> dict[str, Memory]:
+def blank(dtypes: Mapping[str, np.dtype[Any]], weights: Sequence[Weight]) -> dict[str, Memory]:
     """Return what the memory of a rule's weights holds before the first update: zeros."""
-    dtypes = memory_dtypes(criterion)
-    if not dtypes:
-        return {}
     shapes = {weight.spec.name: weight.read().shape for weight in weights}
     return {
         weight: {name: _read_only(np.zeros(shape, dtype)) for name, dtype in dtypes.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 from secateur.adapter import Binding
@@ -103,7 +102,7 @@ def _remarks(
     if not read.is_partial:
         yield from schedule_remarks(policy, total_steps)
     yield from model_remarks(policy, reviews, shadows, read.is_partial)
-    yield from layer_remarks(read.layers, policy)
+    yield from layer_remarks(read.layers)
 
 
 def _words(error: Exception) -> str:
@@ -113,6 +112,6 @@ def _words(error: Exception) -> str:
 
 
 def _called(policy: PolicyLike) -> str:
-    if isinstance(policy, (str, PurePath, os.PathLike)):
+    if isinstance(policy, (str, os.PathLike)):
         return os.fspath(policy)
     return policy.source if isinstance(policy, Policy) else "policy"

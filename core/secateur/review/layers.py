@@ -8,19 +8,17 @@ from typing import Any
 
 from secateur.errors import shown
 from secateur.policy.origins import TablePath
-from secateur.policy.policy import Policy
 from secateur.policy.reading.files import Layer
 from secateur.policy.reading.merging import COMPONENTS, rule_id
 from secateur.review.findings import WARNING
 from secateur.review.remarks import Remark
 
 
-def layer_remarks(layers: Sequence[Layer], policy: Policy) -> Iterator[Remark]:
+def layer_remarks(layers: Sequence[Layer]) -> Iterator[Remark]:
     """Yield what is to be said of the files that a policy is made of.
 
     Args:
         layers: The files, bases first.
-        policy: The policy.
 
     """
     for layer in layers:

@@ -70,10 +70,6 @@ class ScheduleState:
         latest = self.schedule.latest if when.latest is None else when.latest
         return isinstance(latest, int) and step >= latest
 
-    def last_update(self, step: int) -> int | None:
-        """Return the last step up to `step` at which masks are recomputed, if any."""
-        return None if self.waits_for else self.running.last_update(step)
-
     def due(self, before: int, step: int) -> float | None:
         """Return the scheduled sparsity of the latest update after `before` and up to `step`."""
         if self.waits_for is not None:

@@ -86,7 +86,7 @@ class WatchedWeights:
             for rule in self._plan.rule_weights
             if rule.memory
             for name, memory in memories.blank(
-                rule.method.criterion, [self._by_name[spec.name] for spec in rule.specs]
+                rule.memory, [self._by_name[spec.name] for spec in rule.specs]
             ).items()
         }
 

@@ -156,12 +156,6 @@ class Pruning:
         ):
             write({name: self._taking(ahead, name, name == names[-1]) for name in names})
 
-    @property
-    def size(self) -> int:
-        """How many bytes the tensors take that are changed."""
-        held = {self.weights[name].tensor: self.weights[name].itemsize for name in self.masks}
-        return sum(self.source.tensors[name].size * each for name, each in held.items())
-
     def report(self, kept: Mapping[str, int], zeros: Mapping[str, int]) -> Report:
         """Return the report of what was written.
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
 from secateur.adapter import WeightSpec
 from secateur.components.criteria import Magnitude
-from secateur.components.patterns import FixedPattern, Pattern, grid_of, tile_of
+from secateur.components.patterns import FixedPattern
 from secateur.layout import Array
 from secateur.selection.component_errors import attributed
 from secateur.selection.elements import Elements
-from secateur.selection.tiles import any_in_tiles, spread
 
 
 @dataclass(frozen=True)
@@ -57,48 +55,6 @@ def zeros_of(nonzero: Array) -> int:
 def first_of(where: Array) -> tuple[int, ...]:
     """Return the canonical index of the first element that is True."""
     return tuple(map(int, np.unravel_index(np.argmax(where), where.shape)))
-
-
-@dataclass(frozen=True)
-class Groups:
-    """The groups of a weight, as a pattern lays them.
-
-    Attributes:
-        total: How many there are.
-        zero: How many of them are zero throughout.
-        loose: How many zeros lie in the others.
-
-    """
-
-    total: int
-    zero: int
-    loose: int
-
-
-def groups_of(nonzero: Array, pattern: Pattern, spec: WeightSpec) -> Groups | None:
-    """Return how many groups of a weight are zero; None where the pattern has no such groups.
-
-    Args:
-        nonzero: Where the weight is not zero, canonical.
-        pattern: The pattern.
-        spec: The weight.
-
-    """
-    with attributed(pattern, None, [spec.name]):
-        try:
-            extent = pattern.checked_extent(spec)
-        except NotImplementedError:
-            return None
-    grid, tile = grid_of(extent, spec.shape), tile_of(extent, spec.shape)
-    total = prod(grid)
-    if not nonzero.size:
-        return Groups(total, 0, 0)
-    if max(tile) == 1:
-        return Groups(total, total - int(np.count_nonzero(nonzero)), 0)
-    kept = any_in_tiles(nonzero, tile)
-    alive = int(np.count_nonzero(kept))
-    inside = int(np.count_nonzero(spread(kept, tile, spec.shape)))
-    return Groups(total, total - alive, inside - int(np.count_nonzero(nonzero)))
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,8 @@ from secateur.components.criteria import Magnitude
 from secateur.components.method import Method
 from secateur.components.patterns import FixedPattern
 from secateur.layout import Array
-from secateur.verification.counted import (
-    Groups,
-    Sets,
-    Values,
-    first_of,
-    groups_of,
-    sets_of,
-    zeros_of,
-)
+from secateur.run.checks.group_counts import Groups, groups_of
+from secateur.verification.counted import Sets, Values, first_of, sets_of, zeros_of
 
 USUAL = 0.01
 """Up to this fraction of a weight may be zero by nature: padding rows, float16's underflow."""

@@ -1,18 +1,20 @@
-"""Whether masks hold a sparsity that a schedule asks for: counted in groups, exactly."""
+"""The groups of a weight that are zero, and whether masks hold a sparsity: exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from secateur.adapter import WeightSpec
 from secateur.arrays.counts import keep_count
-from secateur.components.patterns import Pattern, Unstructured
+from secateur.components.patterns import Pattern, Unstructured, grid_of, tile_of
 from secateur.layout import Array
 from secateur.run.plan import RuleWeights
 from secateur.selection.component_errors import attributed
+from secateur.selection.tiles import any_in_tiles, spread
 
 
 def hold(
@@ -42,10 +44,10 @@ def hold(
     for spec in specs:
         if isinstance(method.pattern, Unstructured):
             counts.append((spec.size, kept[spec.name]))
-        elif sharded or (lengths := _lengths(method.pattern, spec)) is None:
+        elif sharded or (groups := groups_of(masks[spec.name], method.pattern, spec)) is None:
             return True
         else:
-            counts.append(_group_counts(masks[spec.name], lengths))
+            counts.append((groups.total, groups.total - groups.zero))
     totals, found = zip(*counts, strict=True)
     with attributed(method.distribution, 0, [spec.name for spec in specs]):
         targets = method.distribution.targets(specs, scheduled)
@@ -54,19 +56,43 @@ def hold(
     return list(found) == [keep_count(n, t) for n, t in zip(totals, targets, strict=True)]
 
 
-def _lengths(pattern: Pattern, spec: WeightSpec) -> list[int] | None:
-    """Return how far a group reaches along each axis; None where the pattern does not say."""
-    extent = pattern.extent(spec)
-    if extent is None:
-        return None
-    return [max(reach or size, 1) for reach, size in zip(extent, spec.shape, strict=True)]
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a weight, as a pattern lays them.
+
+    Attributes:
+        total: How many there are.
+        zero: How many of them are zero throughout.
+        loose: How many zeros lie in the others.
+
+    """
+
+    total: int
+    zero: int
+    loose: int
 
 
-def _group_counts(mask: Array, lengths: list[int]) -> tuple[int, int]:
-    """Return how many groups a weight has, and how many of them its mask keeps."""
-    total = prod(-(-size // length) for size, length in zip(mask.shape, lengths, strict=True))
-    for axis, length in enumerate(lengths):
-        if mask.size:
-            starts = np.arange(0, mask.shape[axis], length)
-            mask = np.logical_or.reduceat(mask, starts, axis=axis)
-    return total, int(np.count_nonzero(mask))
+def groups_of(nonzero: Array, pattern: Pattern, spec: WeightSpec) -> Groups | None:
+    """Return how many groups of a weight are zero; None where the pattern has no such groups.
+
+    Args:
+        nonzero: Where the weight is not zero, canonical.
+        pattern: The pattern.
+        spec: The weight.
+
+    """
+    with attributed(pattern, None, [spec.name]):
+        try:
+            extent = pattern.checked_extent(spec)
+        except NotImplementedError:
+            return None
+    grid, tile = grid_of(extent, spec.shape), tile_of(extent, spec.shape)
+    total = prod(grid)
+    if not nonzero.size:
+        return Groups(total, 0, 0)
+    if max(tile) == 1:
+        return Groups(total, total - int(np.count_nonzero(nonzero)), 0)
+    kept = any_in_tiles(nonzero, tile)
+    alive = int(np.count_nonzero(kept))
+    inside = int(np.count_nonzero(spread(kept, tile, spec.shape)))
+    return Groups(total, total - alive, inside - int(np.count_nonzero(nonzero)))

@@ -82,10 +82,7 @@ def value_chunk_of(size: int, dtype: np.dtype[Any], workers: Workers) -> tuple[i
 
 def chunk_of(size: int, workers: Workers) -> tuple[int, Array]:
     """Return the bytes in a chunk of a mask, the last ones being shorter, and this one, blank."""
-    length = -(-size // 8)
-    each = max(-(-length // workers.count), 1)
-    start, stop = (min(n * each, length) for n in (workers.rank, workers.rank + 1))
-    return each, np.zeros(stop - start, np.uint8)
+    return value_chunk_of(-(-size // 8), np.dtype(np.uint8), workers)
 
 
 def _in_chunk(index: Array, each: int) -> Array:
