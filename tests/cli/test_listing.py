@@ -28,6 +28,7 @@ def test_plugins_lists_names_distributions_versions_and_parts(run):
     assert table["torch"]["provides"] == ["adapter torch", "workers"]
 
 
+@pytest.mark.slow
 def test_plugins_shows_what_was_left_out_and_why(tmp_path):
     (tmp_path / "team_broken.py").write_text("1 / 0")
     info = tmp_path / "team_broken-1.0.dist-info"
@@ -60,6 +61,7 @@ def test_version(run):
     assert run("--version").out == f"secateur {secateur.__version__}\n"
 
 
+@pytest.mark.slow
 def test_the_library_itself_never_imports_typer_or_rich():
     code = "import sys, numpy, secateur; secateur.prune({'w': numpy.ones((2, 2))}, "
     code += "{'schedule': {'kind': 'one_shot', 'final_sparsity': 0.5}}); "

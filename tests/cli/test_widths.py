@@ -119,7 +119,7 @@ def on_a_terminal(code: str, folder, width: int, **environment: str) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.usefixtures("_files")
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_on_a_terminal_tables_are_drawn_and_no_line_is_too_long(tmp_path, width):
@@ -142,6 +142,7 @@ def test_a_terminal_without_box_characters_shows_text(tmp_path):
         assert "-----" in shown
 
 
+@pytest.mark.slow
 def test_without_rich_a_terminal_shows_text(tmp_path):
     code = "import sys; sys.modules['rich'] = None; import secateur; "
     shown = on_a_terminal(code + "print(secateur.Policy.load('cnn-80'))", tmp_path, 80)

@@ -143,6 +143,7 @@ def test_a_bad_policy_file_gets_an_error_that_says_where(tmp_path, monkeypatch, 
         ("p.toml", 'name = "x"'.encode("utf-16"), "not in UTF-8"),
         ("p.txt", b"", "unknown format '.txt'; there are: .toml, .yaml, .yml, .json"),
     ],
+    ids=lambda value: f"{len(value)} long" if len(value) > 200 else None,
 )
 def test_a_file_that_is_no_table_is_refused_by_its_name(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
