@@ -8,7 +8,7 @@ NO_FRAMEWORK := tests/core tests/policies tests/plugins tests/cli
 CORE_TESTS := $(NO_FRAMEWORK) tests/packing tests/targets
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo deployment figures test exports trackers tfmot quick core thorough fuzz lint docs bench lowest dist clean
+.PHONY: demo deployment results figures test exports trackers tfmot quick core thorough fuzz lint docs bench lowest dist clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
@@ -25,6 +25,9 @@ exports: $(VENV)-exports/ready  ## the tests of exports and targets, with conver
 
 deployment: $(VENV)-exports/ready  ## sizes, accuracy, latency and cycles in every form: hours; goes on where it stopped
 	$(VENV)-exports/bin/python docs/examples/deployment/run.py
+
+results: $(VENV)/dev  ## real tasks: TASK=mnist for one of them, QUICK=1 for its short runs; goes on where it stopped
+	$(BIN)/python docs/examples/results/run.py $(TASK) $(if $(QUICK),--quick --seeds 1) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS))
 
 trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow and Weights & Biases
 	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers

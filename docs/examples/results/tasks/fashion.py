@@ -1,0 +1,15 @@
+"""Fashion-MNIST: the network of MNIST, at 80 and 90 %."""
+
+from __future__ import annotations
+
+import samples
+
+from tasks.images import Images
+
+TASK = Images(
+    "fashion",
+    "Fashion-MNIST, a convolutional network",
+    samples.fashion,
+    sparsities=(0.8, 0.9),
+    blocks=False,
+).task()

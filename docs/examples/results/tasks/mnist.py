@@ -1,0 +1,15 @@
+"""MNIST: a small convolutional network, at 50 to 98 %, in single weights, blocks and 2:4."""
+
+from __future__ import annotations
+
+import samples
+
+from tasks.images import Images
+
+TASK = Images(
+    "mnist",
+    "MNIST, a convolutional network",
+    samples.digits,
+    sparsities=(0.5, 0.8, 0.9, 0.95, 0.98),
+    blocks=True,
+).task()

@@ -1,0 +1,176 @@
+"""Training one network: equal in Keras and in PyTorch but for how their sums round.
+
+Both start from the same weights, take the same samples in the same order, and Adam's rate falls
+from `rate` to 0 in a line; pruned or not, a run has the same number of updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from networks import Network, fill_keras, fill_torch
+from records import Outcome, Run
+
+import secateur
+
+_EPSILON = 1e-7
+SUFFIXES = {"keras": ".keras", "torch": ".safetensors"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples with labels: to train on, to choose hyperparameters on, and to test on."""
+
+    train: tuple[Any, Any]
+    validation: tuple[Any, Any]
+    test: tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast a network is trained."""
+
+    epochs: int
+    batch: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that one training needs, besides the framework and the policy."""
+
+    network: Network
+    sizes: tuple[int, ...]
+    split: Split
+    recipe: Recipe
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """How many updates there are."""
+        return self.recipe.epochs * -(-len(self.split.train[0]) // self.recipe.batch)
+
+    def orders(self) -> Iterator[Any]:
+        """Yield the order of the samples of each epoch."""
+        random = np.random.default_rng((self.seed, 1))
+        for _ in range(self.recipe.epochs):
+            yield random.permutation(len(self.split.train[0]))
+
+
+def classify(run: Run, training: Training, folder: Path) -> Outcome:
+    """Train a classifier by the policy of a run, save it, and return its accuracy in percent."""
+    fit, save = (_fit_keras, save_keras) if run.framework == "keras" else (_fit_torch, save_torch)
+    model, more = fit(training, run.policy)
+    labels = labels_of(run.framework)
+    found = [
+        100 * float((labels(model, x) == y).mean())
+        for x, y in (training.split.validation, training.split.test)
+    ]
+    path = folder / f"{run.name}{SUFFIXES[run.framework]}"
+    save(model, path)
+    more = {"validation": found[0], "steps": training.steps, **more}
+    return Outcome("accuracy, %", found[1], path, more)
+
+
+def labels_of(framework: str) -> Any:
+    """Return the function that tells the class a network of a framework gives each sample."""
+    return _keras_labels if framework == "keras" else _torch_labels
+
+
+def fresh_keras(training: Training) -> Any:
+    """Return the network in Keras, with the initial weights of the seed."""
+    model = training.network.keras(*training.sizes)
+    fill_keras(model, training.network.initial(training.seed, training.sizes))
+    return model
+
+
+def fresh_torch(training: Training) -> Any:
+    """Return the network in PyTorch, with the initial weights of the seed."""
+    model = training.network.torch(*training.sizes)
+    fill_torch(model, training.network.initial(training.seed, training.sizes))
+    return model
+
+
+def _fit_keras(training: Training, policy: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    import keras
+
+    model = fresh_keras(training)
+    rate = keras.optimizers.schedules.PolynomialDecay(training.recipe.rate, training.steps, 0.0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(rate, epsilon=_EPSILON), loss, jit_compile=False)
+    pruner = policy and secateur.attach(model, policy, total_steps=training.steps)
+    callbacks = [pruner.callback()] if pruner else []
+    x, y = training.split.train
+    for order in training.orders():
+        model.fit(
+            x[order], y[order], training.recipe.batch, shuffle=False, verbose=0, callbacks=callbacks
+        )
+    return model, _ended(pruner)
+
+
+def _fit_torch(training: Training, policy: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    import torch
+
+    torch.set_num_threads(1)
+    model = fresh_torch(training)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learned, training.recipe.rate, eps=_EPSILON, fused=True)
+    steps = training.steps
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    pruner = policy and secateur.attach(model, policy, optimizer=optimizer, total_steps=steps)
+    x, y = (torch.from_numpy(part) for part in training.split.train)
+    model.train()
+    observed = policy and "begin_when" in policy.get("schedule", {})
+    for order in training.orders():
+        for batch in torch.from_numpy(order).split(training.recipe.batch):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
+            loss.backward()
+            optimizer.step()
+            rate.step()
+            if observed:
+                pruner.observe(loss=float(loss.detach()))
+    return model, _ended(pruner)
+
+
+def _ended(pruner: Any) -> dict[str, Any]:
+    """Return what the pruner says of its run, and take it off."""
+    if not pruner:
+        return {}
+    found = {"sparsity": pruner.report().sparsity}
+    pruner.detach()
+    return found
+
+
+def _keras_labels(model: Any, samples: Any) -> Any:
+    return model.predict(samples, batch_size=500, verbose=0).argmax(1)
+
+
+def _torch_labels(model: Any, samples: Any) -> Any:
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        parts = torch.from_numpy(samples).split(500)
+        return np.concatenate([model(part).argmax(1).numpy() for part in parts])
+
+
+def save_keras(model: Any, path: Path) -> None:
+    """Save a network without what the optimizer keeps."""
+    model.compile(loss="mse")
+    unfinished = path.with_stem(f"unfinished-{path.stem}")
+    model.save(unfinished)
+    unfinished.replace(path)
+
+
+def save_torch(model: Any, path: Path) -> None:
+    """Save the weights of a network."""
+    from safetensors.torch import save_file
+
+    unfinished = path.with_stem(f"unfinished-{path.stem}")
+    save_file({n: value.contiguous() for n, value in model.state_dict().items()}, unfinished)
+    unfinished.replace(path)
