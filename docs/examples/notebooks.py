@@ -13,7 +13,9 @@ import jupytext
 from nbformat import NotebookNode
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
-NAMED_FILE = re.compile(r"^```toml\n# (\S+\.toml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NAMED_FILE = re.compile(
+    r"^```(?:python|toml)\n# (\S+\.(?:py|toml))\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 
 
 def pages() -> list[Path]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import notebooks
@@ -26,3 +29,22 @@ def test_a_tutorial_runs_as_a_notebook(
     })  # fmt: skip
     ran = client.execute()
     assert any(cell.get("execution_count") for cell in ran.cells)
+    if (tmp_path / "worth.py").exists():
+        assert "worth" in _plugins_once_installed(tmp_path)
+
+
+def _plugins_once_installed(folder: Path) -> list[str]:
+    """Install a folder as a package, elsewhere, and return the plugins that are found then."""
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", "site"]
+    pip = [sys.executable, "-m", "pip", "install", *options, "."]
+    subprocess.run(pip, cwd=folder, check=True, timeout=120)
+    paths = os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")])
+    listed = subprocess.run(
+        [sys.executable, "-P", "-m", "secateur", "plugins", "--json"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    return [plugin["name"] for plugin in json.loads(listed.stdout)]
