@@ -18,6 +18,7 @@ from secateur_keras.changes import changes
 from secateur_keras.checkpoint import PruningState
 from secateur_keras.gradients import GradientStores
 from secateur_keras.masking import is_masked
+from secateur_keras.moments import clear_moments
 from secateur_keras.state import state_of
 from secateur_keras.training import Training, retrace
 from secateur_keras.walk import count_parameters, find
@@ -86,6 +87,15 @@ class KerasBinding(Binding):
         return {
             name: self._by_name[name].layout.to_canonical(masked.applied(name)) for name in masks
         }
+
+    def clear_moments(self, revived: Mapping[str, Array]) -> None:
+        self.training.sync()
+        for name, mask in revived.items():
+            weight = self._by_name[name]
+            kept = np.ascontiguousarray(weight.layout.from_canonical(~mask))
+            for optimizer in self.training.optimizers():
+                clear_moments(optimizer, weight.variable, kept)
+        self.training.record()
 
     def enforce(self) -> None:
         is_new = self._is_new_step()

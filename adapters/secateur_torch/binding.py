@@ -26,6 +26,7 @@ from secateur.layout import Array
 from secateur_torch.changes import LiveModel
 from secateur_torch.layers import sharded_modules
 from secateur_torch.memory import MemoryRange, memory_range, refuse_overlaps
+from secateur_torch.moments import clear_moments, warn_of_moments
 from secateur_torch.parametrization import ParameterSlot
 from secateur_torch.state import state_of
 from secateur_torch.training import Training
@@ -58,6 +59,7 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         self._watch: OptimizerWatch | None = None
         self._turn: Turn | None = None
         self._unwritten: set[str] = set()
+        self._warned = False
         self._training = Training()
         self._gradients_of: list[TorchWeight] = []
 
@@ -160,6 +162,17 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         keep = partial(self._keep_gradients, pruner)
         self._watch = OptimizerWatch(watched, pruner.step, self.enforce, self._take_turn, keep)
         self._watch.begin()
+
+    @torch.no_grad()
+    def clear_moments(self, revived: Mapping[str, Array]) -> None:
+        if self._watch is None:
+            if not self._warned:
+                warn_of_moments(revived)
+            self._warned = True
+            return
+        for weight in self.weights:
+            if weight.spec.name in revived:
+                clear_moments(weight, revived[weight.spec.name], self._watch.optimizers)
 
     def gradient_problems(self, names: Collection[str]) -> dict[str, str]:
         return {

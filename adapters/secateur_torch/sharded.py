@@ -121,7 +121,7 @@ class ShardedWeight(TorchWeight):
         return self._layout.canonical_index(native, self._native_shape)
 
     def _check(self, parameter: Tensor) -> None:
-        """Leave it to `_part`, which can bring the shards back first."""
+        """Leave it to `part`, which can bring the shards back first."""
 
     def gradient(self) -> Array | None:
         gradient = self.kept[0] if self.kept else self.slot.parameter.grad
@@ -130,6 +130,9 @@ class ShardedWeight(TorchWeight):
         return super().gradient()
 
     def native_mask(self, mask: Array) -> Tensor:
+        return self.native(mask)
+
+    def native(self, mask: Array) -> Tensor:
         if len(self._replicas) > 1:
             send_buffers = [
                 mask if worker in self._replicas else mask[:0]
@@ -137,15 +140,15 @@ class ShardedWeight(TorchWeight):
             ]
             received = self._workers.exchange(send_buffers)
             mask = np.concatenate([received[worker] for worker in self._replicas])
-        part = self._part(self.current().detach())
+        part = self.part(self.current().detach())
         return from_numpy(mask.reshape(self._shape)).to(part.device)
 
     def _canonical(self, tensor: Tensor) -> Array:
-        array = to_numpy(self._part(tensor)).reshape(-1)[self._own]
+        array = to_numpy(self.part(tensor)).reshape(-1)[self._own]
         array.flags.writeable = False
         return array
 
-    def _part(self, tensor: Tensor) -> Tensor:
+    def part(self, tensor: Tensor) -> Tensor:
         if _sharding(tensor) != self._sharding:
             self._reshard()
             tensor = self.slot.parameter.detach()

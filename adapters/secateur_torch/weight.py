@@ -149,11 +149,12 @@ class TorchWeight(Weight):
         return identity_of(self.slot, self._rows)
 
     def _canonical(self, tensor: Tensor) -> Array:
-        array = self._layout.to_canonical(to_numpy(self._part(tensor)))
+        array = self._layout.to_canonical(to_numpy(self.part(tensor)))
         array.flags.writeable = False
         return array
 
-    def _part(self, tensor: Tensor) -> Tensor:
+    def part(self, tensor: Tensor) -> Tensor:
+        """Return what belongs to this weight of the parameter, or of a tensor like it."""
         return tensor if self._rows is None else tensor[slice(*self._rows)]
 
     def native_mask(self, mask: Array) -> Tensor:
@@ -167,9 +168,18 @@ class TorchWeight(Weight):
 
         """
         device = self.current().device
-        native = from_numpy(self._layout.from_canonical(mask))
+        native = self.native(mask)
         self.slot.check_mask(native)
         return native.to(device)
+
+    def native(self, mask: Array) -> Tensor:
+        """Return a canonical mask of any meaning in the parameter's own layout.
+
+        Args:
+            mask: The mask.
+
+        """
+        return from_numpy(self._layout.from_canonical(mask))
 
     def clear(self, mask: Tensor) -> Tensor:
         """Clear every bit of what a native mask prunes; the rest keeps its bits.
@@ -184,7 +194,7 @@ class TorchWeight(Weight):
             ModelError: The parameter has changed, or cannot be written.
 
         """
-        part = self._part(self.current().detach())
+        part = self.part(self.current().detach())
         mask = mask.to(part.device)
         try:
             clear_pruned(part, mask)
@@ -201,7 +211,7 @@ class TorchWeight(Weight):
 
         """
         self.current()
-        part = self._part(self.slot.effective())
+        part = self.part(self.slot.effective())
         return count_nonzero_pruned(part, mask.to(part.device))
 
 

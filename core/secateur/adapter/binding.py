@@ -219,6 +219,17 @@ class Binding(ABC):
         if optimizer is not None:
             raise ModelError(f"optimizer= has no meaning for a {self.adapter} model; leave it out")
 
+    def clear_moments(self, revived: Mapping[str, Array]) -> None:  # noqa: B027  not abstract
+        """Clear what optimizers keep of values that come back, such as momentum: set it to zero.
+
+        Called after `apply`, under policies by which weights grow again.  A binding that knows no
+        optimizer leaves it to the training loop, as here: see `Pruner.revived`.
+
+        Args:
+            revived: By weight name, where values come back: bool, canonical, as masks are.
+
+        """
+
     def gradient_problems(self, names: Collection[str]) -> Mapping[str, str]:
         """Return why the gradients of some weights can never be had, by the weight's name.
 

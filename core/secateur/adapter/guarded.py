@@ -126,6 +126,10 @@ class GuardedBinding(Binding):
         with self._blamed("watch_optimizer()"):
             self.binding.watch_optimizer(pruner, optimizer)
 
+    def clear_moments(self, revived: Mapping[str, Array]) -> None:
+        with self._blamed("clear_moments()"):
+            self.binding.clear_moments(revived)
+
     def gradient_problems(self, names: Collection[str]) -> Mapping[str, str]:
         with self._blamed("gradient_problems()"):
             return dict(self.binding.gradient_problems(names))

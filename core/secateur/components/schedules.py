@@ -165,6 +165,70 @@ class Exponential(Gradual):
         return 1 - start * math.pow(end / start, progress)
 
 
+class AcDc(Periodic):
+    """Alternate compressed phases, under masks, and decompressed ones, where all weights train.
+
+    Dense up to `begin_step`.  There the first compressed phase begins: masks are computed at
+    `final_sparsity`.  After `frequency` steps they are lifted, weights that were pruned train
+    again from +0.0, and after as many steps masks are computed anew; and so on.  At `end_step`
+    masks are computed for the last time, so that the run ends compressed.
+
+    ``s(t) = final_sparsity`` where ``(t - begin_step) // frequency`` is even and from `end_step`
+    on, else 0.  Source: Peste et al. 2021, "AC/DC: Alternating Compressed/DeCompressed Training
+    of Deep Neural Networks", arXiv 2106.12379.
+
+    Attributes:
+        final_sparsity: The sparsity of the compressed phases.
+        begin_step: The end of the dense warm-up.
+        end_step: The step at which the last compressed phase begins, at the latest.
+        frequency: The steps of a phase.  Left open, a tenth of the steps from `begin_step` to
+            `end_step`, at least 1.
+
+    Example:
+        >>> schedule = AcDc(final_sparsity=0.9, begin_step=10, end_step=50, frequency=15)
+        >>> [(t, schedule.sparsity(t)) for t in range(100) if schedule.updates_at(t)]
+        [(10, 0.9), (25, 0.0), (40, 0.9), (50, 0.9)]
+
+    """
+
+    kind = "ac_dc"
+    final_sparsity: Sparsity
+    begin_step: Step
+    end_step: Step
+
+    @model_validator(mode="after")
+    def _fits_its_steps(self) -> Self:
+        begin, end = self.begin_step, self.end_step
+        if is_before(end, begin):
+            raise ValueError(f"end_step = {written(end)} is before begin_step = {written(begin)}")
+        if isinstance(begin, Percent) or isinstance(end, Percent):
+            return self
+        if self.frequency is None:
+            object.__setattr__(self, "frequency", max(1, (end - begin) // 10))  # not handed out yet
+        if self.begin_when is None and end - begin <= (self.frequency or 0):
+            raise ValueError(
+                f"no decompressed phase begins before end_step = {end}: begin_step = {begin} and "
+                f"frequency = {self.frequency}; a shorter phase, or a one_shot schedule, does"
+            )
+        return self
+
+    def normalized(self) -> dict[str, Any]:
+        return self.to_dict()
+
+    @property
+    def final(self) -> float:
+        return self.final_sparsity
+
+    def sparsity(self, step: int) -> float:
+        step = whole_step(step)
+        begin, end = self.earliest, as_int(self, "end_step", self.end_step)
+        if begin <= step < end:
+            is_compressed = (step - begin) // (self.frequency or 1) % 2 == 0
+        else:
+            is_compressed = step >= end
+        return self.final_sparsity if is_compressed else 0.0
+
+
 Point = Annotated[tuple[Step, Sparsity], Field(strict=False)]
 
 

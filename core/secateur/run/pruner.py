@@ -98,6 +98,16 @@ class Pruner:
         return named_masks(self.plan, self._state.masks)
 
     @property
+    def revived(self) -> Masks:
+        """Where pruned values came back at the last step, by weight name: bool, canonical.
+
+        They start from +0.0, and the moments that an optimizer keeps of them are cleared: by the
+        adapter where it knows the optimizer, else by the training loop, which reads this after
+        each `step`.  Empty at most steps, and under policies by which nothing comes back.
+        """
+        return named_masks(self.plan, self._state.revived)
+
+    @property
     def pruned_weights(self) -> tuple[str, ...]:
         """The names of the weights that the plan prunes, rule by rule."""
         return tuple(spec.name for rule in self.plan.rule_weights for spec in rule.specs)
@@ -170,7 +180,7 @@ class Pruner:
         updates = number_of_updates(updates, self.current_step)
         found = self._watched.gradients(self._state, updates, gradients)
         before = self._state
-        self._state = replace(before, step=before.step + updates, note="")
+        self._state = replace(before, step=before.step + updates, note="", revived={})
         try:
             self._binding.enforce()
         except ModelError:  # the call itself is refused, as inside a step that is being compiled
@@ -391,6 +401,8 @@ class Pruner:
         """Apply the masks of a new state and take it on: both or, after an error, neither."""
         try:
             apply_masks(self._binding, after.masks, replace(event, run=self._run), self._observers)
+            if after.revived:
+                self._binding.clear_moments(after.revived)
             applied = dict(self._binding.applied_masks(after.masks))
             self._state = replace(after, masks=applied)
         except BaseException:

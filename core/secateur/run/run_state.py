@@ -96,6 +96,8 @@ class RunState:
         reached: The sparsity that the current masks hold, as their schedule counts it, by rule.
         memory: What criteria with memory keep, by weight name.
         remembered: The step up to which that was updated; less than `step` only after an error.
+        revived: Where pruned values came back by the last update, by weight; of rules in which
+            some may have.
         attached: Whether the pruner drives its model.
         note: What to warn of at the first step, unless a state is loaded before.
 
@@ -109,6 +111,7 @@ class RunState:
     reached: Mapping[int, float] = field(default_factory=dict)
     memory: Mapping[str, memories.Memory] = field(default_factory=dict)
     remembered: int = 0
+    revived: Mapping[str, Array] = field(default_factory=dict)
     attached: bool = True
     note: str = ""
 
@@ -170,6 +173,7 @@ def evaluate(
     new: dict[str, Array] = {}
     targets: dict[str, float] = {}
     reached: dict[int, float] = {}
+    revived: dict[str, Array] = {}
     for rule in plan.rule_weights:
         scheduled = due(state, rule)
         if scheduled is None:
@@ -193,6 +197,8 @@ def evaluate(
         new |= masks
         targets |= dict.fromkeys(masks, target)
         reached[rule.rule] = scheduled
+        if rule.method.criterion.regrows or scheduled < state.reached.get(rule.rule, 0):
+            revived |= _revived(masks, state.masks)
     after = replace(state, evaluated=state.step)
     if not new:
         return after, None
@@ -201,6 +207,7 @@ def evaluate(
         masks={**state.masks, **new},
         kept={**state.kept, **mask_rules.kept(new, workers)},
         reached={**state.reached, **reached},
+        revived=revived,
     )
     return after, MasksUpdated(state.step, new, targets, plan.policy.fingerprint)
 
@@ -208,6 +215,14 @@ def evaluate(
 def _all_kept(weights: Sequence[Weight]) -> dict[str, Array]:
     """Return the masks before the first update of a criterion that can score nothing yet."""
     return {weight.spec.name: np.ones(weight.read().shape, bool) for weight in weights}
+
+
+def _revived(new: Mapping[str, Array], old: Mapping[str, Array]) -> dict[str, Array]:
+    """Return where values come back that the masks so far prune."""
+    found = {name: mask & ~old[name] for name, mask in new.items() if name in old}
+    for back in found.values():
+        back.flags.writeable = False
+    return found
 
 
 def remember(

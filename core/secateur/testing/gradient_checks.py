@@ -18,8 +18,9 @@ from secateur.hooks.hookspecs import hookimpl
 from secateur.hooks.registry import register, unregister
 from secateur.layout import Array
 from secateur.run.pruner import Pruner
+from secateur.testing import policies
 from secateur.testing.layers import network
-from secateur.testing.suite import Suite, assert_same_masks
+from secateur.testing.suite import Suite, assert_masked, assert_same_masks
 
 
 class Watching(Criterion):
@@ -163,6 +164,37 @@ class GradientChecks(Suite):
                 raise
             _let_go(pruner)
             pytest.skip("the adapter gives no gradients")
+
+
+class RegrowthChecks(Suite):
+    """What must hold where weights come back."""
+
+    def test_a_weight_that_comes_back_starts_from_plus_zero_without_momentum(self) -> None:
+        self.momentum = 0.5 if self.has_momentum else 0.0
+        layers = network()
+        model = self.make_model(layers)
+        pruner = self.attach(model, policies.alternating())
+        for _ in range(3):
+            self.train_step(model, layers[0].inputs(), pruner)
+        back = {name: np.array(mask) for name, mask in pruner.revived.items()}
+        assert any(mask.any() for mask in back.values()), "nothing came back at step 3"
+        at_zero = self.read(model)
+        assert_masked(at_zero, {name: ~mask for name, mask in back.items()}, "step 3")
+        fresh = self.remake(layers, at_zero)
+        for trained, each in ((model, pruner), (fresh, None)):
+            self.train_step(trained, layers[0].inputs(), each)
+        found, wanted = self.read(model), self.read(fresh)
+        for name, mask in back.items():
+            np.testing.assert_allclose(
+                found[name][mask],
+                wanted[name][mask],
+                rtol=1e-4,
+                atol=1e-7,
+                err_msg=f"{name}: moved by more than one update",
+            )
+            if self.momentum:
+                assert (found[name] != wanted[name])[~mask].any(), f"{name}: no momentum at all"
+        _let_go(pruner)
 
 
 def _policy(begin: int = 1) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from secateur.testing.gradient_checks import GradientChecks
+from secateur.testing.gradient_checks import GradientChecks, RegrowthChecks
 from secateur.testing.layout_checks import LayoutChecks
 from secateur.testing.live_checks import LiveChecks
 from secateur.testing.mask_checks import MaskChecks
@@ -13,7 +13,13 @@ from secateur.testing.training_checks import TrainingChecks
 
 
 class AdapterConformance(
-    LayoutChecks, MaskChecks, TrainingChecks, GradientChecks, StateChecks, LiveChecks
+    LayoutChecks,
+    MaskChecks,
+    TrainingChecks,
+    GradientChecks,
+    RegrowthChecks,
+    StateChecks,
+    LiveChecks,
 ):
     """The contract of `secateur.adapter` as a pytest class.
 

@@ -34,6 +34,12 @@ def growing(end: int = 4, **settings: Any) -> dict[str, Any]:
     return {"schedule": schedule, "rules": [{"match": {}, **settings}]}
 
 
+def alternating() -> dict[str, Any]:
+    """Return a policy that prunes at steps 1 and 5, and lets everything come back at step 3."""
+    schedule = {"kind": "ac_dc", "final_sparsity": 0.5, "begin_step": 1, "end_step": 5}
+    return {"schedule": schedule | {"frequency": 2}}
+
+
 EVERY_MASK: dict[str, dict[str, Any]] = {
     f"{pattern}, {distribution}": once(0.6, pattern=_PATTERNS[pattern], distribution=distribution)
     for pattern, distribution in product(_PATTERNS, _DISTRIBUTIONS)

@@ -31,6 +31,8 @@ class Suite(ABC):
         clips: Whether `train_step` clips gradients by value to ``-clip_at .. clip_at``, as users
             of the framework do, while the kit sets `clip_at`.
         clip_at: The largest gradient; None for no clipping.
+        has_momentum: Whether `make_model` and `attach` make optimizers with the kit's `momentum`.
+        momentum: The momentum of the optimizers to be made; 0 for plain gradient descent.
 
     """
 
@@ -39,6 +41,8 @@ class Suite(ABC):
     dtypes: ClassVar[Sequence[str]] = ("float32",)
     clips: ClassVar[bool] = False
     clip_at: float | None = None
+    has_momentum: ClassVar[bool] = False
+    momentum: float = 0.0
 
     @abstractmethod
     def make_model(self, layers: Sequence[Layer]) -> Any:
@@ -65,7 +69,8 @@ class Suite(ABC):
     def train_step(self, model: Any, inputs: Array, pruner: Pruner | None) -> None:
         """Make one optimizer update on any loss of the outputs, as a user would.
 
-        It is plain gradient descent without momentum, the same on the same weights each time.
+        It is plain gradient descent without momentum, unless `momentum` asks for it, and the same
+        on the same weights each time.
 
         Args:
             model: What `make_model` returned.

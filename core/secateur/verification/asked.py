@@ -10,15 +10,11 @@ from secateur.run.plan import Plan, RuleWeights
 from secateur.run.run_state import ScheduleState
 from secateur.selection.component_errors import attributed
 
-_UPDATES = 1000
-"""How many updates are looked back for the highest sparsity so far."""
-
 
 def target_at(rule: RuleWeights, step: int | None, began: Mapping[int, int] | None) -> float | None:
     """Return the sparsity that a rule asks for; None before its masks are first computed.
 
-    What is pruned stays pruned, unless the criterion regrows: so the highest sparsity counts
-    that the schedule has had.
+    That is the sparsity of its last update: where the target falls, weights come back.
 
     Args:
         rule: The rule and its weights, every step known.
@@ -47,13 +43,8 @@ def target_at(rule: RuleWeights, step: int | None, began: Mapping[int, int] | No
         update = running.last_update(step)
         if update is None:
             return None
-        highest = running.sparsity(update)
-        for _ in range(0 if rule.method.criterion.regrows else _UPDATES):
-            update = running.last_update(update - 1)
-            if update is None:
-                break
-            highest = max(highest, running.sparsity(update))
-    return rule.method.target(highest)
+        asked = running.sparsity(update)
+    return rule.method.target(asked)
 
 
 def kept_of_each(rule: RuleWeights, totals: Sequence[int], target: float) -> list[int] | None:

@@ -80,7 +80,7 @@ class TestKeras(AdapterConformance):
     adapter = KerasAdapter()
     layers = LAYERS
     dtypes = ("float16", "bfloat16", "float32", *DOUBLE)
-    clips = True
+    clips = has_momentum = True
 
     @pytest.fixture(autouse=True)
     def _fresh_keras(self):
@@ -99,7 +99,7 @@ class TestKeras(AdapterConformance):
         for layer, weights in made.values():
             layer.set_weights(weights)
         model = keras.Model(inputs, outputs)
-        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.compile(keras.optimizers.SGD(0.1, self.momentum), "mse")
         return model
 
     def run(self, model, inputs):

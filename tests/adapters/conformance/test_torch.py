@@ -6,6 +6,7 @@ import copy
 import weakref
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -82,7 +83,7 @@ class TestTorch(AdapterConformance):
     adapter = TorchAdapter()
     layers = LAYERS
     dtypes = ("float16", "float32", "float64")
-    clips = True
+    clips = has_momentum = True
 
     def make_model(self, layers):
         made = {id(layer): make_layer(layer) for layer in layers}
@@ -97,7 +98,7 @@ class TestTorch(AdapterConformance):
             return model(torch.from_numpy(inputs)).numpy()
 
     def attach(self, model, policy):
-        self.optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        self.optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=self.momentum)
         pruner = secateur.attach(model, policy, optimizer=self.optimizer)
         self.optimizers = getattr(self, "optimizers", weakref.WeakKeyDictionary())
         self.optimizers[pruner] = self.optimizer
@@ -137,10 +138,12 @@ class TestTorch(AdapterConformance):
         return hasattr(self, "optimizer") and bool(self.optimizer._optimizer_step_post_hooks)
 
 
+@pytest.mark.filterwarnings("ignore:weights of .* come back:secateur.StateWarning")
 class TestTorchByHand(TestTorch):
     """Without ``optimizer=``: the loop calls ``pruner.step()``."""
 
     layers = ("dense",)
+    has_momentum = False
 
     def attach(self, model, policy):
         return secateur.attach(model, policy)
