@@ -190,5 +190,5 @@ def test_an_unknown_name_says_what_exists_and_which_plugin_was_left_out(install,
         registry = load()
     with pytest.raises(PluginError) as caught:
         registry.component("schedule", "sine")
-    assert "There are: constant, cosine" in str(caught.value)
+    assert "There are: ac_dc, constant, cosine" in str(caught.value)
     assert "Left out: 'sine' of team-sine 1.0 (" in str(caught.value)

@@ -61,7 +61,7 @@ HOSTILE = {
     "misspelt_kind_of_schedule": (
         'schedule = { kind = "polinomial", final_sparsity = 0.5 }',
         ("p.toml: schedule: no schedule 'polinomial': did you mean 'polynomial'? There are: "
-        "constant, cosine"),
+        "ac_dc, constant, cosine"),
     ),
     "misspelt_kind_of_weight": (
         rule('match = { kind = "embeding" }'),
