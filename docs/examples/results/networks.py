@@ -188,5 +188,5 @@ def _torch_lstm(first: int, second: int) -> Any:
     return Lstm()
 
 
-CNN = Network((8, 16, 128), _cnn_shapes, _keras_cnn, _torch_cnn)
+CNN = Network((8, 16, 256), _cnn_shapes, _keras_cnn, _torch_cnn)
 LSTM = Network((128, 128), _lstm_shapes, _keras_lstm, _torch_lstm)

@@ -93,6 +93,17 @@ def quick_rows(lines: Iterable[Line]) -> str:
     return table(("row", "in", "mean", "seeds", "one more run, 95 %"), rows, words=2)
 
 
+def sections(*parts: tuple[str, str, str]) -> str:
+    """Return sections of a title, a text and a table; one without rows is left out."""
+    found = []
+    for title, text, rows in parts:
+        if rows == "always":
+            found.append(text)
+        elif rows.count("\n") > 1:
+            found.append(f"## {title}\n\n{text}\n\n{rows}")
+    return "\n\n".join(found)
+
+
 def agreement(lines: Iterable[Line]) -> str:
     """Return a table of the networks that were pruned in both frameworks."""
     rows = [
@@ -112,7 +123,7 @@ def agreement(lines: Iterable[Line]) -> str:
 def tried_rows(lines: Iterable[Line], word: str) -> str:
     """Return a table of what was tried on the samples for choosing."""
     rows = [
-        (line["row"].removeprefix(f"{word}: "), f"{line['validation']:.2f}")
+        (line["row"].removeprefix(word), f"{line['validation']:.2f}")
         for line in lines
         if line["row"].startswith(word)
     ]

@@ -11,6 +11,17 @@ _ONE_BY_TWO = {"kind": "block", "out": 1, "in": 2, "pooling": "avg"}
 _FOUR_BY_ONE = {"kind": "block", "out": 4, "in": 1, "pooling": "avg"}
 
 
+def percent(sparsity: float) -> str:
+    """Return a sparsity in words.
+
+    Example:
+        >>> percent(0.9)
+        '90 %'
+
+    """
+    return f"{100 * sparsity:.0f} %"
+
+
 def gradual(sparsity: float, frequency: int, **more: Any) -> Policy:
     """Return a polynomial decay from a tenth of the run to three quarters of it."""
     schedule = {
@@ -30,27 +41,27 @@ def at_once(sparsity: float, begin: str | int = "50%", **more: Any) -> Policy:
 
 
 def random_masks(sparsity: float) -> Policy:
-    """Return a policy of random masks from the first step on."""
-    return at_once(sparsity, 0, criterion="random")
+    """Return a policy of random masks from the first step on; small layers are left denser."""
+    return at_once(sparsity, 0, criterion="random", distribution="erk")
 
 
-def rows_at(sparsity: float, frequency: int) -> Mapping[str, Policy | None]:
-    """Return the rows that every table has at a sparsity; None is a smaller dense network."""
-    percent = f"{sparsity:.0%}".replace("%", " %")
+def rows_at(sparsity: float, frequency: int, **more: Any) -> Mapping[str, Policy | float]:
+    """Return the rows that every table has at a sparsity; a number is a smaller dense network."""
+    word = percent(sparsity)
     return {
-        f"smaller dense, {percent}": None,
-        f"random masks, {percent}": random_masks(sparsity),
-        f"one shot, {percent}": at_once(sparsity),
-        f"gradual, {percent}": gradual(sparsity, frequency),
+        f"smaller dense, {word}": sparsity,
+        f"random masks, {word}": random_masks(sparsity),
+        f"one shot, {word}": at_once(sparsity, **more),
+        f"gradual, {word}": gradual(sparsity, frequency, **more),
     }
 
 
-def blocks_at(sparsity: float, frequency: int) -> Mapping[str, Policy]:
+def blocks_at(sparsity: float, frequency: int, **more: Any) -> Mapping[str, Policy]:
     """Return the rows with blocks at a sparsity."""
-    percent = f"{sparsity:.0%}".replace("%", " %")
+    word = percent(sparsity)
     return {
-        f"1x2 blocks, {percent}": gradual(sparsity, frequency, pattern=_ONE_BY_TWO),
-        f"4x1 blocks, {percent}": gradual(sparsity, frequency, pattern=_FOUR_BY_ONE),
+        f"1x2 blocks, {word}": gradual(sparsity, frequency, pattern=_ONE_BY_TWO, **more),
+        f"4x1 blocks, {word}": gradual(sparsity, frequency, pattern=_FOUR_BY_ONE, **more),
     }
 
 

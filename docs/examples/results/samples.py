@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,13 @@ def fashion() -> Split:
 
 @cache
 def spoken_digits() -> Split:
-    """Return the spoken digits: 2,000 to train on, 400 to choose on, 600 to test on."""
+    """Return the spoken digits: 2,000 to train on, 400 to choose on, 600 to test on.
+
+    Two frames are averaged into one, which halves the time that a run takes.
+    """
     found = data.spoken_digits()
-    return _split(found, 400)
+    halves = [x.reshape(len(x), -1, 2, x.shape[-1]).mean(2) for x in (found.train_x, found.test_x)]
+    return _split(replace(found, train_x=halves[0], test_x=halves[1]), 400)
 
 
 def part(split: Split, train: int, test: int) -> Split:

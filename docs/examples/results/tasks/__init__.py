@@ -10,7 +10,7 @@ from typing import Any
 
 from records import Line, Outcome, Run
 
-NAMES = ("mnist", "fashion")
+NAMES = ("mnist", "fashion", "speech")
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import samples
 
-from tasks.images import Images
+from tasks.images import images
 
-TASK = Images(
+TASK = images(
     "fashion",
     "Fashion-MNIST, a convolutional network",
     samples.fashion,
     sparsities=(0.8, 0.9),
     blocks=False,
+    tries=False,
 ).task()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import samples
 
-from tasks.images import Images
+from tasks.images import images
 
-TASK = Images(
+CLASSIFIER = images(
     "mnist",
     "MNIST, a convolutional network",
     samples.digits,
     sparsities=(0.5, 0.8, 0.9, 0.95, 0.98),
     blocks=True,
-).task()
+    tries=True,
+)
+TASK = CLASSIFIER.task()

@@ -1,0 +1,154 @@
+"""What the tasks that train a classifier have in common: rows, seeds, twins, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from networks import Network
+from pages import agreement, comparison, quick_rows, sections, tried_rows
+from policies import DENSE, Policy, percent
+from records import Line, Outcome, Run
+from samples import part
+from training import Recipe, Split, Training, classify
+from twins import prune_twins
+
+from tasks import Task
+
+SEEDS = 3
+FRAMEWORKS = ("torch", "keras")
+_TRIED = "tried: "
+_DIFFERENCE = """"To dense" is the difference to the dense network of the same framework and the
+same seed; its interval is that of Student's t over seeds. With three seeds it is wide, and one seed
+has none. Non-zeros are those of the saved file of the first seed, counted by a reader that knows
+nothing of secateur."""
+_AGREEMENT = """The dense network, trained in PyTorch, is put into both frameworks and pruned in one
+shot, and is not trained on. The masks are read from the two saved files."""
+_TRIALS = """On the samples for choosing alone, with one seed, in PyTorch, never on the test set."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A task that trains a classifier.
+
+    Attributes:
+        name: The name of the task.
+        title: Its title.
+        text: What its page says first.
+        network: The network.
+        split: Loads the samples.
+        recipe: How it is trained.
+        quick: How it is trained in a short run.
+        quick_part: How many samples a short run trains on, and how many it is tested on.
+        rows: Returns the policies of the rows from the steps between two updates of the masks; a
+            number is the sparsity that a smaller dense network stands for.
+        headlines: The rows that are made with three seeds, dense first.
+        quick_rows: The rows that are made in short runs.
+        at_once: Returns the policy of a network that is pruned in both frameworks, by sparsity.
+        sparsities: How sparse these are.
+        tried: Policies and options that were tried, by what they are called.
+        frequency: The steps between two updates of the masks, and that in a short run.
+
+    """
+
+    name: str
+    title: str
+    text: str
+    network: Network
+    split: Callable[[], Split]
+    recipe: Recipe
+    quick: Recipe
+    quick_part: tuple[int, int]
+    rows: Callable[[int], Mapping[str, Policy | float | None]]
+    headlines: tuple[str, ...]
+    quick_rows: tuple[str, ...]
+    at_once: Callable[[float], Policy]
+    sparsities: tuple[float, ...]
+    tried: Mapping[str, tuple[Policy | None, Mapping[str, Any]]] = field(default_factory=dict)
+    frequency: tuple[int, int] = (50, 10)
+
+    def task(self) -> Task:
+        """Return the task."""
+        return Task(self.title, self.runs, self.make, self.page, self.headlines)
+
+    def runs(self, quick: bool) -> Iterator[Run]:
+        """Yield the runs: the rows of the first page, then the first seed of all, then the rest."""
+        if quick:
+            yield from self._quick()
+            return
+        every = self._rows(self.frequency[0])
+        for seed in range(SEEDS):
+            for row in self.headlines:
+                yield from (replace(every[row], framework=f, seed=seed) for f in FRAMEWORKS)
+        for run in every.values():
+            yield from (replace(run, framework=f) for f in FRAMEWORKS)
+        yield from map(self._twins, self.sparsities)
+        for name, (policy, options) in self.tried.items():
+            yield Run(self.name, f"{_TRIED}{name}", "torch", policy=policy, options=options)
+        for seed in range(1, SEEDS):
+            for row, run in every.items():
+                if row.endswith(tuple(percent(s) for s in (0.8, 0.9))):
+                    yield from (replace(run, framework=f, seed=seed) for f in FRAMEWORKS)
+
+    def make(self, run: Run, folder: Path) -> Outcome:
+        """Make a run."""
+        training = self.training(run)
+        if run.framework == "both":
+            return prune_twins(run, training, folder)
+        return classify(run, training, folder)
+
+    def training(self, run: Run) -> Training:
+        """Return how a run trains."""
+        split, recipe, options = self.split(), self.recipe, run.options
+        if run.quick:
+            split, recipe = part(split, *self.quick_part), self.quick
+        recipe = replace(recipe, rate=options.get("rate", recipe.rate))
+        sizes = tuple(options.get("sizes", self.network.sizes))
+        if "smaller" in options:
+            sizes = self.network.smaller(options["smaller"])
+        return Training(self.network, sizes, split, recipe, run.seed)
+
+    def page(self, lines: Sequence[Line]) -> str:
+        """Return the page."""
+        full = [line for line in lines if not line["quick"]]
+        weights = self.network.weights(self.network.sizes)
+        text = self.text.format(weights=weights, **vars(self.recipe))
+        train, test = self.quick_part
+        short = (
+            f"{train:,} samples in {self.quick.epochs} epochs, {test:,} to test on. A test repeats"
+        )
+        return sections(
+            ("", text, "always"),
+            ("Accuracy", _DIFFERENCE, comparison(full, list(self.rows(1)), DENSE)),
+            ("Do the masks agree?", _AGREEMENT, agreement(full)),
+            ("What was tried", _TRIALS, tried_rows(full, _TRIED)),
+            (
+                "Quick rows",
+                f"{short} repeats some of these runs, and fails when one falls out of its interval.",
+                quick_rows(lines),
+            ),
+        )
+
+    def _rows(self, frequency: int) -> dict[str, Run]:
+        """Return a run for each row of the table."""
+        found = {}
+        for row, policy in self.rows(frequency).items():
+            if isinstance(policy, float):
+                found[row] = Run(self.name, row, "torch", options={"smaller": policy})
+            else:
+                found[row] = Run(self.name, row, "torch", policy=policy)
+        return found
+
+    def _quick(self) -> Iterator[Run]:
+        rows = self._rows(self.frequency[1])
+        for seed in range(SEEDS):
+            for row in self.quick_rows:
+                for framework in FRAMEWORKS:
+                    yield replace(rows[row], framework=framework, seed=seed, quick=True)
+        yield replace(self._twins(0.9), quick=True)
+
+    def _twins(self, sparsity: float) -> Run:
+        row = f"one shot, not trained on, {percent(sparsity)}"
+        return Run(self.name, row, "both", policy=self.at_once(sparsity))
