@@ -126,7 +126,7 @@ class Classifier:
             ("What was tried", _TRIALS, tried_rows(full, _TRIED)),
             (
                 "Quick rows",
-                f"{short} repeats some of these runs, and fails when one falls out of its interval.",
+                f"{short} A test repeats some of them, and wants them within the interval.",
                 quick_rows(lines),
             ),
         )

@@ -15,12 +15,12 @@ from tasks.classifier import Classifier
 _SPARSITIES = (0.5, 0.8, 0.9)
 _FREQUENCY = 10
 _TEXT = """The network has two LSTM layers of 128 and a dense layer of 10: {weights:,} weights.
-Every kernel and recurrent kernel is pruned, biases never. 3,000 recordings of ten digits by six speakers,
-as 13 cepstral coefficients, two frames averaged into one; 2,000 are trained on, 400 are kept for
-choosing hyperparameters, and 600 give the figures, in percent: one recording is 0.17 points. A run
-is {epochs} epochs in batches of {batch}, Adam, whose rate falls from {rate} to 0 in a line. **Every
-run is as long as the dense one, and starts from the same weights in Keras and in PyTorch, with the
-same recordings in the same order.**
+Every kernel and recurrent kernel is pruned, biases never. 3,000 recordings of ten digits by six
+speakers, as 13 cepstral coefficients, two frames averaged into one; 2,000 are trained on, 400 are
+kept for choosing hyperparameters, and 600 give the figures, in percent: one recording is 0.17
+points. A run is {epochs} epochs in batches of {batch}, Adam, whose rate falls from {rate} to 0 in a
+line. **Every run is as long as the dense one, and starts from the same weights in Keras and in
+PyTorch, with the same recordings in the same order.**
 
 - *dense*: never pruned.
 - *smaller dense*: a dense network, narrower in every layer by one factor, with as many weights as
