@@ -26,7 +26,7 @@ exports: $(VENV)-exports/ready  ## the tests of exports and targets, with conver
 deployment: $(VENV)-exports/ready  ## sizes, accuracy, latency and cycles in every form: hours; goes on where it stopped
 	$(VENV)-exports/bin/python docs/examples/deployment/run.py
 
-results: $(VENV)/dev  ## real tasks: TASK=mnist for one of them, QUICK=1 for its short runs; goes on where it stopped
+results: $(VENV)/dev $(VENV)-peers/ready  ## real tasks: TASK=mnist for one of them, QUICK=1 for its short runs; goes on where it stopped
 	$(BIN)/python docs/examples/results/run.py $(TASK) $(if $(QUICK),--quick --seeds 1) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS))
 
 trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow and Weights & Biases

@@ -19,7 +19,7 @@ class Network:
     Attributes:
         sizes: The widths of its hidden layers.
         shapes: Returns the shape of every weight and bias, from the widths.
-        keras: Makes it in Keras from the widths.
+        keras: Makes it in Keras, from its module and the widths.
         torch: Makes it in PyTorch from the widths.
 
     """
@@ -103,10 +103,8 @@ def _cnn_shapes(first: int, second: int, hidden: int) -> dict[str, tuple[int, ..
     }
 
 
-def _keras_cnn(first: int, second: int, hidden: int) -> Any:
-    import keras
-    from keras import layers
-
+def _keras_cnn(keras: Any, first: int, second: int, hidden: int) -> Any:
+    layers = keras.layers
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -154,10 +152,8 @@ def _lstm_shapes(first: int, second: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _keras_lstm(first: int, second: int) -> Any:
-    import keras
-    from keras import layers
-
+def _keras_lstm(keras: Any, first: int, second: int) -> Any:
+    layers = keras.layers
     return keras.Sequential(
         [
             keras.Input((None, 13)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import mnist
 import numpy as np
 from deployment import data
-from training import Split
 
 _CHOSEN = 5000
 """How many images of those to train on are kept for choosing hyperparameters."""
@@ -21,6 +20,15 @@ _MISSING = """the images of Fashion-MNIST are not here. Either, on Debian,
 or, without root, take them out of the package:
     apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb x
     mkdir -p {folder} && cp x/usr/share/datasets/fashion-mnist/* {folder}"""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples with labels: to train on, to choose hyperparameters on, and to test on."""
+
+    train: tuple[Any, Any]
+    validation: tuple[Any, Any]
+    test: tuple[Any, Any]
 
 
 @cache

@@ -6,6 +6,7 @@ from `rate` to 0 in a line; pruned or not, a run has the same number of updates.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +15,10 @@ from typing import Any
 import numpy as np
 from networks import Network, fill_keras, fill_torch
 from records import Outcome, Run
+from samples import Split
 
-import secateur
-
-_EPSILON = 1e-7
+EPSILON = 1e-7
 SUFFIXES = {"keras": ".keras", "torch": ".safetensors"}
-
-
-@dataclass(frozen=True)
-class Split:
-    """Samples with labels: to train on, to choose hyperparameters on, and to test on."""
-
-    train: tuple[Any, Any]
-    validation: tuple[Any, Any]
-    test: tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -65,25 +56,33 @@ def classify(run: Run, training: Training, folder: Path) -> Outcome:
     """Train a classifier by the policy of a run, save it, and return its accuracy in percent."""
     fit, save = (_fit_keras, save_keras) if run.framework == "keras" else (_fit_torch, save_torch)
     model, more = fit(training, run.policy)
-    labels = labels_of(run.framework)
-    found = [
-        100 * float((labels(model, x) == y).mean())
-        for x, y in (training.split.validation, training.split.test)
-    ]
     path = folder / f"{run.name}{SUFFIXES[run.framework]}"
     save(model, path)
-    more = {"validation": found[0], "steps": training.steps, **more}
-    return Outcome("accuracy, %", found[1], path, more)
+    return measured(labels_of(run.framework), model, training, path, more)
+
+
+def measured(
+    labels: Any, model: Any, training: Training, path: Path, more: Mapping[str, Any]
+) -> Outcome:
+    """Return the accuracy of a network that was saved, in percent."""
+    chosen_on, tested_on = (
+        100 * float((labels(model, x) == y).mean())
+        for x, y in (training.split.validation, training.split.test)
+    )
+    more = {"validation": chosen_on, "steps": training.steps, **more}
+    return Outcome("accuracy, %", tested_on, path, more)
 
 
 def labels_of(framework: str) -> Any:
     """Return the function that tells the class a network of a framework gives each sample."""
-    return _keras_labels if framework == "keras" else _torch_labels
+    return _keras_labels if framework == "keras" else torch_labels
 
 
 def fresh_keras(training: Training) -> Any:
     """Return the network in Keras, with the initial weights of the seed."""
-    model = training.network.keras(*training.sizes)
+    import keras
+
+    model = training.network.keras(keras, *training.sizes)
     fill_keras(model, training.network.initial(training.seed, training.sizes))
     return model
 
@@ -101,8 +100,8 @@ def _fit_keras(training: Training, policy: Mapping[str, Any] | None) -> tuple[An
     model = fresh_keras(training)
     rate = keras.optimizers.schedules.PolynomialDecay(training.recipe.rate, training.steps, 0.0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(rate, epsilon=_EPSILON), loss, jit_compile=False)
-    pruner = policy and secateur.attach(model, policy, total_steps=training.steps)
+    model.compile(keras.optimizers.Adam(rate, epsilon=EPSILON), loss, jit_compile=False)
+    pruner = policy and _attached(model, policy, total_steps=training.steps)
     callbacks = [pruner.callback()] if pruner else []
     x, y = training.split.train
     for order in training.orders():
@@ -113,28 +112,47 @@ def _fit_keras(training: Training, policy: Mapping[str, Any] | None) -> tuple[An
 
 
 def _fit_torch(training: Training, policy: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    model = fresh_torch(training)
+    optimizer, updates = torch_training(training, model)
+    if policy is None:
+        deque(updates, maxlen=0)
+        return model, {}
+    pruner = _attached(model, policy, optimizer=optimizer, total_steps=training.steps)
+    for loss in updates:
+        pruner.observe(loss=loss)
+    return model, _ended(pruner)
+
+
+def torch_training(training: Training, model: Any) -> tuple[Any, Iterator[float]]:
+    """Return the optimizer of a network, and its updates: each yields the loss it came from."""
     import torch
 
     torch.set_num_threads(1)
-    model = fresh_torch(training)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(learned, training.recipe.rate, eps=_EPSILON, fused=True)
-    steps = training.steps
-    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    pruner = policy and secateur.attach(model, policy, optimizer=optimizer, total_steps=steps)
+    optimizer = torch.optim.Adam(learned, training.recipe.rate, eps=EPSILON, fused=True)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / training.steps)
     x, y = (torch.from_numpy(part) for part in training.split.train)
-    model.train()
-    observed = policy and "begin_when" in policy.get("schedule", {})
-    for order in training.orders():
-        for batch in torch.from_numpy(order).split(training.recipe.batch):
-            optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
-            loss.backward()
-            optimizer.step()
-            rate.step()
-            if observed:
-                pruner.observe(loss=float(loss.detach()))
-    return model, _ended(pruner)
+
+    def updates() -> Iterator[float]:
+        model.train()
+        for order in training.orders():
+            for batch in torch.from_numpy(order).split(training.recipe.batch):
+                optimizer.zero_grad()
+                loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
+                loss.backward()
+                optimizer.step()
+                rate.step()
+                yield float(loss.detach())
+
+    return optimizer, updates()
+
+
+def _attached(model: Any, policy: Mapping[str, Any], **more: Any) -> Any:
+    import gates  # noqa: F401  a policy may name its criterion
+
+    import secateur  # not in the environment of the peers
+
+    return secateur.attach(model, policy, **more)
 
 
 def _ended(pruner: Any) -> dict[str, Any]:
@@ -150,7 +168,7 @@ def _keras_labels(model: Any, samples: Any) -> Any:
     return model.predict(samples, batch_size=500, verbose=0).argmax(1)
 
 
-def _torch_labels(model: Any, samples: Any) -> Any:
+def torch_labels(model: Any, samples: Any) -> Any:
     import torch
 
     model.eval()

@@ -11,7 +11,16 @@ from counting import arrays
 from networks import fill_keras, fill_torch
 from policies import DENSE
 from records import Outcome, Run
-from training import SUFFIXES, Training, classify, labels_of, save_keras, save_torch
+from training import (
+    SUFFIXES,
+    Training,
+    classify,
+    fresh_keras,
+    fresh_torch,
+    labels_of,
+    save_keras,
+    save_torch,
+)
 
 import secateur
 
@@ -26,7 +35,7 @@ def prune_twins(run: Run, training: Training, folder: Path) -> Outcome:
     if not trained.exists():
         classify(dense, training, folder)
     weights = canonical_torch(arrays(trained), training)
-    made = training.network.keras(*training.sizes), training.network.torch(*training.sizes)
+    made = fresh_keras(training), fresh_torch(training)
     fill_keras(made[0], weights)
     fill_torch(made[1], weights)
     values, files = {}, {}

@@ -9,10 +9,11 @@ from typing import Any
 
 from networks import Network
 from pages import agreement, comparison, quick_rows, sections, tried_rows
+from peers import PEERS, in_their_environment
 from policies import DENSE, Policy, percent
 from records import Line, Outcome, Run
-from samples import part
-from training import Recipe, Split, Training, classify
+from samples import Split, part
+from training import Recipe, Training, classify
 from twins import prune_twins
 
 from tasks import Task
@@ -49,6 +50,7 @@ class Classifier:
         at_once: Returns the policy of a network that is pruned in both frameworks, by sparsity.
         sparsities: How sparse these are.
         tried: Policies and options that were tried, by what they are called.
+        peers: The rows that a peer can make too.
         frequency: The steps between two updates of the masks, and that in a short run.
 
     """
@@ -67,6 +69,7 @@ class Classifier:
     at_once: Callable[[float], Policy]
     sparsities: tuple[float, ...]
     tried: Mapping[str, tuple[Policy | None, Mapping[str, Any]]] = field(default_factory=dict)
+    peers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     frequency: tuple[int, int] = (50, 10)
 
     def task(self) -> Task:
@@ -85,6 +88,7 @@ class Classifier:
         for run in every.values():
             yield from (replace(run, framework=f) for f in FRAMEWORKS)
         yield from map(self._twins, self.sparsities)
+        yield from self._peers()
         for name, (policy, options) in self.tried.items():
             yield Run(self.name, f"{_TRIED}{name}", "torch", policy=policy, options=options)
         for seed in range(1, SEEDS):
@@ -94,6 +98,8 @@ class Classifier:
 
     def make(self, run: Run, folder: Path) -> Outcome:
         """Make a run."""
+        if run.framework in PEERS:
+            return in_their_environment(run, folder)
         training = self.training(run)
         if run.framework == "both":
             return prune_twins(run, training, folder)
@@ -148,6 +154,16 @@ class Classifier:
                 for framework in FRAMEWORKS:
                     yield replace(rows[row], framework=framework, seed=seed, quick=True)
         yield replace(self._twins(0.9), quick=True)
+
+    def _peers(self) -> Iterator[Run]:
+        """Yield the runs of the peers: the schedules of rows that they can do."""
+        every = self._rows(self.frequency[0])
+        for peer, rows in self.peers.items():
+            for row in rows:
+                policy = every[row].policy
+                assert policy is not None
+                options = {"schedule": policy["schedule"]}
+                yield replace(every[row], framework=peer, policy=None, options=options)
 
     def _twins(self, sparsity: float) -> Run:
         row = f"one shot, not trained on, {percent(sparsity)}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from networks import CNN
+from peers import PEERS
 from policies import DENSE, Policy, at_once, blocks_at, gradual, percent, rows_at, two_of_four
-from training import Recipe, Split
+from samples import Split
+from training import Recipe
 
 from tasks.classifier import Classifier
 
@@ -25,6 +27,8 @@ same images in the same order.**
 - *one shot*: pruned by magnitude in one step, half way, with one threshold for all layers
   (`global`); it trains on under that mask.
 - *gradual*: the same in many steps, a polynomial decay from a tenth of the run to three quarters.
+- *gradual, all layers alike*: every layer as sparse as the others, which is what TFMOT and
+  `torch.nn.utils.prune` do with the same schedule, samples and initial weights.
 - *1x2 blocks*, *4x1 blocks*: gradual, in blocks of outputs x inputs. *2:4*: one shot, half way."""
 _GLOBAL = "global"
 _FREQUENCY = 50
@@ -54,6 +58,7 @@ def images(
         found: dict[str, Policy | float | None] = {DENSE: None}
         for sparsity in sparsities:
             found |= rows_at(sparsity, frequency, distribution=_GLOBAL)
+            found[_alike(sparsity)] = gradual(sparsity, frequency)
             if blocks:
                 found |= blocks_at(sparsity, frequency, distribution=_GLOBAL)
         return found | ({"2:4": two_of_four()} if blocks else {})
@@ -73,8 +78,13 @@ def images(
         at_once=lambda sparsity: at_once(sparsity, 0, distribution=_GLOBAL),
         sparsities=sparsities,
         tried=_tried() if tries else {},
+        peers={peer: [_alike(s) for s in sparsities[:3]] for peer in PEERS},
         frequency=(_FREQUENCY, 10),
     )
+
+
+def _alike(sparsity: float) -> str:
+    return f"gradual, all layers alike, {percent(sparsity)}"
 
 
 def _tried() -> dict[str, tuple[Policy | None, Mapping[str, object]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import gates  # noqa: F401  the criterion per_gate
 import samples
 from networks import LSTM
 from policies import DENSE, Policy, at_once, gradual, percent, rows_at
@@ -28,7 +27,8 @@ PyTorch, with the same recordings in the same order.**
 - *random masks*: as sparse from the first step, at random, the sparsity of each weight by `erk`.
 - *one shot*: pruned by magnitude in one step, half way; it trains on under that mask.
 - *gradual*: the same in many steps, a polynomial decay from a tenth of the run to three quarters.
-  The four gates of a kernel share one threshold.
+  The four gates of a kernel share one threshold. TFMOT makes the same; `torch.nn.utils.prune`
+  is not for LSTM layers.
 - *gradual, per gate*: the same, but each of the four gates has a threshold of its own, so that all
   become as sparse.
 - *gradual, one for all*: one threshold for all weights of the network (`global`)."""
@@ -64,6 +64,7 @@ CLASSIFIER = Classifier(
         f"gradual, 90 %, {name}": (gradual(0.9, _FREQUENCY, distribution=name), {})
         for name in ("uniform", "erk", "global")
     },
+    peers={"tfmot": [f"gradual, {percent(sparsity)}" for sparsity in _SPARSITIES]},
     frequency=(_FREQUENCY, 4),
 )
 TASK = CLASSIFIER.task()
