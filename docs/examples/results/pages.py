@@ -7,6 +7,7 @@ from statistics import stdev
 
 from intervals import Interval, of_difference, of_mean, of_next
 from page_tables import table
+from policies import DENSE
 from records import RESULTS, Line, read
 from tasks import NAMES, Task, load
 
@@ -43,7 +44,7 @@ def overview(told: dict[str, list[Line]]) -> str:
         task = load(name)
         title = f"[{task.title}]({name}.md)"
         full = [line for line in lines if not line["quick"]]
-        rows += [(title, *row) for row in rows_of(full, task.headline, task.headline[0])]
+        rows += [(title, *row) for row in rows_of(full, task.headline, DENSE)]
     head = ("task", "row", "in", "mean", "deviation", "seeds", "to dense", "95 % interval")
     return table((*head, "non-zeros"), rows, words=3)
 

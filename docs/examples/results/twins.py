@@ -22,14 +22,14 @@ from training import (
     save_torch,
 )
 
-import secateur
-
 
 def prune_twins(run: Run, training: Training, folder: Path) -> Outcome:
     """Prune a dense network, trained in PyTorch, in both frameworks, and compare what was saved.
 
     The masks are where the saved weights are not zero; they are read without secateur.
     """
+    import secateur  # not in the environment of the peers
+
     dense = replace(run, row=DENSE, framework="torch", policy=None)
     trained = folder / f"{dense.name}{SUFFIXES['torch']}"
     if not trained.exists():

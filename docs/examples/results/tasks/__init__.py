@@ -10,7 +10,7 @@ from typing import Any
 
 from records import Line, Outcome, Run
 
-NAMES = ("mnist", "fashion", "speech")
+NAMES = ("mnist", "fashion", "speech", "criteria", "starts")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Task:
         runs: Returns all runs, the most telling first, or the quick ones.
         make: Makes one run, and saves what came of it in a folder.
         page: Returns the Markdown of its page, below the title, from its lines.
-        headline: The rows that stand on the first page of the results, dense first.
+        headline: The rows that stand on the first page of the results; there may be none.
 
     """
 
