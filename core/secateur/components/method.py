@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from secateur.components.criteria import Criterion
+from secateur.components.criteria import Criterion, Regrowth
 from secateur.components.distributions import Distribution
-from secateur.components.patterns import Pattern
+from secateur.components.patterns import FixedPattern, Pattern
+from secateur.components.periodic import Periodic
 from secateur.components.schedule import Schedule
+from secateur.components.schedules import AcDc
 from secateur.selection.component_errors import attributed
 
 
@@ -60,3 +62,33 @@ class Method:
     def normalized(self) -> dict[str, Any]:
         """Return the settings as the policy's fingerprint is made of them."""
         return {field.name: getattr(self, field.name).normalized() for field in fields(self)}
+
+
+def regrowth_problem(method: Method) -> str | None:
+    """Return why a criterion by which weights come back does not fit the others; None if it does.
+
+    Args:
+        method: How the weights of a rule are pruned.
+
+    """
+    criterion, schedule = method.criterion, method.schedule
+    if not isinstance(criterion, Regrowth):
+        return None
+    kind = criterion.kind
+    if isinstance(method.pattern, FixedPattern):
+        return (
+            f"criterion {kind!r} moves weights to anywhere in a weight, and pattern "
+            f"{method.pattern.kind!r} keeps so many of each few; take pattern = "
+            '"unstructured", "block" or "channel"'
+        )
+    if not isinstance(schedule, Periodic) or isinstance(schedule, AcDc):
+        return (
+            f"criterion {kind!r} moves weights at every update of the masks, and takes a constant "
+            f"or gradual schedule, not {schedule.kind!r}"
+        )
+    if criterion.has_end and schedule.end_step == -1:
+        return (
+            f"criterion {kind!r} changes less and less up to the schedule's end_step, which is "
+            f'not set: write such as end_step = "75%"'
+        )
+    return None

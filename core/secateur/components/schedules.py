@@ -199,6 +199,8 @@ class AcDc(Periodic):
     @model_validator(mode="after")
     def _fits_its_steps(self) -> Self:
         begin, end = self.begin_step, self.end_step
+        if begin == 0:
+            raise ValueError("begin_step = 0: a run begins dense; set begin_step = 1 or later")
         if is_before(end, begin):
             raise ValueError(f"end_step = {written(end)} is before begin_step = {written(begin)}")
         if isinstance(begin, Percent) or isinstance(end, Percent):

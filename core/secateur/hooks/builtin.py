@@ -43,6 +43,8 @@ def secateur_criteria() -> list[type[criteria.Criterion]]:
         criteria.Movement,
         criteria.Fisher,
         criteria.GradientMagnitude,
+        criteria.RigL,
+        criteria.SparseEvolution,
     ]
 
 

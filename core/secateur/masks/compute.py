@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -22,6 +22,9 @@ from secateur.masks.together import checked_together
 from secateur.selection.elements import Elements
 from secateur.selection.groups import RankedGroups
 from secateur.workers import SINGLE, Workers
+
+Choose = Callable[[CheckedMethod, list[RankedGroups], Workers], Sequence[Array]]
+"""Returns a mask of the groups of each weight."""
 
 
 def compute(
@@ -55,6 +58,39 @@ def compute(
         PluginError: A component fails, or returns what it must not; on all workers together.
 
     """
+
+    def choose(
+        checked: CheckedMethod, groups: list[RankedGroups], workers: Workers
+    ) -> Sequence[Array]:
+        return checked.select(groups, sparsity, workers)
+
+    gradients = gradients or Gradients()
+    return masks_of(method, weights, step, previous or {}, workers, gradients, memory or {}, choose)
+
+
+def masks_of(
+    method: Method,
+    weights: Sequence[Weight],
+    step: int,
+    previous: Mapping[str, Array],
+    workers: Workers,
+    gradients: Gradients,
+    memory: Mapping[str, Memory],
+    choose: Choose,
+) -> dict[str, Array]:
+    """Return the mask of each weight of a rule, as `compute` does, with a choice of one's own.
+
+    Args:
+        method: The components that decide.
+        weights: The weights of the rule.
+        step: How many updates are finished.
+        previous: The masks so far.
+        workers: The processes that shard the weights.
+        gradients: The gradients of the last update.
+        memory: What the criterion keeps, by weight.
+        choose: Returns a mask of the groups of each weight.
+
+    """
     sharded = any(weight.sharded for weight in weights)
     if not sharded:
         workers = SINGLE  # every process holds these weights whole, and computes the same masks
@@ -62,9 +98,7 @@ def compute(
     checked = CheckedMethod(method, step, names)
     if sharded:
         checked.require_elementwise()
-    elements = _elements(
-        method, weights, step, previous or {}, gradients or Gradients(), memory or {}
-    )
+    elements = _elements(method, weights, step, previous, gradients, memory)
     if sharded:
         _check_everywhere(elements, workers)
     pairs = list(zip(weights, elements, strict=True))
@@ -72,7 +106,7 @@ def compute(
         masks = [_choosing(checked, *pair, workers).choose() for pair in pairs]
     else:
         groupings = [_grouping(checked, *pair, workers) for pair in pairs]
-        kept = checked.select(_ranked(groupings, elements), sparsity, workers)  # then they go
+        kept = choose(checked, _ranked(groupings, elements), workers)  # then they go
         masks = [each.expand(part) for each, part in zip(groupings, kept, strict=True)]
     return dict(zip(names, masks, strict=True))
 

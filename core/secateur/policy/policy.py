@@ -22,7 +22,7 @@ from pydantic import (
 
 from secateur.components.criteria import Criterion, Magnitude
 from secateur.components.distributions import Distribution, Uniform
-from secateur.components.method import Method
+from secateur.components.method import Method, regrowth_problem
 from secateur.components.patterns import Pattern, Unstructured
 from secateur.components.schedules import Constant, OneShot
 from secateur.errors import PolicyError, PolicyWarning, shown
@@ -148,6 +148,8 @@ class Policy(Printed, PolicyTable):
                 f"pattern {method.pattern.kind!r} has a fixed sparsity, so it takes a constant or "
                 f"one_shot schedule, not {schedule.kind!r}; give the rule a schedule of its own"
             )
+        if problem := regrowth_problem(method):
+            raise ValueError(problem)
         return method
 
     @classmethod

@@ -14,6 +14,7 @@ import numpy as np
 from secateur.adapter import Skipped, Weight, WeightSpec
 from secateur.arrays.counts import keep_count
 from secateur.components.criteria.criterion import GRADIENT
+from secateur.components.criteria.regrowth import Regrowth
 from secateur.components.method import Method
 from secateur.errors import listed
 from secateur.hooks.events import ObservedRun, ObservedWeight
@@ -87,6 +88,8 @@ class RuleWeights:
     @property
     def watches_training(self) -> bool:
         """Whether the criterion can score nothing before the first update."""
+        if isinstance(self.method.criterion, Regrowth):
+            return False  # the first masks are made otherwise
         return self.needs_gradients or bool(self.memory)
 
 

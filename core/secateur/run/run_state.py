@@ -9,6 +9,7 @@ import numpy as np
 
 from secateur.adapter import Weight
 from secateur.components.begin_when import BeginWhen
+from secateur.components.criteria.regrowth import Regrowth
 from secateur.components.periodic import Periodic
 from secateur.components.schedule import Schedule
 from secateur.hooks.events import MasksUpdated
@@ -16,6 +17,7 @@ from secateur.layout import Array
 from secateur.masks import compute as mask_rules
 from secateur.masks import memory as memories
 from secateur.masks.gradients import Gradients
+from secateur.masks.regrowth import regrown
 from secateur.run.plan import Plan, RuleWeights
 from secateur.selection.component_errors import attributed, component_error
 from secateur.workers import Workers
@@ -180,10 +182,12 @@ def evaluate(
             continue
         target = rule.method.target(scheduled)
         members = [weights[name] for name in _names(rule)]
-        masks = (
-            _all_kept(members)
-            if not state.step and not target and rule.watches_training
-            else mask_rules.compute(
+        if not state.step and not target and rule.watches_training:
+            masks = _all_kept(members)
+        else:
+            regrows = isinstance(rule.method.criterion, Regrowth)
+            make = regrown if regrows else mask_rules.compute
+            masks = make(
                 rule.method,
                 members,
                 target,
@@ -193,7 +197,6 @@ def evaluate(
                 gradients,
                 state.memory,
             )
-        )
         new |= masks
         targets |= dict.fromkeys(masks, target)
         reached[rule.rule] = scheduled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from secateur.adapter import Binding
+from secateur.components.criteria import Regrowth
 from secateur.components.criteria.criterion import GRADIENT
 from secateur.errors import ModelError, PolicyError, listed
 from secateur.run.plan import Plan, RuleWeights
@@ -23,8 +24,6 @@ def problems(rule_weights: Sequence[RuleWeights], binding: Binding) -> Iterator[
 
     """
     for rule in rule_weights:
-        if not rule.watches_training:
-            continue
         kind = rule.method.criterion.kind
         if rule.needs_gradients:
             found = binding.gradient_problems([spec.name for spec in rule.specs])
@@ -34,7 +33,7 @@ def problems(rule_weights: Sequence[RuleWeights], binding: Binding) -> Iterator[
                     f"rule {rule.rule}: criterion {kind!r} needs the gradient of {name}{more}: "
                     f"{why}"
                 )
-        if _begins_at_once(rule):
+        if rule.watches_training and _begins_at_once(rule):
             what = "no gradient" if rule.needs_gradients else "nothing in its memory"
             yield (
                 f"rule {rule.rule}: its schedule prunes at step 0, before the first update, when "
@@ -80,8 +79,14 @@ def check_one_shot(plan: Plan) -> None:
 
     """
     for rule in plan.rule_weights:
+        kind = rule.method.criterion.kind
+        if isinstance(rule.method.criterion, Regrowth):
+            raise PolicyError(
+                f"rule {rule.rule}: criterion {kind!r} moves weights from update to update of a "
+                "training run, and pruning in one go makes none: use secateur.attach(), or "
+                "another criterion; nothing was changed"
+            )
         if rule.watches_training:
-            kind = rule.method.criterion.kind
             what = GRADIENT if rule.needs_gradients else "memory of updates"
             raise PolicyError(
                 f"rule {rule.rule}: criterion {kind!r} needs the {what} of a training run, and "

@@ -118,8 +118,9 @@ def before_training(plan: Plan, weights: Mapping[str, Weight]) -> tuple[str, boo
 def _may_be_resumed(rule: RuleWeights, members: Mapping[str, Weight]) -> bool:
     """Return whether weights are as sparse as one of the updates of their schedule makes them."""
     schedule, names = rule.method.schedule, list(members)
-    if schedule.begin_when is not None or any(weight.sharded for weight in members.values()):
-        return True  # when it began, or what other processes hold, cannot be told
+    is_sharded = any(weight.sharded for weight in members.values())
+    if schedule.begin_when is not None or is_sharded or rule.method.criterion.regrows:
+        return True  # when it began, what others hold, or what has just come, cannot be told
     masks = {name: np.asarray(weight.read() != 0) for name, weight in members.items()}
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
     step = MOST_STEPS
