@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -56,15 +59,29 @@ ARROWS = {
 }
 """Each room of core, or file at its top, and what it may import; others may import all of it."""
 FREE = {"", "cli", "testing", "__main__"}
+LOADERS = {"import_module", "__import__"}
 
 
-def imports(text: str) -> Iterator[str]:
-    """Yield what a module imports anywhere: for typing only and inside functions, too."""
+@cache
+def imports(text: str, package: str) -> frozenset[str]:
+    """Return what a module of a package imports: for typing, in functions, by importlib, too."""
+    return frozenset(_imports(text, package))
+
+
+def _imports(text: str, package: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package)
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and _called(node) in LOADERS:
+            name = node.args[0].value if isinstance(node.args[0], ast.Constant) else "secateur"
+            yield resolve_name(name, package)  # a computed name may be any part of the package
+
+
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
 def name_of(path: Path, root: Path) -> str:
@@ -74,14 +91,15 @@ def name_of(path: Path, root: Path) -> str:
 
 def graph(root: Path) -> dict[str, set[str]]:
     """Return which of the modules below a source root import which."""
-    texts = {name_of(path, root): path.read_text() for path in sorted(root.rglob("*.py"))}
-    return {name: _targets(text, texts) - {name} for name, text in texts.items()}
+    paths = {name_of(path, root): path for path in sorted(root.rglob("*.py"))}
+    return {name: _targets(path, root, paths) - {name} for name, path in paths.items()}
 
 
-def _targets(text: str, known: dict[str, str]) -> set[str]:
+def _targets(path: Path, root: Path, known: Collection[str]) -> set[str]:
+    package = ".".join(path.parent.relative_to(root).parts)
     return {
         name if name in known else name.rpartition(".")[0]
-        for name in imports(text)
+        for name in imports(path.read_text(), package)
         if name in known or name.rpartition(".")[0] in known
     }
 
@@ -120,7 +138,7 @@ def test_every_import_of_core_goes_to_a_room_below() -> None:
     assert not upward(CORE)
 
 
-@pytest.mark.parametrize("root", ["core", "adapters"])
+@pytest.mark.parametrize("root", ["core", "adapters", "plugins"])
 def test_no_imports_run_in_a_circle(root: str) -> None:
     assert not circle(ROOT / root)
 
@@ -132,6 +150,11 @@ def test_no_imports_run_in_a_circle(root: str) -> None:
         ("masks/compute.py", "def f():\n    from secateur.policy.policy import Policy"),
         ("layout/layouts.py", "import secateur.errors"),
         ("arrays/chunks.py", "if TYPE_CHECKING:\n    from secateur.adapter import Weight"),
+        ("selection/groups.py", "from ..policy.policy import Policy"),
+        ("selection/ties/__init__.py", "from ... import api"),
+        ("masks/compute.py", "def f():\n    import_module('secateur.hooks.registry')"),
+        ("masks/compute.py", "importlib.import_module('..hooks', __package__)"),
+        ("components/component.py", "__import__(f'secateur.{room}')"),
     ],
 )
 def test_a_planted_upward_import_is_found(tmp_path: Path, module: str, line: str) -> None:
@@ -139,7 +162,8 @@ def test_a_planted_upward_import_is_found(tmp_path: Path, module: str, line: str
     planted = tmp_path / "core" / "secateur" / module
     planted.write_text(planted.read_text() + f"\n{line}\n")
     (found,) = upward(tmp_path / "core")
-    assert found.startswith(f"secateur.{module[:-3].replace('/', '.')} imports secateur.")
+    importer = name_of(Path("secateur") / module, Path())
+    assert found.startswith(f"{importer} imports secateur")
 
 
 def test_a_planted_circle_is_found(tmp_path: Path) -> None:
@@ -174,17 +198,26 @@ def sources() -> Iterator[tuple[str, str]]:
 
 
 def private(code: str) -> list[str]:
-    """Return what some code imports of secateur that is not on its public surface."""
-    import secateur
-
-    known = PUBLIC | {f"secateur.{name}" for name in secateur.__all__}
+    """Return what some code uses of secateur that is not on its public surface."""
     return [
         name
-        for name in imports(code)
-        if name.partition(".")[0] == "secateur"
-        and name not in known
-        and name.rpartition(".")[0] not in PUBLIC - {"secateur"}
+        for name in {*imports(code, "outside"), *_attributes(code)}
+        if name.partition(".")[0] == "secateur" and name not in _public()
     ]
+
+
+def _attributes(code: str) -> Iterator[str]:
+    """Yield what is taken of the package by a dot, such as `secateur.plan`."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "secateur":
+            yield f"secateur.{node.attr}"
+
+
+@cache
+def _public() -> set[str]:
+    modules = {name: import_module(name) for name in PUBLIC}
+    names = {f"{name}.{known}" for name, module in modules.items() for known in module.__all__}
+    return {*PUBLIC, *names}
 
 
 def test_adapters_plugins_and_docs_import_the_public_surface_alone() -> None:
@@ -193,7 +226,15 @@ def test_adapters_plugins_and_docs_import_the_public_surface_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["from secateur.hooks.registry import registry", "import secateur.run.pruner"]
+    "line",
+    [
+        "from secateur.hooks.registry import registry",
+        "import secateur.run.pruner",
+        "from secateur.adapter import binding",
+        "import secateur.layout.layouts",
+        "import_module('secateur.run.pruner')",
+        "secateur.run.pruner.Pruner",
+    ],
 )
 def test_a_private_import_is_found(line: str) -> None:
     assert private(line)

@@ -15,7 +15,8 @@ from secateur import Exporter, ExportError, ExportSource, Reading, SecateurError
 from secateur.adapter import Checkpoint
 from secateur.errors import in_words
 from secateur.layout import Array
-from secateur_exports.models import Model, open_model
+from secateur_exports.models import Model
+from secateur_exports.open_model import open_model
 from secateur_exports.quiet import quiet
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -42,25 +42,6 @@ class Model(ABC):
         yield
 
 
-def open_model(source: ExportSource) -> Model:
-    """Return the model of a source, by its framework.
-
-    Args:
-        source: What is exported.
-
-    Raises:
-        ExportError: The inputs do not fit the model, or are missing.
-
-    """
-    if source.adapter == "keras":
-        from secateur_exports.keras_model import KerasModel
-
-        return KerasModel(source.model, source.inputs)
-    from secateur_exports.torch_model import TorchModel
-
-    return TorchModel(source.model, source.inputs)
-
-
 def calibration_batches(source: ExportSource, model: Model) -> list[list[Array]]:
     """Return the batches that activations are calibrated on.
 

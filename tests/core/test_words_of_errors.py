@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from secateur.errors import MOST_NAMES, closest, in_words, listed, nearest, shown
+from secateur.errors import closest, in_words, listed, nearest, shown
+from secateur.errors.words import MOST_NAMES
 
 PATTERNS = ["block", "channel", "n_m", "unstructured"]
 KEYS = ["begin_step", "end_step", "final_sparsity", "frequency", "initial_sparsity"]

@@ -7,7 +7,6 @@ import inspect
 import pkgutil
 import re
 from importlib import import_module
-from types import ModuleType
 
 import pytest
 import torch  # noqa: F401  # before Keras may load TensorFlow
@@ -38,23 +37,12 @@ def test_examples_of_a_module_run(name: str) -> None:
     assert failures == 0
 
 
-def public_names(module: ModuleType) -> list[str]:
-    """Return the names that a module of the public surface offers."""
-    if hasattr(module, "__all__"):
-        return [name for name in module.__all__ if name != "__version__"]
-    return [
-        name
-        for name, thing in vars(module).items()
-        if getattr(thing, "__module__", None) == module.__name__ and not name.startswith("_")
-    ]
-
-
 def surface() -> dict[str, object]:
     """Return every class and function of the public surface, once, by its dotted name."""
     found: dict[int, tuple[str, object]] = {}
     for name in SURFACE:
         module = import_module(name)
-        for public in public_names(module):
+        for public in module.__all__:
             thing = getattr(module, public)
             if inspect.isclass(thing) or inspect.isfunction(thing):
                 found.setdefault(id(thing), (f"{name}.{public}", thing))
