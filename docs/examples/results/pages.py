@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from statistics import stdev
 
 from intervals import Interval, of_difference, of_mean, of_next
@@ -18,13 +19,27 @@ _BEGIN, _END = "<!-- written by make results -->", "<!-- end of what make result
 
 def write_pages() -> None:
     """Write the page of every task that has lines, and the table of the first page."""
+    for path, text in _pages().items():
+        path.write_text(text, encoding="utf-8")
+
+
+def check_pages() -> str | None:
+    """Return what is wrong where a page is not what the lines say."""
+    wrong = [path.name for path, text in _pages().items() if _differs(path, text)]
+    return f"{', '.join(wrong)}: run make results" if wrong else None
+
+
+def _differs(path: Path, text: str) -> bool:
+    return not path.exists() or path.read_text(encoding="utf-8") != text
+
+
+def _pages() -> dict[Path, str]:
     told = {name: lines for name in NAMES if (lines := read(name))}
-    for name, lines in told.items():
-        (RESULTS / f"{name}.md").write_text(page(name, load(name), lines), encoding="utf-8")
+    found = {RESULTS / f"{name}.md": page(name, load(name), told[name]) for name in told}
     first = RESULTS / "index.md"
     text = first.read_text(encoding="utf-8")
     before, after = text.split(_BEGIN)[0], text.split(_END)[1]
-    first.write_text(f"{before}{_BEGIN}\n\n{overview(told)}\n\n{_END}{after}", encoding="utf-8")
+    return found | {first: f"{before}{_BEGIN}\n\n{overview(told)}\n\n{_END}{after}"}
 
 
 def page(name: str, task: Task, lines: Sequence[Line]) -> str:

@@ -29,6 +29,7 @@ os.environ.update(  # before a framework is imported
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mnist
+from pages import check_pages, write_pages
 from records import Line, Run, append, key, line_of, read
 from tasks import NAMES, load
 
@@ -46,9 +47,9 @@ def make(run: Run) -> Line:
 
 def main() -> None:
     """Make the runs that have no line yet, and write the pages."""
-    from pages import write_pages
-
     arguments = _arguments()
+    if arguments.check_pages:
+        raise SystemExit(check_pages())
     end = time.monotonic() + 60 * arguments.stop_after
     names = [arguments.task] if arguments.task else NAMES
     runs = [run for name in names for run in _missing(name, arguments)]
@@ -94,6 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at a time")
     parser.add_argument("--stop-after", type=float, default=1e9, metavar="MINUTES")
     parser.add_argument("--page-only", action="store_true", help="write the pages, make no run")
+    parser.add_argument("--check-pages", action="store_true", help="say whether they are written")
     return parser.parse_args()
 
 

@@ -1,0 +1,50 @@
+"""The pages of results show what the recorded runs say, and a run made again says the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples" / "results"
+RESULTS = ROOT / "docs" / "results"
+LINES = [path for path in RESULTS.glob("*.jsonl") if '"fingerprint"' in path.read_text()[:20_000]]
+NEEDED = {"row", "framework", "seed", "policy", "fingerprint", "metric", "value", "weights"}
+NEEDED |= {"nonzeros", "versions", "machine", "commit"}
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    words = [str(word) for word in command]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_every_figure_of_a_page_of_results_has_a_run_behind_it():
+    done = run(sys.executable, EXAMPLES / "run.py", "--check-pages")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", LINES, ids=lambda path: path.stem)
+def test_a_line_says_how_its_run_was_made(path: Path):
+    for line in map(json.loads, path.read_text().splitlines()):
+        assert line.keys() >= NEEDED, line["row"]
+        assert (line["fingerprint"] is None) == (line["policy"] is None), line["row"]
+
+
+def test_masks_of_both_frameworks_are_equal_wherever_they_were_compared():
+    found = [json.loads(line) for path in LINES for line in path.read_text().splitlines()]
+    compared = [line for line in found if "mask bits that differ" in line]
+    assert compared
+    assert all(line["mask bits that differ"] == 0 < line["mask bits"] for line in compared)
+
+
+@pytest.mark.slow  # it trains
+@pytest.mark.parametrize("task", ["mnist", "speech", "criteria", "starts"])
+def test_a_quick_run_made_again_lies_within_the_interval_of_the_page(task: str):
+    done = run(sys.executable, EXAMPLES / "repeat.py", task)
+    if "not here" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
