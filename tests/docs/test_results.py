@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "docs" / "examples" / "results"
+SCRIPT = ROOT / "docs" / "examples" / "results" / "run.py"
 RESULTS = ROOT / "docs" / "results"
 LINES = [path for path in RESULTS.glob("*.jsonl") if '"fingerprint"' in path.read_text()[:20_000]]
 NEEDED = {"row", "framework", "seed", "policy", "fingerprint", "metric", "value", "weights"}
@@ -23,7 +23,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_figure_of_a_page_of_results_has_a_run_behind_it():
-    done = run(sys.executable, EXAMPLES / "run.py", "--check-pages")
+    done = run(sys.executable, SCRIPT, "--check-pages")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -44,7 +44,7 @@ def test_masks_of_both_frameworks_are_equal_wherever_they_were_compared():
 @pytest.mark.slow  # it trains
 @pytest.mark.parametrize("task", ["mnist", "speech", "criteria", "starts"])
 def test_a_quick_run_made_again_lies_within_the_interval_of_the_page(task: str):
-    done = run(sys.executable, EXAMPLES / "repeat.py", task)
+    done = run(sys.executable, SCRIPT, task, "--repeat")
     if "not here" in done.stderr:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr

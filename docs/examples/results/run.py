@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mnist
 from pages import check_pages, write_pages
 from records import Line, Run, append, key, line_of, read
+from repeats import repeat
 from tasks import NAMES, load
 
 _PRELOADED = ["torch", "keras", "secateur", "secateur_keras", "secateur_torch", "safetensors"]
@@ -50,6 +51,9 @@ def main() -> None:
     arguments = _arguments()
     if arguments.check_pages:
         raise SystemExit(check_pages())
+    if arguments.repeat:
+        print(repeat(arguments.task, make))
+        return
     end = time.monotonic() + 60 * arguments.stop_after
     names = [arguments.task] if arguments.task else NAMES
     runs = [run for name in names for run in _missing(name, arguments)]
@@ -96,7 +100,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stop-after", type=float, default=1e9, metavar="MINUTES")
     parser.add_argument("--page-only", action="store_true", help="write the pages, make no run")
     parser.add_argument("--check-pages", action="store_true", help="say whether they are written")
-    return parser.parse_args()
+    parser.add_argument("--repeat", action="store_true", help="make one short run of TASK again")
+    found = parser.parse_args()
+    if found.repeat and not found.task:
+        parser.error("--repeat needs a task")
+    return found
 
 
 if __name__ == "__main__":
