@@ -107,11 +107,14 @@ def arrays(dtype):
     "pattern", PATTERNS, ids=lambda pattern: "-".join(map(str, pattern.values()))
 )
 def test_masks_from_a_file_are_those_of_memory(pattern):
-    distributions = ["uniform", "erk", "global", "lamp", "halves"]
+    limit = {"value": 3.0} if pattern["kind"] == "channel" else {"deviations": 0.8}
+    distributions = ["uniform", "erk", "global", "lamp", "halves", {"kind": "threshold", **limit}]
     if pattern["kind"] == "n_m":
         distributions = ["uniform"]
     scored = [*product(["magnitude"], DTYPES), ("random", "two"), ("centered", "bfloat16")]
     for distribution, (criterion, dtype) in product(distributions, scored):
+        if "deviations" in distribution and criterion != "magnitude":
+            continue
         binding = NumpyAdapter().bind(arrays(dtype))
         policy = {
             "schedule": {"kind": "one_shot", "final_sparsity": 0.5},

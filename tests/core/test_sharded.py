@@ -37,6 +37,12 @@ CASES = [
     for distribution in ("uniform", "erk", "global", "lamp")
     if pattern != "2:4" or distribution == "uniform"
 ]
+DEVIATIONS = {"kind": "threshold", "deviations": 0.9}
+CASES += [
+    ("unstructured", DEVIATIONS),
+    ("block 4x1", DEVIATIONS),
+    ("channel in", {"kind": "threshold", "value": 2.1}),
+]
 
 
 class ThreadWorkers(Workers):

@@ -37,7 +37,26 @@ patterns = st.one_of(
     ),
     st.fixed_dictionaries({"kind": st.just("channel"), "axis": st.sampled_from(["out", "in"])}),
 )
-distributions = st.sampled_from(["uniform", "erk", "global", "lamp"])
+distributions = st.sampled_from(
+    [
+        "uniform",
+        "erk",
+        "global",
+        "lamp",
+        {"kind": "threshold", "value": 0.05},
+        {"kind": "threshold", "deviations": 0.7},
+    ]
+)
+
+
+def makes_sense(method: dict[str, Any]) -> bool:
+    """Return whether a threshold fits the criterion and the pattern that it was drawn with."""
+    if "deviations" not in method["distribution"]:
+        return True
+    is_by_channel = isinstance(method["pattern"], dict) and method["pattern"]["kind"] == "channel"
+    return method["criterion"] == "magnitude" and not is_by_channel
+
+
 methods = st.fixed_dictionaries(
     {
         "schedule": schedules,
@@ -45,7 +64,7 @@ methods = st.fixed_dictionaries(
         "pattern": patterns,
         "distribution": distributions,
     }
-)
+).filter(makes_sense)
 
 
 @st.composite

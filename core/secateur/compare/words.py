@@ -62,6 +62,9 @@ def _heading(before: Policy, after: Policy) -> str:
 def _plan_in_words(plans: Sequence[Plan], model: str) -> Iterator[str]:
     if plans:
         old, new = plans
+        if old.at_most or new.at_most:
+            yield f"In {code(model)}, the values decide how many of {new.size:,} weights stay."
+            return
         sparsities = (format_sparsity(each.sparsity) for each in plans)
         if old.kept == new.kept:
             yield (
@@ -141,7 +144,7 @@ def _end(planned: PlannedWeight | None) -> str:
         return "-"
     if not planned.pruned:
         return "dense"
-    return "by score" if planned.target is None else format_sparsity(planned.target)
+    return planned.by if planned.target is None else format_sparsity(planned.target)
 
 
 def _kind(old: PlannedWeight | None, new: PlannedWeight | None) -> str:

@@ -9,6 +9,8 @@ from typing import ClassVar
 from secateur.adapter import WeightSpec
 from secateur.arrays.counts import exact, keep_count
 from secateur.components.component import Component
+from secateur.components.criteria import Criterion
+from secateur.components.patterns import Pattern
 from secateur.errors import PluginError
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
@@ -26,6 +28,9 @@ class Distribution(Component):
     Attributes:
         compares_weights: Whether scores of different weights are compared; weights of several
             dtypes are then scored in one dtype.
+        has_target: Whether the schedule's sparsity says how many groups are pruned.  Where the
+            values say it, `select` is given the share of the schedule's final sparsity that is
+            reached, from 0 to 1, and treats each weight by itself.
 
     Example:
         >>> class Halved(Distribution):
@@ -41,6 +46,17 @@ class Distribution(Component):
     family: ClassVar[str] = "distribution"
     hook: ClassVar[str] = "secateur_distributions"
     compares_weights: ClassVar[bool] = False
+    has_target: ClassVar[bool] = True
+
+    def misfit(self, criterion: Criterion, pattern: Pattern) -> str | None:
+        """Return why the distribution makes no sense with a criterion or pattern; None if it does.
+
+        Args:
+            criterion: What scores the weights.
+            pattern: How they are grouped.
+
+        """
+        return None
 
     def targets(
         self, specs: Sequence[WeightSpec], sparsity: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from secateur.arrays.counts import exact
 from secateur.components.criteria import Criterion, Regrowth
 from secateur.components.distributions import Distribution
 from secateur.components.patterns import FixedPattern, Pattern
@@ -44,6 +45,33 @@ class Method:
         with attributed(self.schedule):
             final = self.schedule.final
         return self.target(final)
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the schedule says how many groups are pruned; the values say it otherwise."""
+        return self.distribution.has_target
+
+    @property
+    def misfit(self) -> str | None:
+        """Why its components make no sense together; None if they do."""
+        with attributed(self.distribution):
+            problem = self.distribution.misfit(self.criterion, self.pattern)
+        return f"distribution {self.distribution.kind!r}: {problem}" if problem else None
+
+    @property
+    def decided_by(self) -> str:
+        """What decides how sparse each weight ends where no target of its own does."""
+        return f"by {self.distribution.kind}"
+
+    def share(self, scheduled: float) -> float:
+        """Return how much of the final sparsity a schedule has reached, from 0 to 1.
+
+        Args:
+            scheduled: The sparsity that the schedule asks for.
+
+        """
+        final = exact(self.final)
+        return float(exact(scheduled) / final) if final else 0.0
 
     def target(self, scheduled: float) -> float:
         """Return the target sparsity: the pattern's, where that fixes one.

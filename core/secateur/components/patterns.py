@@ -70,6 +70,11 @@ class Pattern(Component):
         """The sparsity that the pattern itself fixes, if it does."""
         return None
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the score of a group grows with the number of its elements."""
+        return False
+
     def extent(self, spec: WeightSpec) -> Extent:
         """Return how far a group reaches along each canonical axis; None is all of it.
 
@@ -337,6 +342,10 @@ class Channel(Pattern):
 
     kind = "channel"
     axis: Literal["out", "in"] = "out"
+
+    @property
+    def adds_up(self) -> bool:
+        return True
 
     def extent(self, spec: WeightSpec) -> tuple[int | None, ...]:
         """Return 1 along the axis of the channels, and None along the others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secateur.adapter import Adapter
-from secateur.components import criteria, distributions, patterns, schedules
+from secateur.components import criteria, distributions, patterns, schedules, threshold
 from secateur.components.schedule import Schedule
 from secateur.hooks.hookspecs import hookimpl
 from secateur.kinds import BUILTIN_KINDS, Kind
@@ -60,4 +60,5 @@ def secateur_distributions() -> list[type[distributions.Distribution]]:
         distributions.ERK,
         distributions.Global,
         distributions.LAMP,
+        threshold.Threshold,
     ]

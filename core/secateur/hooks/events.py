@@ -26,7 +26,7 @@ class ObservedWeight:
             values, which are not masked yet by the masks of an event.
         rule: The number of the rule that decides it, from 1; None where no rule matches.
         method: How it is pruned, with every step as an integer; None for one that stays dense.
-        target: The final sparsity; None where the scores decide it.
+        target: The final sparsity; None where the scores, or the values, decide it.
 
     Example:
         >>> import numpy, secateur
@@ -89,7 +89,8 @@ class MasksUpdated:
         step: The number of optimizer updates finished; 0 when pruning in one go.
         masks: The masks that are new at this step, by weight: canonical, True = kept, read-only.
             Of a weight that is sharded over processes, the part of this process, flat.
-        targets: The target sparsity of each of these weights.
+        targets: The target sparsity of each of these weights; where values decide how much is
+            pruned, as by a threshold, the sparsity of its mask.
         fingerprint: The fingerprint of the policy.
         run: The run; None where masks are transferred without a policy.
         resumed: Whether the masks are those of a saved state that a run goes on from.

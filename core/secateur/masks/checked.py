@@ -25,6 +25,7 @@ class CheckedMethod:
     def __init__(self, method: Method, step: int, names: Sequence[str]) -> None:
         self.pattern, self._criterion = method.pattern, method.criterion
         self._distribution, self._step, self._names = method.distribution, step, names
+        self._share = method.share
 
     def require_elementwise(self) -> None:
         """Refuse a criterion that scores whole weights, since these are sharded."""
@@ -85,8 +86,9 @@ class CheckedMethod:
         self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers
     ) -> Sequence[Array]:
         """Return the mask of each weight's groups."""
+        wanted = sparsity if self._distribution.has_target else self._share(sparsity)
         with attributed(self._distribution, self._step, self._names):
-            kept = list(self._distribution.select(groups, sparsity, workers))
+            kept = list(self._distribution.select(groups, wanted, workers))
         if len(kept) != len(groups):
             gave = f"gave {len(kept)} masks for {len(groups)} weights"
             raise component_error(self._distribution, self._step, self._names, gave)

@@ -78,6 +78,8 @@ def mask_maker(
     if type(distribution).select is Distribution.select:
         specs = [weight.spec for weight in weights]
         return _by_targets(rule, rule.checked.targets(specs, sparsity))
+    if not distribution.has_target:
+        return _by_values(rule, sparsity)
     groups = rule.groups(workers)
     if type(distribution) is Global or type(distribution) is LAMP:
         return _by_threshold(rule, groups, sparsity, workers)
@@ -144,6 +146,14 @@ def _by_targets(rule: _Rule, targets: Sequence[float | Fraction]) -> MakeMask:
     def make(name: str, values: Values) -> Array:
         group = rule.group(name, values)
         return rule.expand(name, rule.checked.keep(group, targets[rule.numbers[name]]))
+
+    return make
+
+
+def _by_values(rule: _Rule, sparsity: float) -> MakeMask:
+    def make(name: str, values: Values) -> Array:
+        group = rule.group(name, values)
+        return rule.expand(name, rule.checked.select([group], sparsity, SINGLE)[0])
 
     return make
 

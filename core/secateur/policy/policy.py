@@ -148,7 +148,7 @@ class Policy(Printed, PolicyTable):
                 f"pattern {method.pattern.kind!r} has a fixed sparsity, so it takes a constant or "
                 f"one_shot schedule, not {schedule.kind!r}; give the rule a schedule of its own"
             )
-        if problem := regrowth_problem(method):
+        if problem := regrowth_problem(method) or method.misfit:
             raise ValueError(problem)
         return method
 

@@ -113,7 +113,7 @@ class Recorder:
             stored = bits.compressed(packed, before)
             history.append(_update(event, weight, mask, values, stored))
             previous[name] = packed
-            if weight.deflated is None and _is_final(event.targets[name], observed):
+            if weight.deflated is None and _is_final(event, name, observed):
                 weights[name] = replace(weight, deflated=deflated_size(weight.plane, values, mask))
         recorded = replace(recording, weights=weights, history=tuple(history))
         recorded.save(self.path)
@@ -204,5 +204,10 @@ def _update(
     )
 
 
-def _is_final(target: float, observed: ObservedWeight) -> bool:
-    return observed.method is not None and target >= observed.method.final
+def _is_final(event: MasksUpdated, name: str, observed: ObservedWeight) -> bool:
+    method = observed.method
+    if method is None:
+        return False
+    if not method.has_target:
+        return method.schedule.sparsity(event.step) >= method.final
+    return event.targets[name] >= method.final

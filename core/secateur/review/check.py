@@ -85,7 +85,10 @@ def check_bound(
         _called(policy),
         read.policy.fingerprint if read.policy and not read.is_partial else None,
         tuple(sorted(dict.fromkeys(findings), key=lambda each: order.index(each.level))),
-        tuple(CheckedModel(each.name, each.plan.kept, each.plan.size) for each in reviews)
+        tuple(
+            CheckedModel(each.name, each.plan.kept, each.plan.size, each.plan.at_most)
+            for each in reviews
+        )
         if not read.is_partial
         else (),
     )

@@ -59,6 +59,7 @@ class CheckedModel:
         name: The model's file, or its number among the models.
         kept: How many elements of the prunable weights stay.
         size: How many there are.
+        at_most: Whether `kept` is the most, since values decide how many stay.
 
     Example:
         >>> CheckedModel("net.npz", 20, 100).sparsity
@@ -69,6 +70,7 @@ class CheckedModel:
     name: str
     kept: int
     size: int
+    at_most: bool = False
 
     @property
     def sparsity(self) -> float:
@@ -155,7 +157,9 @@ class Check(Printed):
         lines = list(notes)
         if len(shown) < len(self.findings):
             lines.append(f"and {len(self.findings) - len(shown):,} more findings")
-        lines += [f"{each.name}: {stay_line(each.kept, each.size)}" for each in self.models]
+        lines += [
+            f"{each.name}: {stay_line(each.kept, each.size, each.at_most)}" for each in self.models
+        ]
         if lines:
             parts.append(Paragraph(lines, "note"))
         return [*parts, Paragraph([f"{self.policy}: {self._summary()}"], "result")]

@@ -39,7 +39,7 @@ def schedule_remarks(policy: Policy, total_steps: int | None) -> Iterator[Remark
         if rule.method is None:
             continue
         method = rule.method
-        said = [*_of_settings(method.schedule), *_ends_early(method.schedule, total_steps)]
+        said = [*_of_settings(method), *_ends_early(method.schedule, total_steps)]
         for level, key, text in said:
             yield Remark(level, path_of(policy, rule, "schedule", key), text, rule)
         if total_steps is not None:
@@ -53,11 +53,14 @@ def schedule_remarks(policy: Policy, total_steps: int | None) -> Iterator[Remark
             yield Remark(level, path_of(policy, rule, "schedule", key), text, rule)
 
 
-def _of_settings(schedule: Schedule) -> _Said:
+def _of_settings(method: Method) -> _Said:
+    schedule = method.schedule
     with attributed(schedule):
         final = schedule.final
     if final == 0:
         yield WARNING, "final_sparsity", "final_sparsity = 0 prunes nothing; prune = false says so"
+    elif not method.has_target:
+        pass  # it is only the scale on which the schedule counts
     elif final == 1:
         yield (
             PROBLEM,
@@ -117,7 +120,7 @@ def _in_run(method: Method, total_steps: int | None) -> _Said:
         yield PROBLEM, "final_sparsity", note
     if method.schedule.percentages():
         return
-    if note := too_short(method.schedule, total_steps):
+    if note := too_short(method, total_steps):
         yield PROBLEM, "end_step", note
     if note := too_few(method.schedule, total_steps):
         yield WARNING, "frequency", note

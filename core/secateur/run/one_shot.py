@@ -52,6 +52,8 @@ def prune_once(
         targets |= {spec.name: final for spec in rule.specs}
         done(rule)
     kept = masks.kept(found, binding.workers)
+    for rule in planned.rule_weights:
+        targets |= rule.held(kept)
     try:
         run = planned.observed(binding.weights)
         event = MasksUpdated(0, found, targets, planned.policy.fingerprint, run)

@@ -44,7 +44,8 @@ class PlannedWeight:
         rule: The number of the rule that decides it, from 1; None when no rule matches.
         pruned: Whether that rule prunes it.
         target: The final sparsity; None where the scores decide it, within a rule that ranks
-            weights against each other.
+            weights against each other, or where the values of the weight do, as by a threshold.
+        by: What decides it then.
 
     """
 
@@ -52,6 +53,7 @@ class PlannedWeight:
     rule: int | None
     pruned: bool
     target: float | None
+    by: str = "by score"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class RuleWeights:
     specs: tuple[WeightSpec, ...]
 
     @property
+    def by_values(self) -> bool:
+        """Whether the values of a weight decide how much of it is pruned, as by a threshold."""
+        return not self.method.has_target
+
+    @property
     def needs_gradients(self) -> bool:
         """Whether the criterion needs the gradients of the weights."""
         return GRADIENT in self.method.criterion.needs
@@ -84,6 +91,21 @@ class RuleWeights:
     def memory_per_weight(self) -> int:
         """The bytes that the criterion keeps of each single weight."""
         return sum(dtype.itemsize for dtype in self.memory.values())
+
+    def held(self, kept: Mapping[str, int]) -> dict[str, float]:
+        """Return the sparsity that each mask has, in place of targets where there are none.
+
+        Args:
+            kept: How many elements each mask keeps.
+
+        """
+        if not self.by_values:
+            return {}
+        return {
+            spec.name: 1 - kept[spec.name] / spec.size if spec.size else 0.0
+            for spec in self.specs
+            if spec.name in kept
+        }
 
     @property
     def watches_training(self) -> bool:
@@ -147,6 +169,7 @@ class Plan(Printed):
 
         Exact where the groups of a weight have one size.  Otherwise, and where scores decide
         among weights, it is counted in single weights, and may differ by the size of a group.
+        Where a rule prunes by a threshold, its values say how many stay, and it is the most.
         """
         targets = {planned.spec.name: planned.target for planned in self.weights}
         total = sum(planned.spec.size for planned in self.weights if not planned.pruned)
@@ -154,6 +177,11 @@ class Plan(Printed):
             kept_elements(rule.method, rule.specs, targets, rule.method.final)
             for rule in self.rule_weights
         )
+
+    @property
+    def at_most(self) -> bool:
+        """Whether `kept` is the most, since values decide how many weights of a rule stay."""
+        return any(rule.by_values for rule in self.rule_weights)
 
     @property
     def sparsity(self) -> float:
@@ -193,6 +221,7 @@ class Plan(Printed):
             "sparsity": self.sparsity,
             "total_steps": self.total_steps,
             "kept_after": self.kept_after,
+            **({"at_most": True} if self.at_most else {}),
             "rules": self._rules_as_dicts(),
             **({"memory": self.memory} if self.memory else {}),
             "weights": [
@@ -248,7 +277,7 @@ class Plan(Printed):
         return ObservedRun(self.adapter, MappingProxyType(found), self.policy.to_dict)
 
     def __repr__(self) -> str:
-        stay = stay_line(self.kept, self.size)
+        stay = stay_line(self.kept, self.size, self.at_most)
         return f"<Plan of {len(self.weights)} weights, policy {self.policy.title}: {stay}>"
 
     def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
@@ -265,8 +294,17 @@ class Plan(Printed):
             self._ties(fold),
             self._left_dense(fold),
             Paragraph([f"note: {note}" for note in self.notes] + list(notes), "note"),
-            Paragraph([*self._memory_lines(), *self._left_dense_line(), self._policy_line()]),
-            Paragraph([*self._reached_line(), stay_line(self.kept, self.size)], "result"),
+            Paragraph(
+                [
+                    *self._by_values_lines(),
+                    *self._memory_lines(),
+                    *self._left_dense_line(),
+                    self._policy_line(),
+                ]
+            ),
+            Paragraph(
+                [*self._reached_line(), stay_line(self.kept, self.size, self.at_most)], "result"
+            ),
         )
         return [part for part in parts if isinstance(part, Table) or part.lines]
 
@@ -294,8 +332,8 @@ class Plan(Printed):
         method = planned.rule and self.policy.resolved_rules[planned.rule - 1].method
         if not method:
             return [*row, "dense"]
-        by = f"by {method.distribution.kind}"
-        return [*row, by if planned.target is None else format_sparsity(planned.target)]
+        end = method.decided_by if planned.target is None else format_sparsity(planned.target)
+        return [*row, end]
 
     def _rules_table(self) -> Table:
         decided = Counter(planned.rule for planned in self.weights)
@@ -319,6 +357,12 @@ class Plan(Printed):
         hint = f" ({HOW_TO_UNFOLD})" if is_folded else ""
         return Lines(f"left dense{hint}:", [_folded_line(each) for each in alike.values()])
 
+    def _by_values_lines(self) -> Iterator[str]:
+        for rule in self.rule_weights:
+            if rule.by_values:
+                by = rule.method.decided_by
+                yield f"rule {rule.rule} prunes {by}: its values decide how many weights stay"
+
     def _memory_lines(self) -> Iterator[str]:
         for rule in self.rule_weights:
             if rule.memory:
@@ -334,6 +378,8 @@ class Plan(Printed):
             yield f"{self.left_dense:,}{of} parameters are in layers left dense"
 
     def _reached_line(self) -> Iterator[str]:
+        if self.at_most:
+            return
         if self.total_steps is not None and self.kept_after is not None:
             reached = 1 - self.kept_after / self.size if self.size else 0.0
             if self.kept_after == self.kept:
@@ -362,6 +408,8 @@ def kept_elements(
         sparsity: That of all together.
 
     """
+    if not method.has_target:
+        return sum(spec.size for spec in specs)
     if any(targets[spec.name] is None for spec in specs):
         return keep_count(sum(spec.size for spec in specs), sparsity)
     with attributed(method.pattern, 0, [spec.name for spec in specs]):

@@ -84,7 +84,8 @@ class WeightReport:
         size: The number of its elements.
         kept: How many of them are not pruned: those that the mask keeps, and those that it
             prunes and that are not zero in the live model.
-        target: The final sparsity; None where the scores decide it.
+        target: The final sparsity; None where the scores, or the values, decide it.
+        by: What decides it then.
 
     Example:
         >>> WeightReport("fc", size=4, kept=1, target=0.75).sparsity
@@ -96,6 +97,7 @@ class WeightReport:
     size: int
     kept: int
     target: float | None
+    by: str = "by score"
 
     @property
     def sparsity(self) -> float:
@@ -259,7 +261,7 @@ class Report(Printed):
 
         """
         rows = [
-            (w.name, f"{w.size:,}", f"{w.kept:,}", format_sparsity(w.sparsity), _target(w.target))
+            (w.name, f"{w.size:,}", f"{w.kept:,}", format_sparsity(w.sparsity), _target(w))
             for w in self.weights
         ]
         rows.append(("all", f"{self.size:,}", f"{self.kept:,}", format_sparsity(self.sparsity), ""))
@@ -291,8 +293,8 @@ class Report(Printed):
             yield "; ".join(parts)
 
 
-def _target(target: float | None) -> str:
-    return "by score" if target is None else format_sparsity(target)
+def _target(weight: WeightReport) -> str:
+    return weight.by if weight.target is None else format_sparsity(weight.target)
 
 
 def make_report(
@@ -322,6 +324,7 @@ def make_report(
             planned.spec.size,
             _kept(planned.spec.name, planned.spec.size, kept, live),
             planned.target,
+            planned.by,
         )
         for planned in plan.weights
     )

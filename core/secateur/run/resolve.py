@@ -50,8 +50,15 @@ def resolve(
     specs, deciding = found.specs, found.deciding
     rule_weights = _rule_weights(specs, deciding, methods)
     targets = {name: target for each in rule_weights for name, target in _targets(each).items()}
+    by_values = {rule.rule: rule.method.decided_by for rule in rule_weights if rule.by_values}
     planned = tuple(
-        PlannedWeight(spec, deciding.get(index), spec.name in targets, targets.get(spec.name, 0.0))
+        PlannedWeight(
+            spec,
+            deciding.get(index),
+            spec.name in targets,
+            targets.get(spec.name, 0.0),
+            by_values.get(deciding.get(index, 0), PlannedWeight.by),
+        )
         for index, spec in enumerate(specs)
     )
     return Plan(
@@ -133,6 +140,8 @@ def _targets(rule: RuleWeights, final: float | None = None) -> dict[str, float |
     """Return where each weight of a rule ends; None where the scores decide."""
     method, names = rule.method, [spec.name for spec in rule.specs]
     final = method.final if final is None else final
+    if rule.by_values:
+        return dict.fromkeys(names)
     if method.fixed_sparsity is not None:
         return dict.fromkeys(names, final)
     with attributed(method.distribution, 0, names):

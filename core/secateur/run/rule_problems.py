@@ -45,7 +45,7 @@ def schedule_notes(
                 note
                 for note in (
                     other_than_fixed(method),
-                    too_short(method.schedule, total_steps),
+                    too_short(method, total_steps),
                     too_few(method.schedule, total_steps),
                 )
                 if note
@@ -65,19 +65,27 @@ def other_than_fixed(method: Method) -> str | None:
     )
 
 
-def too_short(schedule: Schedule, total_steps: int | None) -> str | None:
+def too_short(method: Method, total_steps: int | None) -> str | None:
     """Return a note if a run is too short for a schedule to reach its end."""
+    schedule = method.schedule
     if total_steps is None or schedule.begin_when is not None:
         return None
     last = schedule.last_update(total_steps)
     reached = 0.0 if last is None else schedule.sparsity(last)
     if reached == schedule.final:
         return None
+    how_far = reached_in_words(method, reached)
     return (
-        f"in a run of {total_steps} steps its schedule reaches sparsity {reached:.4g}, not "
-        f"{schedule.final:g}: {schedule.to_dict()}. Let it begin or end earlier, or update more "
-        "often."
+        f"in a run of {total_steps} steps its schedule reaches {how_far}: {schedule.to_dict()}. "
+        "Let it begin or end earlier, or update more often."
     )
+
+
+def reached_in_words(method: Method, reached: float) -> str:
+    """Return how far a schedule has come that has not reached its end."""
+    if method.has_target:
+        return f"sparsity {reached:.4g}, not {method.schedule.final:g}"
+    return f"{method.share(reached):.0%} of its {method.distribution.kind}"
 
 
 def too_few(schedule: Schedule, total_steps: int | None) -> str | None:

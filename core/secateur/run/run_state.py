@@ -205,10 +205,14 @@ def evaluate(
     after = replace(state, evaluated=state.step)
     if not new:
         return after, None
+    kept = mask_rules.kept(new, workers)
+    for rule in plan.rule_weights:
+        if rule.rule in reached:
+            targets |= rule.held(kept)
     after = replace(
         after,
         masks={**state.masks, **new},
-        kept={**state.kept, **mask_rules.kept(new, workers)},
+        kept={**state.kept, **kept},
         reached={**state.reached, **reached},
         revived=revived,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secateur.arrays import sizes
+from secateur.arrays import moments, sizes
 from secateur.arrays.chunks import map_threads, pieces
 from secateur.arrays.positions import (
     MemoryArray,
@@ -26,7 +26,7 @@ from secateur.selection.component_errors import attributed, component_error
 from secateur.selection.content import content_key, mixed_sum, total_mod_64
 from secateur.selection.context import Context, Scorer
 from secateur.selection.groups import RankedGroups, scores_problem
-from secateur.workers import Workers
+from secateur.workers import SINGLE, Workers
 
 if TYPE_CHECKING:
     from secateur.adapter import WeightSpec
@@ -178,6 +178,19 @@ class Elements(RankedGroups):
             return sum(map_threads(of_whole, list(every))) % (1 << 64)
         own = sum(map_threads(of_part, list(pieces(0, self.size, sizes.DIGESTED)))) % (1 << 64)
         return total_mod_64(own, workers)
+
+    def deviation(self, workers: Workers = SINGLE) -> float:
+        def add(some: tuple[int, int]) -> moments.Sums:
+            values = self._values[slice(*some)]
+            self._check(np.isfinite(values).all())
+            return moments.sums(values)
+
+        found = moments.added(map_threads(add, list(pieces(0, self.size, sizes.CHUNK))))
+        count = self.size
+        if self.is_part:
+            found = moments.from_digits(workers.total(moments.as_digits(found)))
+            count = self.count
+        return moments.square_root(moments.variance(found, count))
 
     def check(self) -> None:
         """Read everything once.

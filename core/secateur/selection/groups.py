@@ -18,7 +18,7 @@ from secateur.arrays.positions import (
 )
 from secateur.arrays.sortable_bits import score_keys
 from secateur.layout import FLOATS, Array
-from secateur.workers import Workers
+from secateur.workers import SINGLE, Workers
 
 if TYPE_CHECKING:
     from secateur.adapter import WeightSpec
@@ -152,6 +152,22 @@ class RankedGroups(ABC):
 
         """
         return 0 if self._source is None else self._source.digest(length, workers)
+
+    def deviation(self, workers: Workers = SINGLE) -> float:
+        """Return the standard deviation of the weight's values, the same in every framework.
+
+        It is that of all its values, about their mean, and summed exactly.
+
+        Args:
+            workers: The processes that shard the weight.
+
+        Raises:
+            ValueError: The groups are made from no weight.
+
+        """
+        if self._source is None:
+            raise ValueError(f"{self.spec.name}: groups of scores alone have no values")
+        return self._source.deviation(workers)
 
     def keys(self, positions: Positions) -> Array:
         """Return unsigned integers that order like the scores, higher = keep.

@@ -211,6 +211,9 @@ class Pruning:
             for rule in self.planned.rule_weights
             for spec in rule.specs
         }
+        kept = {name: each.kept for name, each in self.counts.items()}
+        for rule in self.planned.rule_weights:
+            targets |= rule.held(kept)
         notify(
             MasksUpdated(
                 0,

@@ -25,6 +25,11 @@ def rules_problems(
     """Yield what is wrong with the weights of a rule together, where scores decide among them."""
     for rule, target in due_rules(plan, targets):
         held = [looks[spec.name] for spec in rule.specs]
+        if rule.by_values:
+            if not any(each.values.zeros for each in held):
+                label = plan.policy.rule_label(rule.rule)
+                yield f"rule {label} prunes {rule.method.decided_by}: no weight has a zero"
+            continue
         counted = {each.spec.name: each for each in held if each.is_counted}
         totals = [each.groups.total for each in counted.values() if each.groups]
         if len(counted) < len(held) or kept_of_each(rule, totals, target) is not None:
@@ -52,6 +57,7 @@ def _masks_of(held: Iterable[Look]) -> dict[str, dict[str, Look]]:
 def weights_found(
     plan: Plan, looks: Mapping[str, Look], asked: Mapping[str, int | None], extra: float | None
 ) -> Iterator[VerifiedWeight]:
+    by_values = {rule.rule: rule.method.decided_by for rule in plan.rule_weights if rule.by_values}
     for planned in plan.weights:
         name = planned.spec.name
         held = looks[name]
@@ -69,6 +75,7 @@ def weights_found(
             held.values.not_finite,
             max((mask.kept_zeros for mask in held.masks), default=None),
             tuple(problems(held, asked[name], extra)),
+            by_values.get(planned.rule or 0, VerifiedWeight.by),
         )
 
 

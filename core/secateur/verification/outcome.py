@@ -31,12 +31,14 @@ class VerifiedWeight:
         zeros: How many of them are zero.
         unit: What is counted: weights, or the groups of the pattern.
         groups: How many of them there are.
-        asked: How many groups must be zero; None where a rule asks that of its weights together.
+        asked: How many groups must be zero; None where a rule asks that of its weights together,
+            or where their values decide it.
         zero: How many groups are zero.
         negative_zeros: How many elements are -0.0, which pruning never writes.
         not_finite: How many elements are NaN or infinite.
         kept_zeros: How many zeros lie where the given masks keep; None without masks.
         problems: What is wrong, in words.
+        by: What decides how many must be zero where `asked` is None.
 
     Example:
         >>> weight = VerifiedWeight("fc", 1, 8, 4, "weights", 8, asked=4, zero=4)
@@ -57,6 +59,7 @@ class VerifiedWeight:
     not_finite: int = 0
     kept_zeros: int | None = None
     problems: tuple[str, ...] = ()
+    by: str = "together"
 
     @property
     def holds(self) -> bool:
@@ -165,7 +168,7 @@ class Verification(Printed):
         return Table(columns, [row[: len(columns)] for row in rows])
 
     def _cells(self, weight: VerifiedWeight) -> list[str]:
-        asked = "together" if weight.asked is None else f"{weight.asked:,}"
+        asked = weight.by if weight.asked is None else f"{weight.asked:,}"
         count = f"{weight.groups:,} {weight.unit}"
         return [weight.name, self.labels[weight.rule], asked, f"{weight.zero:,}", count]
 

@@ -195,7 +195,7 @@ def _asked(
     for rule, target in due_rules(plan, targets):
         held = [looks[spec.name] for spec in rule.specs]
         totals = [each.groups.total if each.groups else 0 for each in held]
-        kept = kept_of_each(rule, totals, target)
+        kept = None if rule.by_values else kept_of_each(rule, totals, target)
         for number, each in enumerate(held):
             if each.sets is not None:
                 asked[each.spec.name] = each.sets.asked

@@ -206,7 +206,8 @@ def _policies(before: Policy, after: Policy, plans: list[Plan], model: str) -> D
         + ("" if same else f" and {after.fingerprint[:12]}")
     ]
     if plans:
-        lines.append(f"kept: {kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
+        most = "at most, " if any(plan.at_most for plan in plans) else ""
+        lines.append(f"kept: {most}{kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
     words = review_comment(before, after, plans, model)
     return Difference(bool(changes) or not same, plain, [*parts, Paragraph(lines)], words)
 
@@ -257,7 +258,7 @@ def _outcome(planned: PlannedWeight | None, policy: Policy) -> str:
 def _target(planned: PlannedWeight) -> str:
     if not planned.pruned:
         return "dense"
-    return "by score" if planned.target is None else format_sparsity(planned.target)
+    return planned.by if planned.target is None else format_sparsity(planned.target)
 
 
 def _as_dicts(pairs: list[Pair]) -> list[dict[str, Any]]:

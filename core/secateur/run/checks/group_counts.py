@@ -38,6 +38,8 @@ def hold(
 
     """
     method, specs = rule.method, rule.specs
+    if not method.has_target:
+        return True
     if method.pattern.fixed_sparsity is not None:
         return any(kept[spec.name] < spec.size for spec in specs)
     counts: list[tuple[int, int]] = []

@@ -121,15 +121,23 @@ def schedule_notes(plan: Plan, state: RunState, updates: int | None) -> Iterator
 
 def _shortfall(rule: RuleWeights, state: RunState) -> str | None:
     """Describe how far the masks of a rule are from its final sparsity, or None if they hold it."""
-    final = rule.method.schedule.final
+    method, final = rule.method, rule.method.schedule.final
+    end = f"its final sparsity is {final:g}"
+    if rule.by_values:
+        end = f"it prunes {method.decided_by}"
     if when := state.schedules[rule.rule].waits_for:
-        return f"waits for {when.monitor} to converge; its final sparsity is {final:g}"
+        return f"waits for {when.monitor} to converge; {end}"
     reached = state.reached.get(rule.rule)
     is_late = _is_late(rule, state)
     if reached == final and not is_late:
         return None
-    now = "has not begun" if reached is None else f"has come to sparsity {reached:.4g}"
-    note = f"the schedule {now} at step {state.step}; its final sparsity is {final:g}"
+    if reached is None:
+        now = "has not begun"
+    elif rule.by_values:
+        now = f"has come to {method.share(reached):.4g} of its {method.distribution.kind}"
+    else:
+        now = f"has come to sparsity {reached:.4g}"
+    note = f"the schedule {now} at step {state.step}; {end}"
     if is_late:
         note += (
             f"; an update of the masks that is due since step {state.evaluated + 1} failed, and is "

@@ -97,6 +97,8 @@ def before_training(plan: Plan, weights: Mapping[str, Weight]) -> tuple[str, boo
     found: list[Excess] = []
     may_be_resumed = True
     for rule in plan.rule_weights:
+        if not rule.method.has_target:
+            continue
         asked = _at_the_start(rule)
         members = {name: weights[name] for name in asked}
         if sparser := excesses(members.values(), asked):
