@@ -109,6 +109,17 @@ def test_a_ramp_raises_the_threshold_and_masks_only_shrink():
     assert pruner.report().weights[0].sparsity == 1 - alive.mean()
 
 
+def test_a_decompressed_phase_lifts_the_masks():
+    phases = {"kind": "ac_dc", "final_sparsity": 0.9, "begin_step": 1, "end_step": 4}
+    model = {"w": np.arange(8.0).reshape(2, 4)}
+    pruner = secateur.attach(model, policy(schedule={**phases, "frequency": 1}, value=3.0))
+    kept = []
+    for _ in range(4):
+        pruner.step()
+        kept.append(int(pruner.masks["w"].sum()))
+    assert kept == [5, 8, 5, 5]
+
+
 def test_a_ramp_that_is_not_over_says_how_much_of_the_threshold_is_reached():
     ramp = {"kind": "linear", "final_sparsity": 0.5, "end_step": 4, "frequency": 1}
     pruner = secateur.attach({"w": np.eye(4)}, policy(schedule=ramp, value=1.0))

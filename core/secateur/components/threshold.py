@@ -32,11 +32,13 @@ class Threshold(Distribution):
     at its end, or with a constant or one_shot schedule, the threshold is the one that is
     written, whatever the schedule's ``final_sparsity``.
 
-    A group is pruned if its score is less than the threshold, rounded to the dtype of the
-    scores.  ``std(w)`` is the standard deviation of all values of the weight about their mean,
-    zeros included, at the time when masks are computed; it is summed exactly, so that no order
-    and no sharding changes it.  Source: Han et al. 2015, "Learning both weights and connections
-    for efficient neural networks", arXiv 1506.02626.
+    A group is pruned if its score is less than the threshold, rounded to the dtype of the scores;
+    what was pruned stays pruned, unless the schedule asks for 0 again.  ``std(w)`` is the standard
+    deviation of all values of the weight about their mean, zeros included, at the time when masks
+    are computed; it is summed exactly, so that no order and no sharding changes it.
+
+    Source: Han et al. 2015, "Learning both weights and connections for efficient neural
+    networks", arXiv 1506.02626.
 
     Attributes:
         value: The threshold, as a score; for the magnitude of single weights, a magnitude.
@@ -110,12 +112,15 @@ class Threshold(Distribution):
         """
         return [_at_least(each, self._threshold(each, sparsity, workers)) for each in groups]
 
-    def _threshold(self, groups: RankedGroups, share: float, workers: Workers) -> float:
+    def _threshold(self, groups: RankedGroups, share: float, workers: Workers) -> float | None:
+        """Return the threshold of a weight; None where nothing is to be pruned."""
+        if not share:
+            return None
         if self.deviations is None:
             return _as_float(exact(self.value or 0) * exact(share))
         deviation = groups.deviation(workers)
         if math.isinf(deviation):
-            return deviation if share else 0.0
+            return deviation
         return _as_float(exact(self.deviations) * Fraction(deviation) * exact(share))
 
 
@@ -126,23 +131,23 @@ def _as_float(number: Fraction) -> float:
         return math.inf
 
 
-def _at_least(groups: RankedGroups, threshold: float) -> Array:
+def _at_least(groups: RankedGroups, threshold: float | None) -> Array:
     """Return the mask of the groups that reach a threshold, and were not pruned before."""
     mask = np.empty(groups.size, bool)
 
     def compare(some: tuple[int, int]) -> None:
-        positions = slice(*some)
-        scores = groups.scores(positions)
+        scores, kept = groups.scores(slice(*some)), mask[slice(*some)]
+        if threshold is None:  # the scores were read all the same: they refuse a NaN
+            kept[:] = True
+            return
         with np.errstate(over="ignore", under="ignore"):
             limit = np.asarray(threshold).astype(scores.dtype)
-        if not threshold:
-            mask[positions] = True
-        elif limit:
-            np.greater_equal(scores, limit, out=mask[positions])
-        else:  # it lies between zero and the smallest number of the dtype
-            np.greater(scores, limit, out=mask[positions])
+        if threshold and not limit:  # it lies between zero and the smallest number of the dtype
+            np.greater(scores, 0, out=kept)
+        else:
+            np.greater_equal(scores, limit, out=kept)
         if groups.previous is not None:
-            mask[positions] &= groups.is_alive(np.arange(*some))
+            kept &= groups.is_alive(np.arange(*some))
 
     map_threads(compare, list(pieces(0, groups.size, sizes.CHUNK)))
     return groups.canonical(mask)
