@@ -23,6 +23,13 @@ def write_pages() -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def draw_pictures() -> None:
+    """Draw the pictures of the pages."""
+    for name in NAMES:
+        if (draw := load(name).pictures) and (lines := read(name)):
+            draw(lines, RESULTS)
+
+
 def check_pages() -> str | None:
     """Return what is wrong where a page is not what the lines say."""
     wrong = [path.name for path, text in _pages().items() if _differs(path, text)]

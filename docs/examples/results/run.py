@@ -29,7 +29,7 @@ os.environ.update(  # before a framework is imported
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mnist
-from pages import check_pages, write_pages
+from pages import check_pages, draw_pictures, write_pages
 from records import Line, Run, append, key, line_of, read
 from repeats import repeat
 from tasks import NAMES, load
@@ -60,6 +60,7 @@ def main() -> None:
     if runs and not arguments.page_only:
         _make_all(runs, arguments.jobs, end)
     write_pages()
+    draw_pictures()
 
 
 def _missing(name: str, arguments: argparse.Namespace) -> list[Run]:

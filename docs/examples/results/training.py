@@ -6,10 +6,10 @@ from `rate` to 0 in a line; pruned or not, a run has the same number of updates.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from records import Outcome, Run
 from samples import Split
 
 EPSILON = 1e-7
+_SEEN_EVERY = 20
+"""How many updates lie between two points of a recorded course."""
 SUFFIXES = {"keras": ".keras", "torch": ".safetensors"}
 
 
@@ -55,7 +57,7 @@ class Training:
 def classify(run: Run, training: Training, folder: Path) -> Outcome:
     """Train a classifier by the policy of a run, save it, and return its accuracy in percent."""
     fit, save = (_fit_keras, save_keras) if run.framework == "keras" else (_fit_torch, save_torch)
-    model, more = fit(training, run.policy)
+    model, more = fit(training, run.policy, run.options.get("course", False))
     path = folder / f"{run.name}{SUFFIXES[run.framework]}"
     save(model, path)
     return measured(labels_of(run.framework), model, training, path, more)
@@ -94,7 +96,11 @@ def fresh_torch(training: Training) -> Any:
     return model
 
 
-def _fit_keras(training: Training, policy: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+def _fit_keras(
+    training: Training, policy: Mapping[str, Any] | None, course: bool
+) -> tuple[Any, dict[str, Any]]:
+    if course:
+        raise ValueError("only a run in PyTorch records its course")
     import keras
 
     model = fresh_keras(training)
@@ -111,16 +117,21 @@ def _fit_keras(training: Training, policy: Mapping[str, Any] | None) -> tuple[An
     return model, _ended(pruner)
 
 
-def _fit_torch(training: Training, policy: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+def _fit_torch(
+    training: Training, policy: Mapping[str, Any] | None, course: bool
+) -> tuple[Any, dict[str, Any]]:
     model = fresh_torch(training)
     optimizer, updates = torch_training(training, model)
-    if policy is None:
-        deque(updates, maxlen=0)
-        return model, {}
-    pruner = _attached(model, policy, optimizer=optimizer, total_steps=training.steps)
-    for loss in updates:
-        pruner.observe(loss=loss)
-    return model, _ended(pruner)
+    pruner = policy and _attached(model, policy, optimizer=optimizer, total_steps=training.steps)
+    losses, seen = [], []
+    for step, loss in enumerate(updates, 1):
+        losses.append(loss)
+        if pruner:
+            pruner.observe(loss=loss)
+        if course and step % _SEEN_EVERY == 0:
+            sparsity = pruner.report().sparsity if pruner else 0.0
+            seen.append((step, round(mean(losses[-_SEEN_EVERY:]), 4), round(sparsity, 4)))
+    return model, _ended(pruner) | ({"course": seen} if course else {})
 
 
 def torch_training(training: Training, model: Any) -> tuple[Any, Iterator[float]]:

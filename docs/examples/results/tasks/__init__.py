@@ -23,6 +23,7 @@ class Task:
         make: Makes one run, and saves what came of it in a folder.
         page: Returns the Markdown of its page, below the title, from its lines.
         headline: The rows that stand on the first page of the results; there may be none.
+        pictures: Draws the pictures of its page into a folder.
 
     """
 
@@ -31,6 +32,7 @@ class Task:
     make: Callable[[Run, Path], Outcome]
     page: Callable[[Sequence[Line]], str]
     headline: tuple[str, ...]
+    pictures: Callable[[Sequence[Line], Path], None] | None = None
 
 
 def load(name: str) -> Task:

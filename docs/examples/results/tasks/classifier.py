@@ -21,6 +21,7 @@ from tasks import Task
 SEEDS = 3
 FRAMEWORKS = ("torch", "keras")
 _TRIED = "tried: "
+_TELLING = (0.8, 0.9)
 _DIFFERENCE = """"To dense" is the difference to the dense network of the same framework and the
 same seed; its interval is that of Student's t over seeds. With three seeds it is wide, and one seed
 has none. Non-zeros are those of the saved file of the first seed, counted by a reader that knows
@@ -85,15 +86,17 @@ class Classifier:
         for seed in range(SEEDS):
             for row in self.headlines:
                 yield from (replace(every[row], framework=f, seed=seed) for f in FRAMEWORKS)
-        for run in every.values():
-            yield from (replace(run, framework=f) for f in FRAMEWORKS)
+        late = [percent(sparsity) for sparsity in self.sparsities if sparsity not in _TELLING]
+        order = sorted(every.values(), key=lambda run: run.row.endswith(tuple(late)))
         yield from map(self._twins, self.sparsities)
+        yield from order
         yield from self._peers()
         for name, (policy, options) in self.tried.items():
             yield Run(self.name, f"{_TRIED}{name}", "torch", policy=policy, options=options)
+        yield from (replace(run, framework="keras") for run in order)
         for seed in range(1, SEEDS):
-            for row, run in every.items():
-                if row.endswith(tuple(percent(s) for s in (0.8, 0.9))):
+            for run in order:
+                if run.row.endswith(tuple(map(percent, _TELLING))):
                     yield from (replace(run, framework=f, seed=seed) for f in FRAMEWORKS)
 
     def make(self, run: Run, folder: Path) -> Outcome:

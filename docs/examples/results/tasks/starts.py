@@ -9,6 +9,7 @@ from typing import Any
 
 from networks import CNN
 from pages import comparison, quick_rows, sections
+from pictures import courses, spreads
 from policies import DENSE, Policy
 from records import Line, Outcome, Run
 from samples import digits, part
@@ -106,7 +107,8 @@ def _runs(quick: bool) -> Iterator[Run]:
     for seed in range(SEEDS):
         for row, policy in _rows().items():
             if not quick or row in (DENSE, _USUAL, "begin when converged"):
-                yield Run("starts", row, "torch", seed, quick, policy)
+                course = {} if quick else {"course": True}
+                yield Run("starts", row, "torch", seed, quick, policy, course)
 
 
 def _make(run: Run, folder: Path) -> Outcome:
@@ -125,4 +127,14 @@ def _page(lines: Sequence[Line]) -> str:
     return sections(("", text, "always"), *tables, quick)
 
 
-TASK = Task("What we learned", _runs, _make, _page, ())
+def _pictures(lines: Sequence[Line], folder: Path) -> None:
+    full = [line for line in lines if not line["quick"]]
+    courses(full, [DENSE, *_QUESTIONS[0].answers], folder / "starts-course.png")
+    spreads(
+        full,
+        {question.title: list(question.answers) for question in _QUESTIONS},
+        folder / "starts-spread.png",
+    )
+
+
+TASK = Task("What we learned", _runs, _make, _page, (), _pictures)
