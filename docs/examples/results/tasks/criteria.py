@@ -21,6 +21,7 @@ _DATA: dict[str, tuple[Classifier, tuple[int, int], Recipe, int]] = {
 }
 """By data: its network, samples to train and test on, how it is trained, steps between updates."""
 _SPARSITIES = (0.9, 0.95)
+_ALIKE = {"distribution": "erk"}
 _WATCHING = ("magnitude", "saliency", "movement")
 _QUICK_ROWS = ("MNIST: dense", "MNIST, 90 %: magnitude", "MNIST, 90 %: saliency")
 _TEXT = """The networks of [MNIST](mnist.md) and of [spoken digits](speech.md), trained for less
@@ -30,6 +31,9 @@ each layer (`erk`), in Keras and in PyTorch.** Nothing was tuned for any of them
 
 - *magnitude*, *saliency*, *movement*: gradual, a polynomial decay from a tenth of the run to three
   quarters of it.
+- *RigL*: as sparse from the first step; up to three quarters of the run the smallest weights go
+  and those with the largest gradient come. *AC/DC*: dense and sparse phases in turn, up to three
+  quarters of the run.
 - *random*: as sparse from the first step, at random.
 
 Movement was made for the fine-tuning of large pretrained networks; here a network learns from its
@@ -39,10 +43,13 @@ interval."""
 
 
 def _policies(sparsity: float, frequency: int) -> dict[str, Policy]:
-    found = {
-        name: gradual(sparsity, frequency, criterion=name, distribution="erk") for name in _WATCHING
-    }
-    return found | {"random": at_once(sparsity, 0, criterion="random", distribution="erk")}
+    found = {name: gradual(sparsity, frequency, criterion=name, **_ALIKE) for name in _WATCHING}
+    ends = {"final_sparsity": sparsity, "end_step": "75%"}
+    rigl = {"kind": "constant", "frequency": frequency, **ends}
+    found["RigL"] = {"schedule": rigl, "criterion": "rigl", **_ALIKE}
+    found["AC/DC"] = {"schedule": {"kind": "ac_dc", "begin_step": "10%", **ends}, **_ALIKE}
+    found["random"] = at_once(sparsity, 0, criterion="random", **_ALIKE)
+    return found
 
 
 def _row(data: str, name: str, sparsity: float | None = None) -> str:

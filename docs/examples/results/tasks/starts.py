@@ -129,6 +129,8 @@ def _page(lines: Sequence[Line]) -> str:
 
 def _pictures(lines: Sequence[Line], folder: Path) -> None:
     full = [line for line in lines if not line["quick"]]
+    if not full:
+        return
     courses(full, [DENSE, *_QUESTIONS[0].answers], folder / "starts-course.png")
     spreads(
         full,
