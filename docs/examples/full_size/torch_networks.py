@@ -1,7 +1,7 @@
 """InceptionV3 with its auxiliary head, and MobileNetV1, in PyTorch.
 
 Layers are made in the order of keras.applications, so the n-th convolution of one is the n-th of
-the other, and both compute the same (measured: tests/docs/test_full_size.py).
+the other, and with equal weights both compute the same.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class MobileNetV1(nn.Module):
             )
             layers += [_wide(spatial), _wide(nn.Conv2d(inputs, outputs, 1, bias=False))]
         self.body = nn.Sequential(*layers)
-        self.output = nn.Linear(1024, 1000)
+        self.output = nn.Conv2d(1024, 1000, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
-        return self.output(self.body(images).mean((2, 3)))
+        return self.output(self.body(images).mean((2, 3), keepdim=True)).flatten(1)
 
 
 def conv(
@@ -110,9 +110,7 @@ def _halved() -> list[nn.Module]:
 
 
 def _pooled(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.AvgPool2d(3, 1, 1, count_include_pad=False), conv(inputs, outputs)
-    )
+    return nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False), conv(inputs, outputs))
 
 
 def _large(inputs: int, pooled: int) -> Branches:

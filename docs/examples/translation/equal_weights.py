@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,23 +24,25 @@ def fill_torch(model: Any) -> None:
             parameter.copy_(torch.from_numpy(np.asarray(draw(name, tuple(parameter.shape)))))
 
 
-def fill_keras(model: Any) -> None:
-    """Draw every weight of the translation network in Keras, as its twin has them."""
+def fill_keras(model: Any, value: Callable[[str, tuple[int, ...]], Any] = draw) -> None:
+    """Give every weight of the translation network in Keras the value that its twin has."""
     units = model.vector.shape[0]
     for name in ("vector", "shift"):
-        getattr(model, name).assign(draw(name, (units,)))
-    model.scale.assign(draw("scale", ()))
+        getattr(model, name).assign(value(name, (units,)))
+    model.scale.assign(value("scale", ()))
     for layer in model.layers:
         found = layer.get_weights()
         if layer is model.source or layer is model.target:
-            layer.set_weights([draw(f"{layer.name}.weight", found[0].shape)])
+            layer.set_weights([value(f"{layer.name}.weight", found[0].shape)])
         elif len(found) == 1:
-            layer.set_weights([draw(f"{layer.name}.weight", found[0].T.shape).T])
+            layer.set_weights([value(f"{layer.name}.weight", found[0].T.shape).T])
         else:
             end = "" if layer is model.first else "_l0"
             kernel, recurrent = (
-                draw(f"{layer.name}.weight_{part}{end}", value.T.shape).T
-                for part, value in zip(("ih", "hh"), found, strict=False)
+                value(f"{layer.name}.weight_{part}{end}", old.T.shape).T
+                for part, old in zip(("ih", "hh"), found, strict=False)
             )
-            biases = (draw(f"{layer.name}.bias_{part}{end}", (4 * units,)) for part in ("ih", "hh"))
+            biases = (
+                value(f"{layer.name}.bias_{part}{end}", (4 * units,)) for part in ("ih", "hh")
+            )
             layer.set_weights([kernel, recurrent, sum(biases)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 from keras import layers, ops
-from shape import Shape
+from translation.shape import Shape
 
 
 class Translator(keras.Model):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from functools import cache
 
-import corpus
 import numpy as np
 import sentencepiece
-from shape import SMALL
+from translation import corpus
+from translation.shape import SMALL
 
 BEYOND, _UNKNOWN, BEGIN, END = range(4)
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from shape import Shape
 from torch import Tensor, nn
+from translation.shape import Shape
 
 
 class Translator(nn.Module):

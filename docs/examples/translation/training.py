@@ -11,58 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import corpus
 import numpy as np
-import pieces
 import torch
 from safetensors.torch import load_file, save_file
-from shape import RULES, SMALL, Shape
-from torch_network import Translator
+from translation import corpus, pieces
+from translation.shape import SMALL
+from translation.torch_network import Translator
+from translation.variants import BATCH, EPOCHS, POLICIES, RATE, SHAPES, START
 
 import secateur
 
-RATE = 3e-3
-BATCH = 64
-EPOCHS = (4, 4)
-"""How many epochs dense, and how many more for every variant."""
-START = "start"
-"""The dense network that the variants go on from."""
-
-
-def gradual(sparsity: float, **more: Any) -> dict[str, Any]:
-    """Return a policy that prunes from the first update on until three fifths of the run."""
-    schedule = {
-        "kind": "polynomial",
-        "final_sparsity": sparsity,
-        "begin_step": 0,
-        "end_step": "60%",
-        "frequency": 25,
-    }
-    return {"schedule": schedule, "rules": [RULES[0], {**RULES[1], **more}]}
-
-
-def at_once(sparsity: float) -> dict[str, Any]:
-    """Return a policy that prunes before the first update."""
-    return {"schedule": {"kind": "one_shot", "final_sparsity": sparsity}, "rules": RULES}
-
-
-POLICIES: dict[str, Any] = {
-    "dense": None,
-    "80 %": gradual(0.8),
-    "90 %": gradual(0.9),
-    "85 %": gradual(0.85),
-    "random, 80 %": gradual(0.8, criterion="random"),
-    "at once, 80 %": at_once(0.8),
-    "smaller dense": None,
-}
-"""Every variant, and its policy."""
-SHAPES = {"smaller dense": replace(SMALL, units=29)}
-"""Networks of another size: this one has about as many weights as stay at 80 %."""
-
 
 @dataclass(frozen=True)
-class Run:
-    """One trained network.
+class Training:
+    """How one network is trained.
 
     Attributes:
         variant: What is done to it, a name in POLICIES.
@@ -78,50 +40,51 @@ class Run:
     def file(self, folder: Path) -> Path:
         """Return where its weights lie."""
         word = "".join(c if c.isalnum() else "-" for c in self.variant)
-        return folder / f"{'quick-' if self.quick else ''}{word}-{self.seed}.safetensors"
+        name = f"{'quick-' if self.quick else ''}{word}-{self.seed}.safetensors"
+        return folder / "translation" / name
 
 
-def fresh(run: Run) -> Translator:
+def fresh(training: Training) -> Translator:
     """Return an untrained network."""
-    torch.manual_seed(run.seed)
-    return Translator(SHAPES.get(run.variant, SMALL))
+    torch.manual_seed(training.seed)
+    return Translator(SHAPES.get(training.variant, SMALL))
 
 
-def load(run: Run, folder: Path) -> Translator:
+def load(training: Training, folder: Path) -> Translator:
     """Return a trained network; what is not there is trained."""
-    path = run.file(folder)
+    path = training.file(folder)
     if not path.exists():
         begin = time.process_time()
-        model = _trained(run, folder)
+        model = _trained(training, folder)
         told = {"seconds": f"{time.process_time() - begin:.0f}", "corpus": corpus.load().digest}
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_stem(f"unfinished-{path.stem}")
         save_file(model.state_dict(), unfinished, told)
         unfinished.replace(path)
-    model = fresh(run)
+    model = fresh(training)
     model.load_state_dict(load_file(path))
     return model.eval()
 
 
-def _trained(run: Run, folder: Path) -> Translator:
-    dense, more = (1, 1) if run.quick else EPOCHS
-    if run.variant == START:
-        model = fresh(run)
-        _fit(model, run, dense, None, falls=False)
-    elif run.variant in SHAPES:
-        model = fresh(run)
-        _fit(model, run, dense, None, falls=False)
-        _fit(model, run, more, None, falls=True)
+def _trained(training: Training, folder: Path) -> Translator:
+    dense, more = (1, 1) if training.quick else EPOCHS
+    if training.variant == START:
+        model = fresh(training)
+        _fit(model, training, dense, None, falls=False)
+    elif training.variant in SHAPES:
+        model = fresh(training)
+        _fit(model, training, dense, None, falls=False)
+        _fit(model, training, more, None, falls=True)
     else:
-        model = load(replace(run, variant=START), folder)
-        _fit(model, run, more, POLICIES[run.variant], falls=True)
+        model = load(replace(training, variant=START), folder)
+        _fit(model, training, more, POLICIES[training.variant], falls=True)
     return model
 
 
-def _fit(model: Translator, run: Run, epochs: int, policy: Any, *, falls: bool) -> None:
+def _fit(model: Translator, training: Training, epochs: int, policy: Any, *, falls: bool) -> None:
     pairs = pieces.numbers(corpus.load().train)
-    pairs = pairs[::8] if run.quick else pairs
-    batches = list(_batches(pairs, epochs, run.seed))
+    pairs = pairs[::8] if training.quick else pairs
+    batches = list(_batches(pairs, epochs, training.seed))
     optimizer = torch.optim.Adam(model.parameters(), RATE, fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 1 - step / len(batches) if falls else 1
@@ -142,7 +105,9 @@ def _fit(model: Translator, run: Run, epochs: int, policy: Any, *, falls: bool) 
 
 def loss_of(model: Translator, batch: list[Any]) -> torch.Tensor:
     """Return the mean loss of a batch, for each piece of its English."""
-    source, target = (torch.from_numpy(pieces.filled(list(side))) for side in zip(*batch))
+    source, target = (
+        torch.from_numpy(pieces.filled(list(side))) for side in zip(*batch, strict=True)
+    )
     wanted = target[:, 1:].flatten()
     logits = model(source, target[:, :-1]).flatten(0, 1)
     return torch.nn.functional.cross_entropy(logits, wanted, ignore_index=pieces.BEYOND)

@@ -10,7 +10,7 @@ from typing import Any
 
 from records import Line, Outcome, Run
 
-NAMES = ("mnist", "fashion", "speech", "criteria", "starts")
+NAMES = ("mnist", "fashion", "speech", "criteria", "starts", "full_size", "translation")
 
 
 @dataclass(frozen=True)
