@@ -148,8 +148,8 @@ def _measured(lines: Sequence[Line]) -> str:
     return (
         f"{train:,} pairs to train on, {test:,} to test on; {unlike:,} of these resemble no "
         f"training line (corpus {first['corpus']}). BLEU of sacrebleu, `{first['signature']}`. "
-        f"A network takes up to {max(minutes):.0f} minutes of one processor after the dense start that its "
-        "seed's rows share."
+        f"A network takes up to {max(minutes):.0f} minutes of one processor after the dense start "
+        "that its seed's rows share."
     )
 
 
