@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,15 @@ def test_masks_of_both_frameworks_are_equal_wherever_they_were_compared():
     compared = [line for line in found if "mask bits that differ" in line]
     assert compared
     assert all(line["mask bits that differ"] == 0 < line["mask bits"] for line in compared)
+
+
+def test_every_accuracy_in_the_readme_is_on_a_page_of_results():
+    told = re.findall(r"(\d\d\.\d+) %", (ROOT / "README.md").read_text())
+    pages = " ".join(path.read_text() for path in RESULTS.glob("*.md"))
+    measured = [float(number) for number in re.findall(r"\b\d\d\.\d\d\b", pages)]
+    for number in told:
+        places = len(number.split(".")[1])
+        assert any(f"{value:.{places}f}" == number for value in measured), number
 
 
 @pytest.mark.slow  # it trains

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
 
@@ -125,6 +126,40 @@ def sections(*parts: tuple[str, str, str]) -> str:
         elif rows.count("\n") > 1:
             found.append(f"## {title}\n\n{text}\n\n{rows}")
     return "\n\n".join(found)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What was hoped for of a row.
+
+    Attributes:
+        row: The row.
+        most_below: How far its mean may lie below dense; None where dense must lie within the
+            interval of the difference, or below it.
+
+    """
+
+    row: str
+    most_below: float | None = None
+
+
+def aims(lines: Sequence[Line], wanted: Iterable[Aim], base: str) -> str:
+    """Return a table of what was hoped for, and whether it was met."""
+    rows = []
+    for aim in wanted:
+        for framework in ("torch", "keras"):
+            values = _values(lines, aim.row, framework)
+            found = of_difference(values, _values(lines, base, framework))
+            if found and found.reach is not None:
+                if aim.most_below is None:
+                    words = "not below dense by more than the interval"
+                    met = found.mean + found.reach >= 0
+                else:
+                    words = f"at most {aim.most_below} points below dense"
+                    met = found.mean >= -aim.most_below
+                cells = (f"{aim.row}: {words}", FRAMEWORKS[framework], *_cells(found))
+                rows.append((*cells, "met" if met else "missed"))
+    return table(("aim", "in", "to dense", "95 % interval", "the aim is"), rows, words=2)
 
 
 def agreement(lines: Iterable[Line]) -> str:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 os.environ.update(  # before a framework is imported
@@ -66,7 +67,14 @@ def main() -> None:
 def _missing(name: str, arguments: argparse.Namespace) -> list[Run]:
     done = {key(line) for line in read(name)}
     found = {run.key: run for run in load(name).runs(arguments.quick)}.values()
-    return [run for run in found if run.key not in done and run.seed < arguments.seeds]
+    return [
+        run
+        for run in found
+        if run.key not in done
+        and run.seed < arguments.seeds
+        and fnmatchcase(run.row, arguments.rows)
+        and fnmatchcase(run.framework, arguments.frameworks)
+    ]
 
 
 def _make_all(runs: Sequence[Run], jobs: int, end: float) -> None:
@@ -97,6 +105,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("task", nargs="?", choices=NAMES, help="one task; all without it")
     parser.add_argument("--quick", action="store_true", help="the short runs that a test repeats")
     parser.add_argument("--seeds", type=int, default=3, help="how many, at most")
+    parser.add_argument("--rows", default="*", metavar="GLOB", help="such as '*90 %%'")
+    parser.add_argument("--frameworks", default="*", metavar="GLOB", help="such as torch")
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at a time")
     parser.add_argument("--stop-after", type=float, default=1e9, metavar="MINUTES")
     parser.add_argument("--page-only", action="store_true", help="write the pages, make no run")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from networks import Network
-from pages import agreement, comparison, quick_rows, sections, tried_rows
+from pages import Aim, agreement, aims, comparison, quick_rows, sections, tried_rows
 from peers import PEERS, in_their_environment
 from policies import DENSE, Policy, percent
 from records import Line, Outcome, Run
@@ -28,6 +28,7 @@ has none. Non-zeros are those of the saved file of the first seed, counted by a 
 nothing of secateur."""
 _AGREEMENT = """The dense network, trained in PyTorch, is put into both frameworks and pruned in one
 shot, and is not trained on. The masks are read from the two saved files."""
+_REPEATED = "A test repeats one of these runs, and wants it within the interval."
 _TRIALS = """On the samples for choosing alone, with one seed, in PyTorch, never on the test set."""
 
 
@@ -51,6 +52,8 @@ class Classifier:
         at_once: Returns the policy of a network that is pruned in both frameworks, by sparsity.
         sparsities: How sparse these are.
         tried: Policies and options that were tried, by what they are called.
+        aims: What was hoped for before anything was measured.
+        learned: What the figures say about the aims.
         peers: The rows that a peer can make too.
         frequency: The steps between two updates of the masks, and that in a short run.
 
@@ -70,6 +73,8 @@ class Classifier:
     at_once: Callable[[float], Policy]
     sparsities: tuple[float, ...]
     tried: Mapping[str, tuple[Policy | None, Mapping[str, Any]]] = field(default_factory=dict)
+    aims: tuple[Aim, ...] = ()
+    learned: str = ""
     peers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     frequency: tuple[int, int] = (50, 10)
 
@@ -125,17 +130,15 @@ class Classifier:
         weights = self.network.weights(self.network.sizes)
         text = self.text.format(weights=weights, **vars(self.recipe))
         train, test = self.quick_part
-        short = (
-            f"{train:,} samples in {self.quick.epochs} epochs, {test:,} to test on. A test repeats"
-        )
         return sections(
             ("", text, "always"),
             ("Accuracy", _DIFFERENCE, comparison(full, list(self.rows(1)), DENSE)),
+            ("Aims", self.learned, aims(full, self.aims, DENSE)),
             ("Do the masks agree?", _AGREEMENT, agreement(full)),
             ("What was tried", _TRIALS, tried_rows(full, _TRIED)),
             (
                 "Quick rows",
-                f"{short} A test repeats some of them, and wants them within the interval.",
+                f"{train:,} samples, {self.quick.epochs} epochs, {test:,} to test on. {_REPEATED}",
                 quick_rows(lines),
             ),
         )

@@ -38,8 +38,8 @@ each layer (`erk`), in Keras and in PyTorch.** Nothing was tuned for any of them
 
 Movement was made for the fine-tuning of large pretrained networks; here a network learns from its
 initial weights, which is not what it is for."""
-_QUICK = """10,000 images in one epoch. A test repeats some of them, and wants them within the
-interval."""
+_QUICK = """10,000 images in one epoch. A test repeats one of these runs, and wants it within
+the interval."""
 
 
 def _policies(sparsity: float, frequency: int) -> dict[str, Policy]:

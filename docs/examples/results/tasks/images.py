@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from networks import CNN
+from pages import Aim
 from peers import PEERS
 from policies import DENSE, Policy, at_once, blocks_at, gradual, percent, rows_at, two_of_four
 from samples import Split
@@ -41,6 +42,7 @@ def images(
     sparsities: tuple[float, ...],
     blocks: bool,
     tries: bool,
+    learned: str = "",
 ) -> Classifier:
     """Return a task on images of 28 x 28 in ten classes.
 
@@ -50,6 +52,7 @@ def images(
         split: Loads the images.
         sparsities: How sparse the networks become.
         blocks: Whether blocks and 2:4 are measured too.
+        learned: What the figures say about the aims.
         tries: Whether hyperparameters are chosen on it; the others take those of MNIST.
 
     """
@@ -78,6 +81,8 @@ def images(
         at_once=lambda sparsity: at_once(sparsity, 0, distribution=_GLOBAL),
         sparsities=sparsities,
         tried=_tried() if tries else {},
+        aims=(Aim("gradual, 80 %"), Aim("gradual, 90 %")),
+        learned=learned,
         peers={peer: [_alike(s) for s in sparsities[:3]] for peer in PEERS},
         frequency=(_FREQUENCY, 10),
     )

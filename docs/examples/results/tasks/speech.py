@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import samples
 from networks import LSTM
+from pages import Aim
 from policies import DENSE, Policy, at_once, gradual, percent, rows_at
 from training import Recipe
 
@@ -64,6 +65,7 @@ CLASSIFIER = Classifier(
         f"gradual, 90 %, {name}": (gradual(0.9, _FREQUENCY, distribution=name), {})
         for name in ("uniform", "erk", "global")
     },
+    aims=(Aim("gradual, 80 %", 0.3), Aim("gradual, 90 %", 0.3)),
     peers={"tfmot": [f"gradual, {percent(sparsity)}" for sparsity in _SPARSITIES]},
     frequency=(_FREQUENCY, 4),
 )

@@ -18,15 +18,19 @@ from training import Recipe, Training, classify
 from tasks import Task
 from tasks.classifier import SEEDS
 
-_FULL, _QUICK = Recipe(3, 128, 4e-3), Recipe(1, 128, 4e-3)
-_PART, _QUICK_PART = (30_000, 10_000), (10_000, 2_000)
+_FULL, _QUICK = Recipe(3, 128, 4e-3), Recipe(3, 64, 4e-3)
+_PART, _QUICK_PART = (20_000, 10_000), (10_000, 2_000)
 _USUAL = "begin 10 %, end 75 %, power 3"
 _SPARSITY = 0.98
 _TEXT = """One question at a time, with everything else as usual: {usual}. The network of
-[MNIST](mnist.md) in PyTorch, trained on 30,000 images for {epochs} epochs, to 98 % with one
+[MNIST](mnist.md) in PyTorch, trained on 20,000 images for {epochs} epochs, to 98 % with one
 threshold for all layers: sparse enough that a schedule makes a difference. All rows have as many
 updates as the dense one, the same initial weights and the same images in the same order.
 """
+
+
+_REPEATED = """10,000 images in three epochs. A test repeats one of these runs, and wants it within
+the interval."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _rows() -> dict[str, Policy | None]:
 def _runs(quick: bool) -> Iterator[Run]:
     for seed in range(SEEDS):
         for row, policy in _rows().items():
-            if not quick or row in (DENSE, _USUAL, "begin when converged"):
+            if not quick or row in (DENSE, _USUAL):
                 course = {} if quick else {"course": True}
                 yield Run("starts", row, "torch", seed, quick, policy, course)
 
@@ -123,7 +127,7 @@ def _page(lines: Sequence[Line]) -> str:
         for question in _QUESTIONS
     ]
     text = _TEXT.format(usual=_USUAL, epochs=_FULL.epochs)
-    quick = ("Quick rows", "10,000 images in one epoch.", quick_rows(lines))
+    quick = ("Quick rows", _REPEATED, quick_rows(lines))
     return sections(("", text, "always"), *tables, quick)
 
 
