@@ -35,7 +35,8 @@ from records import Line, Run, append, key, line_of, read
 from repeats import repeat
 from tasks import NAMES, load
 
-_PRELOADED = ["torch", "keras", "secateur", "secateur_keras", "secateur_torch", "safetensors"]
+_PRELOADED = ["torch", "secateur", "secateur_torch", "safetensors"]
+_AND_KERAS = ["keras", "secateur_keras"]
 FOLDER = mnist.CACHE / "results"
 
 
@@ -80,7 +81,8 @@ def _missing(name: str, arguments: argparse.Namespace) -> list[Run]:
 def _make_all(runs: Sequence[Run], jobs: int, end: float) -> None:
     # a server imports the frameworks once, and every run is a fork of it
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    in_keras = any(run.framework in ("keras", "both") for run in runs)
+    context.set_forkserver_preload(_PRELOADED + _AND_KERAS * in_keras)
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
         waiting, going = list(runs), dict[Future[Line], Run]()
         while waiting or going:
