@@ -32,9 +32,11 @@ from secateur.arrays.chunks import cores, pieces
 from secateur.components.criteria import Magnitude
 from secateur.components.patterns import NM, Block, Pattern
 from secateur.selection import select as selection
+from secateur.selection.brackets.guess import Bracket, brackets
+from secateur.selection.brackets.look import Budget, PassResult, look_at
 from secateur.selection.elements import Elements
 from secateur.selection.histogram import Span
-from secateur.selection.select import Bracket, Budget, PassResult, select
+from secateur.selection.select import select
 
 Array = Any
 Way = Callable[[], object]
@@ -88,7 +90,7 @@ def bounds(rounds: int, scale: float) -> None:
     """Where the time of an unstructured mask goes, on one thread."""
     weight = normal(25e6 * scale)
     groups, keep = [elements(weight)], int(weight.size * KEPT)
-    bracket = next(selection._brackets(groups, keep))
+    bracket = next(brackets(groups, keep))
     everything = Bracket(0, 1)  # nothing is inside, so nothing is collected
     mask = np.empty(weight.size, bool)
     spans = [Span(0, *piece) for piece in pieces(0, weight.size, sizes.SPAN)]
@@ -99,13 +101,13 @@ def bounds(rounds: int, scale: float) -> None:
 
     def compare(bracket: Bracket) -> list[PassResult]:
         budget = Budget(sizes.COLLECTED)
-        return [selection._compare(groups[0], mask, span, bracket, budget) for span in spans]
+        return [look_at(groups[0], span, bracket, budget, mask) for span in spans]
 
     results = compare(bracket)
     drop = sum(result.inside for result in results) // 2
     ways = {
         FLOOR: lambda: one_pass(weight),
-        "sample, and choose a bracket": lambda: next(selection._brackets(groups, keep)),
+        "sample, and choose a bracket": lambda: next(brackets(groups, keep)),
         "clear the signs, look for NaN": read,
         "that, two comparisons, two counts": lambda: compare(everything),
         "that, and collect what is inside the bracket": lambda: compare(bracket),

@@ -235,12 +235,12 @@ def test_a_file_read_in_pieces_gives_the_same_bytes(run, tmp_path, monkeypatch, 
 
 SLOW = """
 import os, signal, sys, time
-from secateur.streaming import prune
+from secateur.streaming import tensor
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs behind
 def slow(*_):
     print("working", flush=True)
     time.sleep(60)
-prune.set_zeros = slow
+tensor.set_zeros = slow
 from secateur.cli import main
 main()
 """

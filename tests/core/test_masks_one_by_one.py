@@ -10,9 +10,10 @@ import pytest
 
 import secateur
 from secateur.arrays import sizes
+from secateur.arrays.chunks import pieces
 from secateur.arrays.stored import StoredArray
 from secateur.masks.compute import compute
-from secateur.masks.one_by_one import mask_maker
+from secateur.masks.one_by_one import masks_of
 from secateur.numpy_adapter import NumpyAdapter
 from secateur.policy.policy import as_policy
 from secateur.run.resolve import resolve
@@ -111,6 +112,7 @@ def test_masks_from_a_file_are_those_of_memory(pattern):
     distributions = ["uniform", "erk", "global", "lamp", "halves", {"kind": "threshold", **limit}]
     if pattern["kind"] == "n_m":
         distributions = ["uniform"]
+    taken = set()
     scored = [*product(["magnitude"], DTYPES), ("random", "two"), ("centered", "bfloat16")]
     for distribution, (criterion, dtype) in product(distributions, scored):
         if "deviations" in distribution and criterion != "magnitude":
@@ -125,10 +127,20 @@ def test_masks_from_a_file_are_those_of_memory(pattern):
         (rule,) = resolve(as_policy(policy), binding).rule_weights
         wanted = compute(rule.method, binding.weights, rule.method.final)
         stored = [InFile(weight) for weight in binding.weights]
-        make = mask_maker(rule.method, stored, rule.method.final)
+        masks = masks_of(rule.method, stored, rule.method.final)
         for weight in reversed(stored):  # in any order
-            found = make(weight.spec.name, weight.values())
-            assert np.array_equal(found, wanted[weight.spec.name]), (policy, dtype, weight.spec)
+            case, values = (policy, dtype, weight.spec), weight.values()
+            found = masks.whole(weight.spec.name, values)
+            assert np.array_equal(found, wanted[weight.spec.name]), case
+            if parts := masks.parts(weight.spec.name, values):
+                flat = found.transpose(values.axes).reshape(-1)
+                length = max(1, 50 // parts.together) * parts.together
+                for ends in pieces(0, flat.size, length):
+                    part = parts.make(ends[0], values.at(slice(*ends)))
+                    assert np.array_equal(part, flat[slice(*ends)]), case
+                taken.add((pattern["kind"], distribution, criterion))
+    made_in_parts = {"n_m": 2, "unstructured": 6}  # by magnitude, and at random
+    assert len(taken) == made_in_parts.get(pattern["kind"], 0)
 
 
 def test_a_region_of_a_stored_array_is_read_by_its_rows():

@@ -15,6 +15,7 @@ from secateur.components.criteria import Magnitude
 from secateur.components.patterns import NM, Block
 from secateur.selection import histogram as digits
 from secateur.selection import select as selection
+from secateur.selection.brackets import guess
 from secateur.selection.elements import Elements
 from secateur.selection.select import select
 
@@ -135,7 +136,7 @@ def test_candidates_that_overflow_fall_back_to_histograms(given, fraction):
 )
 def test_the_way_taken(monkeypatch, threads, values, keep, way):
     if values == "misleading":
-        monkeypatch.setattr(selection, "_sample", lambda *_: np.arange(5000, dtype="u4"))
+        monkeypatch.setattr(guess, "_sample", lambda *_: np.arange(5000, dtype="u4"))
         values = "normal"
     array = fill((40, 25), DTYPES["float32"], values, 0)
     taken = []

@@ -95,13 +95,16 @@ class MemoryOrder:
         shape: The canonical shape of the array.
         axes: Its axes from the slowest to the fastest in memory.
 
+    Attributes:
+        is_canonical: Whether positions are canonical indices.
+
     """
 
     def __init__(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
         self.shape, self.axes = shape, axes
         self.memory_shape = tuple(shape[axis] for axis in axes)
         self.size = prod(shape)
-        self._is_canonical = list(axes) == sorted(axes)
+        self.is_canonical = list(axes) == sorted(axes)
         self._back = tuple(int(axis) for axis in np.argsort(axes))
 
     def whole_rows(self, length: int) -> int:
@@ -147,7 +150,7 @@ class MemoryOrder:
 
     def index(self, positions: Array) -> Array:
         """Return the canonical index of each position, int64."""
-        if self._is_canonical:
+        if self.is_canonical:
             return positions.astype(np.int64, copy=False)
         index = np.zeros(len(positions), np.int64)
         step = 1

@@ -24,8 +24,8 @@ POOLED = CHUNK // 2
 GATHERED = 1 << 15
 """Elements, or groups, that a worker brings together in a round: each takes some hundred bytes."""
 WHOLE = 32 << 20
-"""Bytes of the largest tensor of a file that is read whole; a larger one is read in pieces."""
-PIECE = 8 << 20
+"""Bytes of the largest weight of a file that is read whole where its mask is made at once."""
+PIECE = 1 << 20
 """Bytes of a file that are read, masked and written at a time."""
 UPDATED = CHUNK // 8
 """Elements whose memory is updated at a time: a criterion makes several float64 arrays of them."""

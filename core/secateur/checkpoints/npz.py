@@ -13,7 +13,7 @@ import numpy as np
 
 from secateur.adapter import Checkpoint, Pieces, ReadElements
 from secateur.checkpoints.npz_members import SUFFIX, check_archive, declared
-from secateur.checkpoints.raw import AT_ONCE, InputFile
+from secateur.checkpoints.raw import AT_ONCE, ElementsInFile, InputFile
 from secateur.checkpoints.safetensors import in_one_piece
 from secateur.errors import ModelError
 from secateur.files import atomically
@@ -61,13 +61,7 @@ class NpzCheckpoint(Checkpoint):
         start = self._starts[name]
         if start is None:
             return super().elements(name)
-        dtype = self._dtypes[name]
-
-        def read(first: int, last: int) -> Array:
-            values = self._file.read(start + first * dtype.itemsize, np.empty(last - first, dtype))
-            return values.astype(dtype.newbyteorder("="), copy=False)
-
-        return read
+        return ElementsInFile(self._file, start, self._dtypes[name])
 
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
         self.rewrite(path, in_one_piece(changed), fingerprint)

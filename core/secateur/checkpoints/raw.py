@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from secateur.adapter import Tensor
 from secateur.errors import ModelError
 from secateur.layout import Array
 
-WRITERS = 2
-"""How many threads write, and how many arrays wait for them."""
 FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The dtypes of 8 bits that weights of a file may have."""
 AT_ONCE = 8 << 20
@@ -46,11 +44,6 @@ class InputFile:
             view, offset = view[read:], offset + read
         return array
 
-    def bytes(self, start: int, stop: int) -> Iterator[Array]:
-        """Yield the bytes from one position to before another, in pieces."""
-        for at in range(start, stop, AT_ONCE):
-            yield self.read(at, np.empty(min(AT_ONCE, stop - at), np.uint8))
-
     def check_unchanged(self) -> None:
         """Check that the file is the one whose header was read.
 
@@ -75,53 +68,88 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class Writer:
-    """Writes flat arrays at positions of an open file, by a few threads.
-
-    A system call fills pages one after another; two of them fill twice as many.
+class ElementsInFile:
+    """Reads elements that lie in a file as they are in memory.
 
     Args:
-        descriptor: The open file; when the block ends all is written.
+        file: The file.
+        offset: The byte at which the first of them begins.
+        dtype: Their dtype in the file.
+
+    """
+
+    def __init__(self, file: InputFile, offset: int, dtype: np.dtype[Any]) -> None:
+        self._file, self._offset, self._dtype = file, offset, dtype
+
+    def __call__(self, start: int, stop: int) -> Array:
+        values = self.into(start, np.empty(stop - start, self._dtype))
+        return values.astype(self._dtype.newbyteorder("="), copy=False)
+
+    def into(self, start: int, array: Array) -> Array:
+        """Fill an array with the elements from one on, in the order of bytes of the file."""
+        return self._file.read(self._offset + start * self._dtype.itemsize, array)
+
+
+class PlacedPieces(ABC):
+    """The new values of a tensor, in pieces that several threads give in any order.
+
+    Where a file is written at any position, this takes the place of an iterator over pieces, so
+    that a thread writes what it has just computed, from memory that it uses again.
+    """
+
+    @abstractmethod
+    def place(self, put: Callable[[int, Array], None]) -> None:
+        """Give all pieces.
+
+        Args:
+            put: Takes the index of the first element of a piece, and the piece, flat; when it
+                returns, the piece was written.
+
+        """
+
+
+class Writer:
+    """Writes at any position of an open file, from several threads.
+
+    Args:
+        descriptor: The open file.
 
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="secateur-writer")
-        self._waiting: deque[Future[None]] = deque()
+        self._one_at_a_time = Lock()  # the system would let the others spin
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            while self._waiting and kind is None:
-                self._waiting.popleft().result()
-        finally:
-            self._pool.shutdown(cancel_futures=True)
-
-    def write(self, values: Array, offset: int) -> int:
-        """Write an array at a position, soon, and return the position after it.
+    def write(self, offset: int, values: Array) -> None:
+        """Write an array at a position.
 
         Args:
-            values: The array, which nobody changes any more.
             offset: The position.
+            values: The array, flat.
 
         Raises:
-            OSError: This array, or one before, cannot be written.
+            OSError: It cannot be written.
 
         """
-        if len(self._waiting) >= WRITERS:
-            self._waiting.popleft().result()
-        data = np.ascontiguousarray(values).view(np.uint8)
-        self._waiting.append(self._pool.submit(self._write, data, offset))
-        return offset + data.nbytes
+        view = np.ascontiguousarray(values).view(np.uint8).data
+        with self._one_at_a_time:
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                view, offset = view[written:], offset + written
 
-    def _write(self, data: Array, offset: int) -> None:
-        view = data.data
-        while view:
-            written = os.pwrite(self._descriptor, view, offset)
-            view, offset = view[written:], offset + written
+    def copy(self, file: InputFile, start: int, stop: int, offset: int) -> None:
+        """Write the bytes of another file from one position to before another.
+
+        Args:
+            file: The file.
+            start: The first position in it.
+            stop: The position after the last.
+            offset: Where the first byte goes.
+
+        """
+        buffer = np.empty(min(AT_ONCE, stop - start), np.uint8)
+        for at in range(start, stop, AT_ONCE):
+            self.write(offset + at - start, file.read(at, buffer[: min(AT_ONCE, stop - at)]))
 
 
 def dtype_of(tensor: Tensor, path: Path) -> np.dtype[Any]:

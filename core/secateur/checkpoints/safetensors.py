@@ -14,7 +14,13 @@ from typing import IO, Any, cast
 import numpy as np
 
 from secateur.adapter import Checkpoint, Pieces, ReadElements
-from secateur.checkpoints.raw import InputFile, Writer, dtype_of
+from secateur.checkpoints.raw import (
+    ElementsInFile,
+    InputFile,
+    PlacedPieces,
+    Writer,
+    dtype_of,
+)
 from secateur.checkpoints.safetensors_header import METADATA, read_header
 from secateur.errors import ModelError
 from secateur.files import atomically
@@ -54,14 +60,8 @@ class SafetensorsCheckpoint(Checkpoint):
         return cast(Array, mapped)
 
     def elements(self, name: str) -> ReadElements:
-        dtype, offset = self._dtype(name), self._header.start + self._header.spans[name][0]
-
-        def read(start: int, stop: int) -> Array:
-            values = np.empty(stop - start, dtype)
-            self._file.read(offset + start * dtype.itemsize, values)
-            return values.astype(dtype.newbyteorder("="), copy=False)
-
-        return read
+        offset = self._header.start + self._header.spans[name][0]
+        return ElementsInFile(self._file, offset, self._dtype(name))
 
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
         self.rewrite(path, in_one_piece(changed), fingerprint)
@@ -78,18 +78,31 @@ class SafetensorsCheckpoint(Checkpoint):
         text += b" " * (-len(text) % 8)
         new.write(len(text).to_bytes(8, "little") + text)
         new.flush()
-        with Writer(new.fileno()) as writer:
-            for name in self.tensors:
-                begin, end = self._header.spans[name]
-                at = 8 + len(text) + begin
-                for piece in changed[name]() if name in changed else self._bytes(begin, end):
-                    at = writer.write(piece, at)
-                if at != 8 + len(text) + end:
-                    raise ModelError(f"{self.path}: {name:.80}: the new values are not as many")
+        writer, start = Writer(new.fileno()), 8 + len(text)
+        for name in self.tensors:
+            begin, end = self._header.spans[name]
+            if name in changed:
+                self._write(writer, start + begin, name, changed[name])
+            else:
+                first = self._header.start + begin
+                writer.copy(self._file, first, first + end - begin, start + begin)
         self._file.check_unchanged()
 
-    def _bytes(self, begin: int, end: int) -> Iterator[Array]:
-        return self._file.bytes(self._header.start + begin, self._header.start + end)
+    def _write(self, writer: Writer, offset: int, name: str, pieces: Pieces) -> None:
+        """Write the new values of a tensor."""
+        itemsize, given = self._dtype(name).itemsize, list[int]()
+
+        def put(start: int, piece: Array) -> None:
+            writer.write(offset + start * itemsize, piece)
+            given.append(len(piece))
+
+        if isinstance(pieces, PlacedPieces):
+            pieces.place(put)
+        else:
+            for piece in pieces():
+                put(sum(given), piece)
+        if sum(given) != self.tensors[name].size:
+            raise ModelError(f"{self.path}: {name:.80}: the new values are not as many")
 
     def _dtype(self, name: str) -> np.dtype[Any]:
         return dtype_of(self.tensors[name], self.path).newbyteorder("<")

@@ -16,6 +16,7 @@ from secateur.layout import Array
 from secateur.selection.component_errors import attributed, component_error
 from secateur.selection.groups import Pooled, RankedGroups
 from secateur.selection.select import select
+from secateur.selection.threshold import Threshold, threshold
 from secateur.workers import Workers
 
 
@@ -81,6 +82,11 @@ class CheckedMethod:
         """Return the mask of the groups of one weight that has a target of its own."""
         with attributed(self._distribution, self._step, [groups.spec.name]):
             return select([groups], keep_count(groups.count, target))[0]
+
+    def threshold(self, groups: RankedGroups, target: float | Fraction) -> Threshold:
+        """Return what the mask that `keep` returns follows from, without making it."""
+        with attributed(self._distribution, self._step, [groups.spec.name]):
+            return threshold([groups], keep_count(groups.count, target))
 
     def select(
         self, groups: Sequence[RankedGroups], sparsity: float, workers: Workers

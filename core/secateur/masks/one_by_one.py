@@ -21,19 +21,53 @@ from secateur.arrays.sortable_bits import common_dtype
 from secateur.arrays.stored import StoredArray
 from secateur.components.distributions import LAMP, Distribution, Global
 from secateur.components.method import Method
-from secateur.components.patterns import FixedPattern
+from secateur.components.patterns import NM, FixedPattern, Unstructured, plane
 from secateur.layout import FLOATS, Array
 from secateur.masks.checked import CheckedMethod
 from secateur.selection.elements import Elements
 from secateur.selection.groups import Pooled, RankedGroups
 from secateur.selection.lamp import lamp
-from secateur.selection.threshold import threshold
+from secateur.selection.n_of_m import Sets
+from secateur.selection.threshold import Threshold, threshold
 from secateur.workers import SINGLE, Workers
 
 Values = Array | StoredArray
 """The values of a weight, canonical: in memory, or where they lie in a file."""
 MakeMask = Callable[[str, Values], Array]
 """Returns the canonical mask of the weight of a name that has these values."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The mask of a weight, made in parts from the values that are about to be written.
+
+    Attributes:
+        make: Returns the mask of a part, flat, given the position in the file of its first value,
+            and its values; several threads may call it.
+        together: Each part begins and ends at a multiple of this position.
+
+    """
+
+    make: Callable[[int, Array], Array]
+    together: int = 1
+
+
+MakeParts = Callable[[str, StoredArray], Parts | None]
+"""Looks at a weight as far as it must, and returns its mask in parts."""
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of a rule.
+
+    Attributes:
+        whole: Makes the mask of a weight.
+        parts: Makes it in parts, if it can; its bits are those of `whole`.
+
+    """
+
+    whole: MakeMask
+    parts: MakeParts = lambda name, values: None
 
 
 class WeightInFile(Protocol):
@@ -55,9 +89,9 @@ class WeightInFile(Protocol):
         ...
 
 
-def mask_maker(
+def masks_of(
     method: Method, weights: Sequence[WeightInFile], sparsity: float, workers: Workers = SINGLE
-) -> MakeMask:
+) -> Masks:
     """Return what makes the mask of each weight of a rule.
 
     Args:
@@ -73,7 +107,9 @@ def mask_maker(
     """
     rule = _Rule(method, weights)
     if isinstance(method.pattern, FixedPattern):
-        return lambda name, values: rule.checked.choose(rule.elements(name, values))
+        return Masks(
+            lambda name, values: rule.checked.choose(rule.elements(name, values)), rule.sets
+        )
     distribution = method.distribution
     if type(distribution).select is Distribution.select:
         specs = [weight.spec for weight in weights]
@@ -104,6 +140,20 @@ class _Rule:
     def group(self, name: str, values: Values) -> RankedGroups:
         elements = self.elements(name, values)
         return self.checked.group(elements).made_from(elements)
+
+    def sets(self, name: str, values: StoredArray) -> Parts | None:
+        """Return a mask in parts that consist of whole sets."""
+        pattern, elements = self.method.pattern, self.elements(name, values)
+        if type(pattern) is not NM or not self.method.criterion.elementwise:
+            return None
+        sets = Sets(elements, plane(elements.spec)[1], pattern.keep, pattern.of)
+        return Parts(sets.choose, sets.together)
+
+    def single(self, name: str, values: StoredArray) -> Elements | None:
+        """Return the elements of a weight, if each is a group whose score follows from it alone."""
+        if type(self.method.pattern) is Unstructured and self.method.criterion.elementwise:
+            return self.elements(name, values)
+        return None
 
     def expand(self, name: str, kept: Array) -> Array:
         return self.checked.expand(kept, self.weights[self.numbers[name]].spec)
@@ -142,12 +192,25 @@ def _same(index: Array) -> Array:
     return index
 
 
-def _by_targets(rule: _Rule, targets: Sequence[float | Fraction]) -> MakeMask:
+def _by_targets(rule: _Rule, targets: Sequence[float | Fraction]) -> Masks:
     def make(name: str, values: Values) -> Array:
         group = rule.group(name, values)
         return rule.expand(name, rule.checked.keep(group, targets[rule.numbers[name]]))
 
-    return make
+    def parts(name: str, values: StoredArray) -> Parts | None:
+        elements = rule.single(name, values)
+        if elements is None:
+            return None
+        found = rule.checked.threshold(elements, targets[rule.numbers[name]])
+        return _above(found, 0, elements)
+
+    return Masks(make, parts)
+
+
+def _above(found: Threshold, number: int, elements: Elements) -> Parts:
+    return Parts(
+        lambda start, values: found.part(number, elements, start, elements.keys_of(start, values))
+    )
 
 
 def _by_values(rule: _Rule, sparsity: float) -> MakeMask:
@@ -160,7 +223,7 @@ def _by_values(rule: _Rule, sparsity: float) -> MakeMask:
 
 def _by_threshold(
     rule: _Rule, groups: list[RankedGroups], sparsity: float, workers: Workers
-) -> MakeMask:
+) -> Masks:
     keep = keep_count(sum(group.count for group in groups), sparsity)
     is_lamp = type(rule.method.distribution) is LAMP
     if is_lamp:
@@ -172,7 +235,11 @@ def _by_threshold(
         group = groups[number] if is_lamp else rule.group(name, values)
         return rule.expand(name, found.mask(number, group))
 
-    return make
+    def parts(name: str, values: StoredArray) -> Parts | None:
+        elements = None if is_lamp else rule.single(name, values)
+        return None if elements is None else _above(found, rule.numbers[name], elements)
+
+    return Masks(make, parts)
 
 
 @dataclass(frozen=True)
@@ -193,6 +260,6 @@ class _Bits:
 
 def _all_at_once(
     rule: _Rule, groups: list[RankedGroups], sparsity: float, workers: Workers
-) -> MakeMask:
+) -> Masks:
     kept = [_Bits.of(mask) for mask in rule.checked.select(groups, sparsity, workers)]
-    return lambda name, values: rule.expand(name, kept[rule.numbers[name]].mask())
+    return Masks(lambda name, values: rule.expand(name, kept[rule.numbers[name]].mask()))

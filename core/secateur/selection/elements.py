@@ -160,6 +160,17 @@ class Elements(RankedGroups):
         self._check(finite)
         return keys
 
+    def keys_of(self, start: int, values: Array) -> Array:
+        """Return the keys of some elements that were read already, by an elementwise criterion.
+
+        Args:
+            start: The position of the first of them.
+            values: Their values, flat, in memory order.
+
+        """
+        positions = slice(start, start + len(values))
+        return self._ranking(self._keys(values, self._context(positions)), positions)
+
     def digest(self, length: int, workers: Workers) -> int:
         values = self._values.array
         key = content_key(values.dtype.name, self.spec.shape)

@@ -176,7 +176,9 @@ class RankedGroups(ABC):
             positions: Positions of groups in memory order: a range, or an array of them.
 
         """
-        keys = self._score_keys(positions)
+        return self._ranking(self._score_keys(positions), positions)
+
+    def _ranking(self, keys: Array, positions: Positions) -> Array:
         alive = self._alive_at(positions)
         return keys if alive is None else _below_all(keys, alive)
 

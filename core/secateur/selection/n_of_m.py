@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import prod
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from secateur.arrays import sizes
 from secateur.arrays.chunks import map_threads, pieces
 from secateur.arrays.positions import MemoryOrder
 from secateur.layout import Array
+from secateur.selection.elements import Elements
 from secateur.selection.groups import RankedGroups
 
 COMPARED = 8
@@ -34,15 +36,60 @@ def keep_in_sets(elements: RankedGroups, axis: int, keep: int, of: int) -> Array
             along = slice(region[axis].start * of, min(region[axis].stop * of, length))
             members = (*region[:axis], along, *region[axis + 1 :])
             keys = elements.keys_in(members).transpose(axis_first)
-            chosen = mask[members].transpose(axis_first)
-            full = len(keys) // of * of
-            if full:
-                _choose(keys[:full], chosen[:full], keep, of)
-            if tail := len(keys) - full:
-                _choose(keys[full:], chosen[full:], keep, tail)
+            _choose_first(keys, mask[members].transpose(axis_first), keep, of)
 
     map_threads(choose, list(pieces(0, sets.size, sets.whole_rows(sizes.CHUNK // of))))
     return mask
+
+
+class Sets:
+    """The sets of a weight as they lie in memory, so that some of them are chosen from at a time.
+
+    Args:
+        elements: The elements.
+        axis: The canonical axis along which the sets lie.
+        keep: How many of each stay.
+        of: How many each has.
+
+    Attributes:
+        together: Positions that hold whole sets: each part begins, and ends, at a multiple of it.
+
+    """
+
+    def __init__(self, elements: Elements, axis: int, keep: int, of: int) -> None:
+        self._elements, self._keep, self._of = elements, keep, of
+        faster = elements.axes[elements.axes.index(axis) + 1 :]
+        length = elements.shape[axis]
+        self._step = prod(elements.shape[other] for other in faster)
+        self.together = max(1, (length if length % of else of) * self._step)
+
+    def choose(self, start: int, values: Array) -> Array:
+        """Return the mask of a part, flat.
+
+        Args:
+            start: The position of the first of its elements.
+            values: Their values, flat.
+
+        """
+        keys = self._elements.keys_of(start, values)
+        mask = np.empty(len(keys), bool)
+        shape = (-1, self.together // self._step, self._step)
+        _choose_first(
+            keys.reshape(shape).swapaxes(0, 1),
+            mask.reshape(shape).swapaxes(0, 1),
+            self._keep,
+            self._of,
+        )
+        return mask
+
+
+def _choose_first(keys: Array, mask: Array, keep: int, of: int) -> None:
+    """Choose along the first axis, whose last set may be shorter."""
+    full = len(keys) // of * of
+    if full:
+        _choose(keys[:full], mask[:full], keep, of)
+    if tail := len(keys) - full:
+        _choose(keys[full:], mask[full:], keep, tail)
 
 
 def _choose(keys: Array, mask: Array, keep: int, of: int) -> None:

@@ -1,8 +1,8 @@
 """Where the groups of several weights are cut, found without keeping the mask of any of them.
 
 `select` writes all masks while it looks for the threshold.  Where the weights lie in a file that
-is larger than memory, the threshold is found first, by radix histograms, and the mask of a weight
-is made from it when that weight is written.
+is larger than memory, the threshold is found first, by a bracket or radix histograms, and the mask
+of a piece of a weight is made from it when that piece is written.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 from secateur.arrays import sizes
 from secateur.arrays.chunks import map_threads, pieces
 from secateur.layout import Array
+from secateur.selection.brackets.guess import Bracket, brackets
+from secateur.selection.brackets.look import look
 from secateur.selection.groups import RankedGroups
 from secateur.selection.histogram import Span, kth_key
-from secateur.selection.ties.first import Cut, cut_ties
+from secateur.selection.ties.first import Cut, cut_known_ties, cut_ties
 from secateur.workers import SINGLE, Workers
 
 
@@ -43,17 +45,30 @@ class Threshold:
 
         """
         mask = np.empty(group.size, bool)
-        spans = spans_of(number, group)
 
-        def compare(span: Span) -> None:
-            for start, stop in pieces(span.start, span.stop, sizes.CHUNK):
-                keys = group.keys(slice(start, stop))  # which refuses what cannot be ranked
-                mask[start:stop] = False if self.key is None else keys >= self.key
+        def compare(some: tuple[int, int]) -> None:
+            keys = group.keys(slice(*some))  # which refuses what cannot be ranked
+            mask[slice(*some)] = self.part(number, group, some[0], keys)
 
-        map_threads(compare, spans)
-        if self.cut is not None:
-            self.cut.apply(number, group, mask, spans)
+        map_threads(compare, list(pieces(0, group.size, sizes.CHUNK)))
         return group.canonical(mask)
+
+    def part(self, number: int, group: RankedGroups, start: int, keys: Array) -> Array:
+        """Return the mask of some groups of one weight, flat.
+
+        Args:
+            number: As in `mask`.
+            group: As in `mask`.
+            start: The position of the first of them.
+            keys: Their keys.
+
+        """
+        if self.key is None:
+            return np.zeros(len(keys), bool)
+        kept: Array = keys >= self.key
+        if self.cut is not None:
+            self.cut.apply_to_part(number, group, start, keys, kept)
+        return kept
 
 
 def spans_of(number: int, group: RankedGroups) -> list[Span]:
@@ -78,8 +93,45 @@ def threshold(groups: Sequence[RankedGroups], keep: int, workers: Workers = SING
     if not keep:
         return Threshold(None, None)
     spans = [span for number, group in enumerate(groups) for span in spans_of(number, group)]
+    if workers.count == 1 and not any(group.is_part for group in groups):
+        for bracket in brackets(groups, keep):
+            if found := _inside(groups, spans, keep, bracket):
+                return found
     key, stay, tied = kth_key(groups, spans, keep, workers)
     if stay == tied:
         return Threshold(key, None)
     numbers = [number for number, group in enumerate(groups) if group.count]
     return Threshold(key, cut_ties(groups, key, spans, numbers, stay, workers))
+
+
+def _inside(
+    groups: Sequence[RankedGroups], spans: Sequence[Span], keep: int, bracket: Bracket
+) -> Threshold | None:
+    """Return the threshold, if it is in a bracket, which one pass tells."""
+    seen = look(groups, spans, bracket)
+    wanted = keep - seen.above
+    if not 0 <= wanted <= seen.inside:
+        return None
+    if not wanted:
+        return Threshold(bracket.high, None)
+    if wanted == seen.inside:
+        return Threshold(bracket.low, None)
+    if bracket.is_one_key:
+        tied = [result.span for result in seen.results if result.inside]
+        numbers = sorted({span.number for span in tied})
+        cut = cut_ties(groups, bracket.low, tied, numbers, wanted, SINGLE)
+        return Threshold(bracket.low, cut)
+    if not seen.is_whole:
+        return None
+    found = [result for result in seen.results if result.inside]
+    keys = np.concatenate([result.keys for result in found])
+    keys.partition(seen.inside - wanted)
+    key = int(keys[seen.inside - wanted])
+    ties: dict[int, list[Array]] = {}
+    for result in found:
+        ties.setdefault(result.span.number, []).append(result.positions[result.keys == key])
+    stay = wanted - int(np.count_nonzero(keys > key))
+    if stay == sum(len(some) for each in ties.values() for some in each):
+        return Threshold(key, None)
+    joined = {number: np.concatenate(some) for number, some in ties.items()}
+    return Threshold(key, cut_known_ties(groups, key, joined, stay))

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from secateur.adapter import Checkpoint, Pieces, ReadElements
 from secateur.arrays import sizes
-from secateur.arrays.chunks import pieces
+from secateur.arrays.stored import StoredArray
 from secateur.hooks.at_work import notify
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
-from secateur.masks.one_by_one import MakeMask, mask_maker
+from secateur.masks.one_by_one import Masks, Parts, masks_of
 from secateur.run.checks.live import LiveModel
 from secateur.run.checks.sparse_start import Excess, sparser, zeros_note
 from secateur.run.plan import Plan
 from secateur.run.report import Report, make_report
-from secateur.streaming.ahead import Ahead
+from secateur.streaming.tensor import Memory, PrunedTensor
 from secateur.streaming.weights import StoredWeight
-from secateur.streaming.zeroing import Count, set_zeros
+from secateur.streaming.zeroing import Count
 from secateur.workers import SINGLE, Workers
-
-MOST_WAITING = 2
-"""How many pieces wait to be written at most."""
 
 Advance = Callable[[int], object]
 Before = Callable[[Mapping[str, Array]], object]
@@ -36,32 +32,51 @@ Write = Callable[[Mapping[str, Pieces]], None]
 class FileMasks(Mapping[str, Array]):
     """The masks of the weights that this process prunes, each made when it is asked for."""
 
-    def __init__(self, weights: Mapping[str, StoredWeight], makers: Mapping[str, MakeMask]) -> None:
-        self._weights, self._makers = weights, makers
+    def __init__(self, weights: Mapping[str, StoredWeight], rules: Mapping[str, Masks]) -> None:
+        self._weights, self._rules = weights, rules
 
     def __getitem__(self, name: str) -> Array:
         return self.mask(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._makers
+        return name in self._rules
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
+        return iter(self._rules)
 
     def __len__(self) -> int:
-        return len(self._makers)
+        return len(self._rules)
 
-    def mask(self, name: str, tensor: Array | None = None) -> Array:
+    def mask(self, name: str, read: ReadElements | None = None) -> Array:
         """Return the mask of a weight.
 
         Args:
             name: Its name.
-            tensor: The tensor that holds it, flat, where that is in memory.
+            read: Reads the tensor that holds it; None opens it.
 
         """
-        mask = self._makers[name](name, self._weights[name].values(tensor))
+        weight = self._weights[name]
+        read = read or weight.opened()
+        mask = self._rules[name].whole(name, weight.near(read))
         mask.flags.writeable = False
         return mask
+
+    def parts(self, name: str, read: ReadElements) -> Parts:
+        """Return the mask of a weight in parts, as the weight lies in the file.
+
+        Args:
+            name: Its name.
+            read: Reads the tensor that holds it.
+
+        """
+        weight = self._weights[name]
+        values = weight.values(read)
+        if isinstance(values, StoredArray):
+            parts = self._rules[name].parts(name, values)
+            if parts is not None and parts.together * weight.itemsize <= sizes.WHOLE:
+                return parts
+        mask = weight.stored(self.mask(name, read))
+        return Parts(lambda start, values: mask[start : start + len(values)])
 
 
 def prepare(
@@ -79,37 +94,12 @@ def prepare(
         PluginError: A part of the policy failed.
 
     """
-    makers: dict[str, MakeMask] = {}
+    rules: dict[str, Masks] = {}
     for rule in planned.rule_weights:
         members = [weights[spec.name] for spec in rule.specs]
-        make = mask_maker(rule.method, members, rule.method.final, workers)
-        makers |= {weight.spec.name: make for weight in members if weight.here}
-    return FileMasks(weights, makers)
-
-
-@dataclass(frozen=True)
-class Masked:
-    """A tensor whose masks are known.
-
-    Attributes:
-        read: Reads its elements.
-        masks: Each of its weights that is pruned, and the mask as it lies in the file, as bits.
-
-    """
-
-    read: ReadElements
-    masks: Sequence[tuple[StoredWeight, Array]]
-
-
-def unpacked(bits: Array, start: int, stop: int) -> Array:
-    """Return a part of a mask that was packed into bits.
-
-    >>> unpacked(np.packbits(np.arange(20) % 3 == 0), 9, 13).tolist()
-    [True, False, False, True]
-    """
-    skipped = start % 8
-    part = bits[start // 8 : -(-stop // 8)]
-    return np.unpackbits(part, count=skipped + stop - start)[skipped:].view(bool)
+        masks = masks_of(rule.method, members, rule.method.final, workers)
+        rules |= {weight.spec.name: masks for weight in members if weight.here}
+    return FileMasks(weights, rules)
 
 
 @dataclass
@@ -150,11 +140,8 @@ class Pruning:
         names = [name for name in self.source.tensors if name in tensors]
         if not names:
             self._before()
-        with (
-            Ahead(names, lambda name: self._masks(name, tensors[name]), 1) as masks,
-            Ahead(names, lambda name: self._pieces(name, masks), MOST_WAITING, masks) as ahead,
-        ):
-            write({name: self._taking(ahead, name, name == names[-1]) for name in names})
+        memory = Memory()
+        write({name: self._changed(name, tensors[name], memory, names[-1]) for name in names})
 
     def report(self, kept: Mapping[str, int], zeros: Mapping[str, int]) -> Report:
         """Return the report of what was written.
@@ -167,40 +154,17 @@ class Pruning:
         notes = list(_notes_on_zeros(self.weights, kept, zeros))
         return make_report(self.planned, 0, self.masks, kept, LiveModel(), notes, None)
 
-    def _taking(self, ahead: Ahead[Array], name: str, is_last: bool) -> Pieces:
-        def take() -> Iterator[Array]:
-            for piece in ahead.take(name):
-                yield piece
-                self.advance(piece.nbytes)
-            if is_last:
-                self._before()
-
-        return take
-
-    def _masks(self, name: str, weights: Sequence[StoredWeight]) -> Iterator[Masked]:
-        """Yield a tensor with the masks of its weights."""
-        read, size = self.source.elements(name), self.source.tensors[name].size
-        whole = read(0, size) if size * weights[0].itemsize <= sizes.WHOLE else None
-        masks = [w.stored(self.masks.mask(w.spec.name, whole)) for w in weights]
-        yield Masked(read, [(w, np.packbits(mask)) for w, mask in zip(weights, masks, strict=True)])
-
-    def _pieces(self, name: str, masked: Ahead[Masked]) -> Iterator[Array]:
-        """Yield the pieces of a tensor, with zeros where the masks of its weights prune."""
-        for tensor in masked.take(name):
-            size, itemsize = self.source.tensors[name].size, tensor.masks[0][0].itemsize
-            for start, stop in pieces(0, size, sizes.PIECE // itemsize):
-                piece = tensor.read(start, stop)
-                if not piece.flags.writeable:
-                    piece = piece.copy()
-                for weight, bits in tensor.masks:
-                    first, last = max(start, weight.start), min(stop, weight.stop)
-                    if first < last:
-                        set_zeros(
-                            piece[first - start : last - start],
-                            unpacked(bits, first - weight.start, last - weight.start),
-                            self.counts[weight.spec.name],
-                        )
-                yield piece
+    def _changed(
+        self, name: str, weights: Sequence[StoredWeight], memory: Memory, last: str
+    ) -> PrunedTensor:
+        """Return what gives the new values of a tensor."""
+        size = self.source.tensors[name].size
+        counts = {weight.spec.name: self.counts[weight.spec.name] for weight in weights}
+        after = self._before if name == last else lambda: None
+        read = partial(self.source.elements, name)
+        return PrunedTensor(
+            size, weights, read, self.masks.parts, counts, memory, self.advance, after
+        )
 
     def _before(self) -> None:
         """Tell observers, which may still refuse: the copy has no name yet."""

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from secateur.adapter import Checkpoint, ReadElements, Weight, WeightSpec
+from secateur.arrays import sizes
 from secateur.arrays.positions import memory_axes
 from secateur.arrays.stored import StoredArray
 from secateur.checkpoints.bind import CheckpointBinding
@@ -27,6 +28,7 @@ class StoredWeight(Weight):
 
     Attributes:
         dtype: The dtype of its values.
+        stored_dtype: The one that they have in the file.
         itemsize: The bytes of each in the file.
         here: Whether this process prunes it.
         start: Where in its tensor it begins.
@@ -38,7 +40,8 @@ class StoredWeight(Weight):
         self.here = True
         tensor = checkpoint.tensors[part.tensor]
         stored = dtype_of(tensor, checkpoint.path)
-        self.dtype, self.itemsize = comparable(np.empty(0, stored)).dtype, stored.itemsize
+        self.stored_dtype, self.itemsize = stored, stored.itemsize
+        self.dtype = comparable(np.empty(0, stored)).dtype
         self._shape = part.shape_in(tensor)
         self._axes = axes_in_file(part.layout, self._shape)
         self.start = (part.rows[0] if part.rows else 0) * prod(tensor.shape[1:])
@@ -54,22 +57,19 @@ class StoredWeight(Weight):
         return self.start + self.spec.size
 
     def read(self) -> Array:
-        values = comparable(self._flat()).reshape(self._shape)
-        return self._part.layout.to_canonical(values)
+        return self._canonical(self.opened())
 
-    def values(self, tensor: Array | None = None) -> Values:
-        """Return its values: where they lie in the file, or in a tensor that was read.
+    def values(self, read: ReadElements | None = None) -> Values:
+        """Return its values: where they lie in the file, or read.
 
         Args:
-            tensor: The tensor, flat; None where it is not in memory.
+            read: Reads its tensor; None opens it.
 
         """
-        if tensor is not None:
-            stored = tensor[self.start : self.stop].reshape(self._shape)
-            return self._part.layout.to_canonical(comparable(stored))
+        read = read or self.opened()
         if self._axes is None:
-            return self.read()
-        read, start = self._checkpoint.elements(self.tensor), self.start
+            return self._canonical(read)
+        start = self.start
         return StoredArray(
             lambda first, last: comparable(read(start + first, start + last)),
             self.dtype,
@@ -77,13 +77,22 @@ class StoredWeight(Weight):
             self._axes,
         )
 
+    def opened(self) -> ReadElements:
+        """Return what reads its tensor."""
+        return self._checkpoint.elements(self.tensor)
+
+    def near(self, read: ReadElements) -> Values:
+        """Return its values, in memory where they are few."""
+        is_small = self.spec.size * self.itemsize <= sizes.WHOLE
+        return self._canonical(read) if is_small else self.values(read)
+
     def stored(self, mask: Array) -> Array:
         """Return a canonical mask as the weight lies in the file, flat."""
         return self._part.layout.from_canonical(mask).reshape(-1)
 
-    def _flat(self) -> Array:
-        read: ReadElements = self._checkpoint.elements(self.tensor)
-        return read(self.start, self.stop)
+    def _canonical(self, read: ReadElements) -> Array:
+        values = comparable(read(self.start, self.stop)).reshape(self._shape)
+        return self._part.layout.to_canonical(values)
 
 
 def stored_weights(model: CheckpointBinding, checkpoint: Checkpoint) -> dict[str, StoredWeight]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 
-from secateur.arrays import sizes
-from secateur.arrays.chunks import pieces
 from secateur.layout import Array
 
 
@@ -23,6 +22,13 @@ class Count:
 
     kept: int = 0
     zeros: int = 0
+    _one_at_a_time: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def add(self, kept: int, zeros: int) -> None:
+        """Count what was found in a piece."""
+        with self._one_at_a_time:
+            self.kept += kept
+            self.zeros += zeros
 
 
 def set_zeros(values: Array, mask: Array, count: Count) -> None:
@@ -31,14 +37,12 @@ def set_zeros(values: Array, mask: Array, count: Count) -> None:
     Args:
         values: Some values of a weight, flat; changed in place.
         mask: Their mask, flat, True = kept.
-        count: What was counted of the weight so far; changed in place.
+        count: What was counted of the weight so far; several threads may add to it.
 
     """
     bits = values.view(f"u{values.dtype.itemsize}")
-    one = bits.dtype.type(1)
-    for start, stop in pieces(0, len(bits), sizes.POOLED):
-        some, kept = bits[start:stop], mask[start:stop]
-        np.multiply(some, kept, out=some)
-        nonzero = (some << one) != 0  # without the sign: -0.0 is zero
-        count.zeros += (stop - start) - int(np.count_nonzero(nonzero))
-        count.kept += int(np.count_nonzero(np.logical_or(nonzero, kept, out=nonzero)))
+    np.multiply(bits, mask.astype(bits.dtype), out=bits)
+    nonzero = int(np.count_nonzero(bits))
+    minus_zeros = int(np.count_nonzero(bits == bits.dtype.type(1 << (8 * bits.itemsize - 1))))
+    kept = max(int(np.count_nonzero(mask)), nonzero)
+    count.add(kept, len(bits) - nonzero + minus_zeros)

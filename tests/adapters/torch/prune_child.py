@@ -7,10 +7,10 @@ import signal
 import sys
 
 from secateur.cli import main
-from secateur.streaming import prune
+from secateur.streaming import tensor
 
 if sys.argv[1] == "die":
     del sys.argv[1]
     if os.environ["RANK"] == "1":
-        prune.set_zeros = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        tensor.set_zeros = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
 main()

@@ -62,6 +62,19 @@ class Cut(NamedTuple):
         if number in self.dropped:
             mask[self.dropped[number]] = False
 
+    def apply_to_part(
+        self, number: int, group: RankedGroups, start: int, keys: Array, mask: Array
+    ) -> None:
+        """Do so in a part of its mask, whose first position is `start`, given the keys there."""
+        if not group.is_part and group.order.is_canonical:  # then positions are indices
+            after = max(0, self.last + 1 - start)
+            np.greater(keys[after:], self.key, out=mask[after:])
+        else:
+            tied = np.flatnonzero(keys == self.key)
+            mask[tied[group.index(tied + start) > self.last]] = False
+        if 0 <= self.dropped.get(number, -1) - start < len(mask):
+            mask[self.dropped[number] - start] = False
+
 
 def keep_first_ties(
     groups: Sequence[RankedGroups], masks: list[Array], ties: Ties, stay: int, workers: Workers
@@ -148,29 +161,51 @@ def _cut_of_parts(
 
 
 def drop_last_ties(
-    groups: Sequence[RankedGroups], masks: list[Array], ties: Mapping[int, Array], drop: int
+    groups: Sequence[RankedGroups],
+    masks: list[Array],
+    key: int,
+    ties: Mapping[int, Array],
+    drop: int,
 ) -> None:
     """Take the last `drop` of some ties of whole weights out of the masks.
 
     Args:
         groups: The groups of all weights.
         masks: Their masks, which keep all of the ties.
+        key: The key of the ties.
         ties: The positions of the ties, by number of the weight.
         drop: How many of them go.
 
     """
+    stay = sum(len(positions) for positions in ties.values()) - drop
+    cut = cut_known_ties(groups, key, ties, stay)
+    for number, positions in ties.items():
+        masks[number][positions[groups[number].index(positions) > cut.last]] = False
+    for number, position in cut.dropped.items():
+        masks[number][position] = False
+
+
+def cut_known_ties(
+    groups: Sequence[RankedGroups], key: int, ties: Mapping[int, Array], stay: int
+) -> Cut:
+    """Return where ties are cut, given the position of each of them.
+
+    Args:
+        groups: The groups of all weights, each held whole.
+        key: Their key.
+        ties: The positions of the ties, by number of the weight.
+        stay: How many of them stay.
+
+    """
     index = {number: groups[number].index(positions) for number, positions in ties.items()}
     everything = np.concatenate(list(index.values()))
-    stay = len(everything) - drop
     last = int(np.partition(everything, stay - 1)[stay - 1]) if stay else -1
     at_last: dict[int, int] = {}
     for number, positions in ties.items():
-        masks[number][positions[index[number] > last]] = False
         for position in positions[index[number] == last].tolist():
             at_last[number] = position
     stay -= int(np.count_nonzero(everything < last))
-    for number, position in _dropped_at_last(groups, at_last, stay, SINGLE).items():
-        masks[number][position] = False
+    return Cut(key, last, _dropped_at_last(groups, at_last, stay, SINGLE))
 
 
 def _dropped_at_last(

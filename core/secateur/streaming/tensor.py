@@ -1,0 +1,134 @@
+"""One tensor of a checkpoint, pruned on its way into the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from secateur.adapter import ReadElements
+from secateur.arrays import sizes
+from secateur.arrays.chunks import cores, map_threads, pieces
+from secateur.checkpoints.raw import ElementsInFile, PlacedPieces, comparable
+from secateur.layout import Array
+from secateur.masks.one_by_one import Parts
+from secateur.streaming.weights import StoredWeight
+from secateur.streaming.zeroing import Count, set_zeros
+
+
+class Memory:
+    """Memory for pieces, used again: the system takes as long to give new pages as to fill them."""
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[Array]:
+        """Lend some bytes, which nobody else has until the block ends."""
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = np.empty(0, np.uint8)
+        if len(buffer) < size:
+            buffer = np.empty(size, np.uint8)
+        try:
+            yield buffer[:size]
+        finally:
+            self._free.append(buffer)
+
+
+class Piece(NamedTuple):
+    """Some elements of a tensor: of one of its weights, or of none.
+
+    Attributes:
+        start: The first of them.
+        stop: The one after the last.
+        weight: The weight.
+        parts: Its mask.
+
+    """
+
+    start: int
+    stop: int
+    weight: StoredWeight | None = None
+    parts: Parts | None = None
+
+
+@dataclass(frozen=True)
+class PrunedTensor(PlacedPieces):
+    """The new values of a tensor: an iterator over its pieces, or what places them.
+
+    Attributes:
+        size: The elements of the tensor.
+        weights: Those of its weights that are pruned.
+        open: Returns what reads it.
+        parts: Returns the mask of a weight of a name.
+        counts: What was written of each weight; added to.
+        memory: For the pieces.
+        advance: Called with the number of bytes of each piece, once it was written.
+        after: Called when all was written.
+
+    """
+
+    size: int
+    weights: Sequence[StoredWeight]
+    open: Callable[[], ReadElements]
+    parts: Callable[[str, ReadElements], Parts]
+    counts: Mapping[str, Count]
+    memory: Memory
+    advance: Callable[[int], object]
+    after: Callable[[], object]
+
+    def __call__(self) -> Iterator[Array]:
+        read = self.open()
+        every = list(self._pieces(read))
+        for some in pieces(0, len(every), cores()):
+            for values in map_threads(lambda piece: self._new(read, piece), every[slice(*some)]):
+                yield values
+                self.advance(values.nbytes)
+        self.after()
+
+    def place(self, put: Callable[[int, Array], None]) -> None:
+        read, itemsize = self.open(), self.weights[0].itemsize
+
+        def write(piece: Piece) -> None:
+            size = (piece.stop - piece.start) * itemsize
+            with self.memory.taken(size) as buffer:
+                if isinstance(read, ElementsInFile):
+                    values = read.into(piece.start, buffer.view(self.weights[0].stored_dtype))
+                else:
+                    values = self._own(read(piece.start, piece.stop))
+                self._prune(piece, values)
+                put(piece.start, values)
+            self.advance(size)
+
+        map_threads(write, list(self._pieces(read)))
+        self.after()
+
+    def _pieces(self, read: ReadElements) -> Iterator[Piece]:
+        """Yield the pieces of the tensor, in order; their masks are found at the first."""
+        length, done = sizes.PIECE // self.weights[0].itemsize, 0
+        for weight in sorted(self.weights, key=lambda weight: weight.start):
+            yield from (Piece(*ends) for ends in pieces(done, weight.start, length))
+            parts = self.parts(weight.spec.name, read)
+            own = max(1, length // parts.together) * parts.together
+            for start, stop in pieces(weight.start, weight.stop, own):
+                yield Piece(start, stop, weight, parts)
+            done = weight.stop
+        yield from (Piece(*ends) for ends in pieces(done, self.size, length))
+
+    def _new(self, read: ReadElements, piece: Piece) -> Array:
+        values = self._own(read(piece.start, piece.stop))
+        self._prune(piece, values)
+        return values
+
+    def _own(self, values: Array) -> Array:
+        return values if values.flags.writeable else values.copy()
+
+    def _prune(self, piece: Piece, values: Array) -> None:
+        if piece.weight is not None and piece.parts is not None:
+            mask = piece.parts.make(piece.start - piece.weight.start, comparable(values))
+            set_zeros(values, mask, self.counts[piece.weight.spec.name])
