@@ -27,5 +27,7 @@ WHOLE = 32 << 20
 """Bytes of the largest weight of a file that is read whole where its mask is made at once."""
 PIECE = 1 << 20
 """Bytes of a file that are read, masked and written at a time."""
+READ_TOGETHER = 256
+"""Neighbours that are read together where single elements of a file are sampled."""
 UPDATED = CHUNK // 8
 """Elements whose memory is updated at a time: a criterion makes several float64 arrays of them."""

@@ -131,11 +131,13 @@ class Writer:
             OSError: It cannot be written.
 
         """
-        view = np.ascontiguousarray(values).view(np.uint8).data
+        view, at = np.ascontiguousarray(values).view(np.uint8).data, offset
         with self._one_at_a_time:
             while view:
-                written = os.pwrite(self._descriptor, view, offset)
-                view, offset = view[written:], offset + written
+                written = os.pwrite(self._descriptor, view, at)
+                view, at = view[written:], at + written
+        if hasattr(os, "posix_fadvise"):  # the disk starts now, and not at the end
+            os.posix_fadvise(self._descriptor, offset, at - offset, os.POSIX_FADV_DONTNEED)
 
     def copy(self, file: InputFile, start: int, stop: int, offset: int) -> None:
         """Write the bytes of another file from one position to before another.

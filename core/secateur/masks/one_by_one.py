@@ -213,12 +213,12 @@ def _above(found: Threshold, number: int, elements: Elements) -> Parts:
     )
 
 
-def _by_values(rule: _Rule, sparsity: float) -> MakeMask:
+def _by_values(rule: _Rule, sparsity: float) -> Masks:
     def make(name: str, values: Values) -> Array:
         group = rule.group(name, values)
         return rule.expand(name, rule.checked.select([group], sparsity, SINGLE)[0])
 
-    return make
+    return Masks(make)
 
 
 def _by_threshold(

@@ -74,6 +74,8 @@ class Elements(RankedGroups):
         self._memory = {n: MemoryArray(array, self.order) for n, array in (memory or {}).items()}
         self._scored = None if criterion.elementwise else self._score_whole(values)
         self.bits = 8 * self._score_keys(slice(0, 0)).itemsize
+        if isinstance(values, StoredArray):
+            self.run = sizes.READ_TOGETHER
 
     def _context(self, positions: Positions) -> Context:
         def index() -> Array:

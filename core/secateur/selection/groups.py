@@ -40,6 +40,7 @@ class RankedGroups(ABC):
         order: Converts between canonical indices and positions in memory.
         size: How many groups this process holds.
         bits: The width of the sortable keys.
+        run: How many neighbours take about as long to read as one.
 
     Example:
         >>> from secateur.adapter import WeightSpec
@@ -51,6 +52,7 @@ class RankedGroups(ABC):
     """
 
     bits: int
+    run = 16  # of float32, what memory is read by
 
     def __init__(
         self,

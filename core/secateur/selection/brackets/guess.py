@@ -17,8 +17,6 @@ MOST_SAMPLED = 1 << 20
 SIGMAS = (3, 12)
 """Half the width of the first bracket, which is wrong once in 370 times, and of the next, in
 standard deviations of the sample's rank."""
-RUN = 16
-"""Neighbours that are sampled together: memory is read by lines of as many float32."""
 LEAST_RUNS = 64
 """Of a smaller weight, single keys are sampled: runs would give it more than its share."""
 
@@ -81,7 +79,7 @@ def _sample(groups: Sequence[RankedGroups], stride: int) -> Array:
     drawn = []
     for group in groups:
         if group.size:
-            run = RUN if group.size >= LEAST_RUNS * RUN * stride else 1
+            run = group.run if group.size >= LEAST_RUNS * group.run * stride else 1
             starts = np.arange(0, group.size, stride * run)
             starts += chance.integers(0, stride * run, len(starts))  # a fixed step could meet
             starts = np.minimum(starts, group.size - run)  # a period
