@@ -48,7 +48,7 @@ ARROWS = {
         "exports": f"adapter {_BASE} hooks files tables",
         "packing": f"adapter arrays {_BASE} files checkpoints tables",
         "shipping": f"adapter arrays {_BASE} files tables hooks checkpoints packing",
-        "run": f"{_POLICY} {_COMPONENTS} masks policy packing recording version",
+        "run": f"{_POLICY} {_COMPONENTS} checkpoints masks policy packing recording version",
         "streaming": f"adapter arrays {_BASE} checkpoints files hooks masks run workers",
         "compare": f"adapter arrays checkpoints {_BASE} components hooks policy run tables",
         "targets": f"{_COMPONENTS} components masks hooks policy run tables",

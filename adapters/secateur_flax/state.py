@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from secateur.adapter import StatePart, StateTensor
 from secateur.errors import ModelError
 from secateur.layout import DENSE_IN_OUT, IDENTITY, Array
-from secateur_flax.weight import FlaxWeight
+from secateur_flax.weight import FlaxWeight, set_values
 
 
 def state_of(model: nnx.Module, weights: Sequence[FlaxWeight]) -> list[StateTensor]:
@@ -50,7 +49,7 @@ def _tensor(names: Sequence[str], variable: Any, parts: tuple[StatePart, ...]) -
         tuple(value.shape),
         np.dtype(value.dtype).name,
         partial(_read, variable),
-        partial(_write, variable),
+        partial(set_values, variable),
         parts,
         tuple(names[1:]),
     )
@@ -72,9 +71,3 @@ def _parts(weights: Sequence[FlaxWeight]) -> dict[int, tuple[StatePart, ...]]:
 
 def _read(variable: Any) -> Array:
     return np.asarray(variable.get_value())
-
-
-def _write(variable: Any, values: Array) -> None:
-    old = variable.get_value()
-    new = jnp.asarray(values)
-    variable.set_value(jax.device_put(new, old.sharding) if old.committed else new)

@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -17,6 +18,7 @@ from secateur.adapter import ATTACH_AGAIN, Collected, LayerWeight, Weight, Weigh
 from secateur.errors import ModelError
 from secateur.layout import Array
 from secateur_flax.masking import placed_like
+from secateur_flax.updates import refuse_tracing
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,11 @@ class FlaxWeight(Weight):
         canonical.flags.writeable = False
         return canonical
 
+    def write(self, values: Array) -> None:
+        refuse_tracing()
+        for variable, part in zip(self.slot.variables(), self.parts_of(values), strict=True):
+            set_values(variable, part)
+
     def identity(self) -> object:
         return self._holder
 
@@ -223,6 +230,18 @@ def size_of(variables: Sequence[Any]) -> int:
 
 def _stacked(arrays: Sequence[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else np.stack(arrays)
+
+
+def set_values(variable: Any, values: Array) -> None:
+    """Give a variable other values, where its present ones lie.
+
+    Args:
+        variable: The variable.
+        values: The values, of its shape and dtype.
+
+    """
+    old, new = variable.get_value(), jnp.asarray(values)
+    variable.set_value(jax.device_put(new, old.sharding) if old.committed else new)
 
 
 def _check_values(value: Any, name: str) -> None:

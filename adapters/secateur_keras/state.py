@@ -7,12 +7,11 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 
 from secateur.adapter import StatePart, StateTensor
 from secateur.layout import Array
 from secateur_keras.walk import Position, children, positions_in
-from secateur_keras.weight import KerasWeight, to_numpy
+from secateur_keras.weight import KerasWeight, from_numpy, to_numpy
 
 
 def state_of(
@@ -83,14 +82,6 @@ def _read(variable: Any, sync: Callable[[], None]) -> Array:
 
 
 def _write(variable: Any, layer: Any, values: Array) -> None:
-    variable.assign(_native(values))
+    variable.assign(from_numpy(values))
     if isinstance(layer, keras.layers.Normalization):
         layer.finalize_state()  # what it computes from its mean and variance
-
-
-def _native(values: Array) -> Any:
-    if keras.backend.backend() == "torch" and values.dtype.name == "bfloat16":
-        import torch
-
-        return torch.tensor(values.view(np.int16)).view(torch.bfloat16)
-    return values

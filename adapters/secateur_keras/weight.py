@@ -54,6 +54,10 @@ class KerasWeight(Weight):
         view.flags.writeable = False
         return view
 
+    def write(self, values: Array) -> None:
+        self._sync()
+        self.variable.assign(from_numpy(self.layout.from_canonical(values)))
+
     def gradient(self) -> Array | None:
         self._sync()
         gradient = self._find_gradient(self.spec.name)
@@ -89,3 +93,17 @@ def to_numpy(value: Any) -> Array:
         value = value.value()
     array: Array = np.asarray(value)
     return array
+
+
+def from_numpy(values: Array) -> Any:
+    """Return what a Keras variable can be assigned, bfloat16 included.
+
+    Args:
+        values: An array of the variable's dtype.
+
+    """
+    if keras.backend.backend() == "torch" and values.dtype.name == "bfloat16":
+        import torch
+
+        return torch.tensor(values.view(np.int16)).view(torch.bfloat16)
+    return values

@@ -131,6 +131,15 @@ class TorchWeight(Weight):
                 f"attached, so its mask does not fit{ATTACH_AGAIN}"
             )
 
+    @property
+    def writable(self) -> bool:
+        return not self.slot.is_computed
+
+    @torch.no_grad()
+    def write(self, values: Array) -> None:
+        part = self.part(self.current().detach())
+        part.copy_(self.native(values).to(part.device))
+
     def gradient(self) -> Array | None:
         parameter = self.current()
         gradient = self.kept[0] if self.kept else parameter.grad
@@ -173,10 +182,10 @@ class TorchWeight(Weight):
         return native.to(device)
 
     def native(self, mask: Array) -> Tensor:
-        """Return a canonical mask of any meaning in the parameter's own layout.
+        """Return a mask of any meaning, or values, in the parameter's own layout.
 
         Args:
-            mask: The mask.
+            mask: The mask, canonical.
 
         """
         return from_numpy(self._layout.from_canonical(mask))

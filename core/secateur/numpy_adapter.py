@@ -50,6 +50,13 @@ class ArrayWeight(Weight):
         view.flags.writeable = False
         return view
 
+    @property
+    def writable(self) -> bool:
+        return self.array.flags.writeable
+
+    def write(self, values: Array) -> None:
+        self.array[...] = values
+
     def identity(self) -> Array:
         return self.array
 

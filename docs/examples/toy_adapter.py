@@ -166,6 +166,9 @@ class ToyWeight(Weight):
         view.flags.writeable = False
         return view
 
+    def write(self, values: Array) -> None:
+        self.array[...] = self.entry.layout.from_canonical(values)
+
     def gradient(self) -> Array | None:
         if self.optimizer is None:
             return None

@@ -95,6 +95,39 @@ def test_equal_gradients_give_equal_masks_by_criteria_that_watch_training(
     _assert_equal(case, workers)
 
 
+_TO_THE_END = {"kind": "constant", "final_sparsity": 0.8, "end_step": 6, "frequency": 1}
+_IN_PHASES = {"kind": "ac_dc", "final_sparsity": 0.75, "begin_step": 1, "end_step": 4}
+REGROWING: list[tuple[str, int, dict[str, Any]]] = [
+    ("mnist-cnn", 0, {"criterion": "rigl", "distribution": "erk", "schedule": _TO_THE_END}),
+    ("attention", 4, {"criterion": "rigl", "distribution": "global", "schedule": _TO_THE_END}),
+    (
+        "gru",
+        0,
+        {
+            "criterion": {"kind": "rigl", "fraction": 0.9, "initial": "magnitude"},
+            "pattern": {"kind": "block", "out": 2, "in": 2},
+            "schedule": _TO_THE_END,
+        },
+    ),
+    ("branched", 0, {"criterion": "set", "distribution": "erk", "schedule": _TO_THE_END}),
+    ("lstm", 2, {"criterion": "set", "distribution": "lamp", "schedule": _TO_THE_END}),
+    ("conv2d-transpose", 0, {"schedule": {**_IN_PHASES, "frequency": 1}, "distribution": "erk"}),
+]
+
+
+@pytest.mark.filterwarnings("ignore:sparser already:secateur.StateWarning")
+@pytest.mark.filterwarnings("ignore:rule 1. the schedule has come:secateur.ScheduleWarning")
+@pytest.mark.parametrize(("twin", "levels", "policy"), REGROWING)
+@pytest.mark.parametrize("updates", [3, 5])
+def test_equal_gradients_make_equal_weights_go_and_come(
+    twin: str, levels: int, policy: dict[str, Any], updates: int, workers: dict[str, Worker]
+) -> None:
+    case = {"twin": twin, "seed": 5, "levels": levels, "updates": updates, "policy": policy}
+    for worker in workers.values():
+        worker.send(case)
+    _assert_equal(case, workers)
+
+
 BRANCHED = [name for name, twin in TWINS.items() if twin.registered]
 
 

@@ -44,6 +44,15 @@ class GuardedWeight(Weight):
             weakref.ref(found)  # as the claim on it is
         return self if found is self.weight else found
 
+    @property
+    def writable(self) -> bool:
+        with self._of("writable"):
+            return bool(self.weight.writable)
+
+    def write(self, values: Array) -> None:
+        with self._of("write"):
+            self.weight.write(values)
+
     def gradient(self) -> Array | None:
         with self._of("gradient"):
             return self.weight.gradient()

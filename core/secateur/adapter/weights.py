@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from math import prod
 
+from secateur.errors import ModelError
 from secateur.layout import IDENTITY, Array, Layout
 
 
@@ -146,6 +147,23 @@ class Weight(ABC):
         weight; the weight itself by default.
         """
         return self
+
+    @property
+    def writable(self) -> bool:
+        """Whether `write` can set the values: not so where a layer computes them from others."""
+        return type(self).write is not Weight.write
+
+    def write(self, values: Array) -> None:
+        """Set all values.
+
+        Args:
+            values: The new values, as `read` returns them, in the weight's dtype.
+
+        Raises:
+            ModelError: The adapter does not define this, or the values cannot be written.
+
+        """
+        raise ModelError(f"the adapter of {self.spec.name} cannot put values into a weight")
 
     def gradient(self) -> Array | None:
         """Return the gradient of the last update in canonical layout, or None without one."""

@@ -22,6 +22,7 @@ from secateur.run.checks import claims, sparse_start
 from secateur.run.checks.live import look, schedule_notes
 from secateur.run.plan import Plan
 from secateur.run.report import Masks, Report, make_report, named_masks
+from secateur.run.rewinding import rewound
 from secateur.run.run_state import RunState, begin_schedules, evaluate, remember
 from secateur.run.saved.saving import Saving
 from secateur.run.watched import WatchedWeights
@@ -384,6 +385,45 @@ class Pruner:
         """
         self.check_attached()
         self._apply(*self._saving.read(path_of(path)))
+
+    def rewind(self, weights: Any) -> None:
+        """Put the weights of an earlier step under the present masks, to train them again.
+
+        This is what the lottery ticket hypothesis asks for (Frankle and Carbin 2019; Frankle et
+        al. 2020 for steps after the first).  The step, the schedules and the optimizer stay as
+        they are: make a new optimizer, or load its state of that step.
+
+        Args:
+            weights: The weights: a model of the same architecture that holds them; or a mapping
+                of name to array; or the path of a .npz or .safetensors file of such arrays.  A
+                weight's name, such as ``fc:kernel``, means its canonical layout; the name that
+                the framework gives a tensor, such as ``fc.weight`` of a state dict, means the
+                framework's own layout, and may be of a bias or a statistic, too.  Every weight
+                that is pruned must be among them; what else is not stays as it is.
+
+        Raises:
+            ModelError: A name is missing or not known, or an array has another shape or dtype
+                than in the model; nothing is changed then.
+            WeightError: A weight holds a NaN or infinity; nothing is changed then.
+            StateError: The pruner was detached.
+
+        Example:
+            >>> import secateur
+            >>> weights = {"fc": np.arange(1.0, 5.0).reshape(2, 2)}
+            >>> early = weights["fc"].copy()
+            >>> schedule = {"kind": "one_shot", "final_sparsity": 0.5, "begin_step": 1}
+            >>> pruner = secateur.attach(weights, {"schedule": schedule})
+            >>> weights["fc"] *= -1
+            >>> pruner.step()
+            >>> pruner.rewind({"fc": early})
+            >>> weights["fc"].tolist()
+            [[0.0, 0.0], [3.0, 4.0]]
+
+        """
+        self.check_attached()
+        for write in rewound(self._binding, self.pruned_weights, weights):
+            write()
+        self._binding.enforce()
 
     def _catch_up(self, gradients: Gradients) -> None:
         """Make the update of the masks that is due, if one is."""

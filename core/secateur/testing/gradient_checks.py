@@ -19,8 +19,8 @@ from secateur.hooks.registry import register, unregister
 from secateur.layout import Array
 from secateur.run.pruner import Pruner
 from secateur.testing import policies
-from secateur.testing.layers import network
-from secateur.testing.suite import Suite, assert_masked, assert_same_masks
+from secateur.testing.layers import example, network
+from secateur.testing.suite import Suite, assert_masked, assert_same_bits, assert_same_masks
 
 
 class Watching(Criterion):
@@ -195,6 +195,31 @@ class RegrowthChecks(Suite):
             if self.momentum:
                 assert (found[name] != wanted[name])[~mask].any(), f"{name}: no momentum at all"
         _let_go(pruner)
+
+    def test_earlier_weights_are_put_under_the_present_masks(self, layer: str) -> None:
+        asked = example(layer)
+        model = self.make_model([asked])
+        if not all(weight.writable for weight in self.adapter.bind(model).weights):
+            pytest.skip("the adapter cannot put values into weights")
+        early = self.read(model)
+        pruner = self.attach(model, policies.constant(0.5))
+        for _ in range(2):
+            self.train_step(model, asked.inputs(), pruner)
+        wrong = {name: array.reshape(-1) for name, array in early.items()}
+        before = self.read(model)
+        with pytest.raises(ModelError, match="nothing was changed"):
+            pruner.rewind(wrong)
+        assert_same_bits(self.read(model), before, "after the error")
+        pruner.rewind(early)
+        masks = pruner.masks
+        wanted = {
+            name: np.where(masks[name], array, np.zeros((), array.dtype))
+            for name, array in early.items()
+        }
+        assert_same_bits(self.read(model), wanted, "rewound")
+        self.train_step(model, asked.inputs(), pruner)
+        assert_masked(self.read(model), pruner.masks, "trained again")
+        pruner.detach()
 
 
 def _policy(begin: int = 1) -> dict[str, Any]:
