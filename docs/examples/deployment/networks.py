@@ -22,6 +22,8 @@ class Network:
         data: Loads what it is trained and tested on; None where there is nothing.
         epochs: How many epochs dense, and how many more for every variant.
         batch: How many samples an update is of.
+        rate_falls: Whether the rate of the variants falls to 0 in a line.
+        pruned: From which part of a run to which the masks grow.
 
     """
 
@@ -32,6 +34,8 @@ class Network:
     data: Callable[[], data.Data] | None = None
     epochs: tuple[int, int] = (0, 0)
     batch: int = 128
+    rate_falls: bool = True
+    pruned: tuple[str, str] = ("5%", "75%")
 
     def inputs(self, framework: str, samples: Any) -> Any:
         """Return samples as the network of a framework takes them."""
@@ -133,7 +137,9 @@ NETWORKS = {
         mnist_networks.torch_network,
         (28, 28, 1),
         data.images,
-        (1, 2),
+        (1, 3),
+        rate_falls=False,
+        pruned=("0%", "50%"),
     ),
     "mlp": Network(
         "MLP 784-512-256-10, 0.54 M", _keras_mlp, _torch_mlp, (784,), data.flat_images, (3, 6)

@@ -35,8 +35,11 @@ network of your own: [Small files](../how-to/small-files.md), [Export a model](.
 another script, are in [Small files of the MNIST network](small-files.md).
 
 What was fixed before anything was measured: Adam at 0.001, epochs dense + epochs for each variant
-({epochs}). Every variant, the dense one too, trains on from the same
-dense network for as long, while its rate falls to 0 in a line. Nothing was tuned on the test set.
+({epochs}). Every variant, the dense one
+too, trains on from the same dense network for as long and at the same rate. Masks grow in the part
+of those epochs that stands in brackets. How the CNN is trained was chosen by
+`docs/examples/deployment/choosing.py` on 5,000 training images that were held out; nothing was
+tuned on the test set.
 *90 %* and *95 %* prune single weights of every kernel, biases and normalization never; *4x1* zeros
 blocks of 4 outputs; *2:4* keeps 2 of every 4 weights along the inputs. Accuracy is that on all
 10,000 test images of MNIST, or on 600 spoken digits that were held out. Its 95 % interval is that
@@ -51,8 +54,9 @@ when it is pruned."""
 
 def write_page(path: Path, lines: Sequence[Line]) -> None:
     """Write the page from all lines."""
-    epochs = ", ".join(
-        f"{name} {network.epochs[0]} + {network.epochs[1]}"
+    epochs = "; ".join(
+        f"{name} {network.epochs[0]} + {network.epochs[1]} [{' to '.join(network.pruned)}], "
+        f"its rate {'falls to 0 in a line' if network.rate_falls else 'stays'}"
         for name, network in NETWORKS.items()
         if network.data
     )

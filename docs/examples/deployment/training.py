@@ -1,6 +1,7 @@
 """Training: dense, then every variant from the same dense network, each as long as the other.
 
-Adam at 1e-3 for the dense epochs; then its rate falls to 0 in a line, pruned or not.
+Adam at 1e-3 for the dense epochs; then, pruned or not, its rate falls to 0 in a line or stays, as
+the network says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from networks import NETWORKS, Network
-from variants import POLICIES, in_one_shot
+from variants import POLICIES, between, in_one_shot
 
 import secateur
 
@@ -69,9 +70,9 @@ def train(run: Run, folder: Path) -> Path:
     else:
         start = Run(run.network, run.framework, _START, run.seed)
         train(start, folder)
-        model, epochs, policy, falls = load(start, folder), network.epochs[1], None, True
-        policy = POLICIES[run.variant]
-    fit = _fit_keras if run.framework == "keras" else _fit_torch
+        model, epochs, policy = load(start, folder), network.epochs[1], POLICIES[run.variant]
+        policy, falls = policy and between(policy, *network.pruned), network.rate_falls
+    fit = fit_keras if run.framework == "keras" else fit_torch
     fit(model, network, epochs, policy, run.seed, falls)
     return _save(model, path)
 
@@ -88,7 +89,7 @@ def _save(model: Any, path: Path) -> Path:
     return unfinished.replace(path)
 
 
-def _fit_keras(
+def fit_keras(
     model: Any, network: Network, epochs: int, policy: Any, seed: int, falls: bool
 ) -> None:
     import keras
@@ -107,7 +108,7 @@ def _fit_keras(
     model.compile(loss=loss)  # the file holds weights alone, without the moments of Adam
 
 
-def _fit_torch(
+def fit_torch(
     model: Any, network: Network, epochs: int, policy: Any, seed: int, falls: bool
 ) -> None:
     import torch

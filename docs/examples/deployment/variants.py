@@ -10,13 +10,11 @@ _KINDS = ["conv", "dense", "rnn"]
 
 
 def _gradual(sparsity: float, pattern: Any = "unstructured") -> dict[str, Any]:
-    """From 5 % to 75 % of the run, then a quarter of it under fixed masks (arXiv 1710.01878)."""
+    """Gradually (arXiv 1710.01878); each network says from where to where in its run."""
     return {
         "schedule": {
             "kind": "polynomial",
             "final_sparsity": sparsity,
-            "begin_step": "5%",
-            "end_step": "75%",
             "frequency": 20,
         },
         "rules": [{"match": {"kind": _KINDS}, "pattern": pattern}],
@@ -36,6 +34,14 @@ POLICIES: dict[str, dict[str, Any] | None] = {
     "95 %": _gradual(0.95),
 }
 """The policy of each variant."""
+
+
+def between(policy: dict[str, Any], begin: str, end: str) -> dict[str, Any]:
+    """Return a policy whose masks grow in a part of a run, where it is a gradual one."""
+    schedule = policy["schedule"]
+    if schedule["kind"] != "one_shot":
+        schedule = {**schedule, "begin_step": begin, "end_step": end}
+    return {**policy, "schedule": schedule}
 
 
 def in_one_shot(policy: dict[str, Any]) -> dict[str, Any]:
