@@ -17,7 +17,7 @@ figures: $(VENV)/demo $(VENV)/dev  ## train on real MNIST, and draw docs/figures
 	$(BIN)/python docs/examples/draw_figures.py
 	$(BIN)/python docs/examples/draw_report_page.py
 
-test: $(VENV)/dev exports trackers tfmot  ## the whole suite
+test: $(VENV)/dev exports trackers trainers tfmot  ## the whole suite
 	$(PYTEST) tests --all
 
 exports: $(VENV)-exports/ready  ## the tests of exports and targets, with converters and runtimes
@@ -31,6 +31,9 @@ results: $(VENV)/dev $(VENV)-peers/ready  ## real tasks: TASK=mnist for one of t
 
 trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow and Weights & Biases
 	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers
+
+trainers: $(VENV)/dev $(VENV)-trainers/ready  ## the docs on trainers, against transformers, PEFT, Lightning and KerasTuner
+	PYTHONPATH=$(VENV)-trainers:$$PYTHONPATH $(BIN)/python -m pytest tests/trainers
 
 tfmot: $(VENV)/dev $(VENV)-tfmot/ready  ## masks and schedules beside those of TFMOT itself
 	$(BIN)/python -m pytest tests/tfmot
@@ -81,6 +84,11 @@ $(VENV)-tfmot/ready: tests/tfmot/requirements.txt $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)-tfmot --requirement $<
 	@touch $@
 
+# As above: they run on the torch and the Keras that we have.
+$(VENV)-trainers/ready: tests/trainers/requirements.txt $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)-trainers --requirement $<
+	@touch $@
+
 lowest:  ## the tests of core with the lowest versions that the metadata allows
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	$(PYTHON) tests/lowest.py > $(VENV)-lowest/constraints.txt
@@ -99,7 +107,7 @@ dist: $(VENV)/release  ## build the wheel and the sdist, check them, and test th
 	done
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-wheel $(VENV)-peers $(VENV)-exports $(VENV)-trackers $(VENV)-tfmot .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-wheel $(VENV)-peers $(VENV)-exports $(VENV)-trackers $(VENV)-trainers $(VENV)-tfmot .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

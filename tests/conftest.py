@@ -23,7 +23,7 @@ os.environ |= {name: value for name, value in COMPILED.items() if name not in os
 WITHOUT_FRAMEWORKS = tuple(
     HERE / name for name in ("core", "packing", "policies", "plugins", "cli")
 )
-OWN_ENVIRONMENTS = (HERE / "exports", HERE / "trackers", HERE / "tfmot")
+OWN_ENVIRONMENTS = tuple(HERE / name for name in ("exports", "trackers", "trainers", "tfmot"))
 """Folders whose tests need an environment of their own: see the Makefile."""
 SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("quick", max_examples=20, deadline=None)

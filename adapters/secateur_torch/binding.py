@@ -157,6 +157,8 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         if optimizer is None:
             return
         parameters = [weight.slot.parameter for weight in self.weights]
+        if not any(parameter.requires_grad for parameter in parameters):
+            parameters = [*self._model.parameters()]  # as with LoRA, which trains others
         watched = owners(optimizer, parameters)
         self._training.warn_of_others(self.weights, watched)
         keep = partial(self._keep_gradients, pruner)

@@ -15,6 +15,8 @@ from secateur_torch.operations import FORWARDS
 from secateur_torch.weight_flow.calls import trace
 from secateur_torch.weight_flow.scope import Method, OtherValues, Scope
 
+_ADAPTER = "a factor of an adapter (PEFT); its zeros would be none in the weight that it adds to"
+
 
 def bypass_reasons(cls: type[nn.Module]) -> Mapping[str, str]:
     """Return why layers that a class holds must be left dense, by their paths from it.
@@ -36,7 +38,15 @@ def bypass_reasons(cls: type[nn.Module]) -> Mapping[str, str]:
 
     """
     known: Any = cls
-    return {} if is_of_torch(cls) else _reasons(known)
+    return {} if is_of_torch(cls) else {**_reasons(known), **_adapter_reasons(known)}
+
+
+def _adapter_reasons(cls: Any) -> Mapping[str, str]:
+    """Return why the factors that PEFT adds to a layer are left dense, such as LoRA's two."""
+    bases = (base for base in cls.__mro__ if base.__name__ == "BaseTunerLayer")
+    if not any(base.__module__.startswith("peft.") for base in bases):
+        return {}
+    return {f"{factor}.*": _ADAPTER for factor in cls.adapter_layer_names}
 
 
 @lru_cache(maxsize=512)

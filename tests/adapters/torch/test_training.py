@@ -199,6 +199,21 @@ def test_several_optimizers_make_one_step_and_masks_hold_after_each(
     assert pruner.current_step == 3
 
 
+def test_an_optimizer_of_other_parameters_counts_the_steps_of_frozen_weights(
+    small, batches, polynomial, assert_masked
+):
+    for weight in secateur.plan(small, polynomial(0.8, 2)).weights:
+        small.get_submodule(weight.spec.name.partition(":")[0]).requires_grad_(False)
+    optimizer = torch.optim.SGD(small.norm.parameters(), 0.1)
+    pruner = secateur.attach(small, polynomial(0.8, 2), optimizer=optimizer)
+    for images, labels in batches(3):
+        nn.functional.cross_entropy(small(images), labels).backward()
+        optimizer.step()
+        assert_masked(small, pruner)
+    assert pruner.current_step == 3
+    assert pruner.report().sparsity > 0.79
+
+
 def test_an_optimizer_of_another_model_is_refused_and_nothing_changes(small, polynomial):
     before = copy.deepcopy(small.state_dict())
     stranger = torch.optim.SGD(nn.Linear(2, 2).parameters(), 0.1)
