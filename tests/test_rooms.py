@@ -184,6 +184,14 @@ def test_every_room_has_its_arrows_and_no_folder_is_crowded() -> None:
             assert len(files) <= LARGEST_FOLDER, folder
 
 
+def test_the_tree_for_contributors_shows_every_room() -> None:
+    tree = (ROOT / "CONTRIBUTING.md").read_text().partition("## The tree")[2].split("```")[1]
+    shown = set(re.findall(r"(\w+)/", tree))
+    rooms = {path.parent.name for path in (CORE / "secateur").glob("*/__init__.py")}
+    assert shown >= rooms
+    assert shown - rooms == {"core", "secateur", "adapters", "plugins", "tests", "docs"}
+
+
 CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

@@ -31,6 +31,15 @@ def render(
         against: Another run that it is compared with, if there is one.
         notes: What the reader should know besides.
 
+    Example:
+        >>> import numpy, secateur, tempfile
+        >>> path = f"{tempfile.mkdtemp()}/run.npz"
+        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
+        >>> weights = {"fc": numpy.ones((8, 16))}
+        >>> report = secateur.prune(weights, half, observers=[secateur.Recorder(path)])
+        >>> render(secateur.Recording.load(path))[:15]
+        '<!doctype html>'
+
     """
     labels = charts.labels(recording)
     frames = all_frames(recording, against)

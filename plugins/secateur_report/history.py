@@ -49,4 +49,13 @@ class History:
 
     @hookimpl
     def secateur_masks_updated(self, event: MasksUpdated) -> None:
+        """Append a row for each new mask; called at each update of the run.
+
+        Args:
+            event: The update.
+
+        Raises:
+            OSError: The file cannot be written.
+
+        """
         append(event, self.path)

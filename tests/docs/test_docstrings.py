@@ -12,12 +12,14 @@ import pytest
 import torch  # noqa: F401  # before Keras may load TensorFlow
 
 PACKAGES = (
-    *("secateur", "secateur_flax", "secateur_keras", "secateur_torch"),
-    *("secateur_page", "secateur_plots", "secateur_report", "secateur_tensorboard"),
+    *("secateur", "secateur_flax", "secateur_keras", "secateur_onnx", "secateur_torch"),
+    *("secateur_exports", "secateur_page", "secateur_plots", "secateur_report"),
+    "secateur_tensorboard",
 )
 SURFACE = (
     *("secateur", "secateur.adapter", "secateur.errors", "secateur.layout", "secateur.testing"),
-    *("secateur_plots", "secateur_tensorboard", "secateur_torch.compat.prune"),
+    *("secateur_page", "secateur_plots", "secateur_report", "secateur_tensorboard"),
+    *("secateur_keras.tfmot", "secateur_keras.tfmot.sparsity.keras", "secateur_torch.compat.prune"),
 )
 
 
