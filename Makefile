@@ -62,7 +62,7 @@ docs: $(VENV)/docs  ## build the site in build/site, and the tutorials as notebo
 bench: $(VENV)/dev $(VENV)-peers/ready  ## measure, side by side with the peers, and write docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks --peers $(VENV)-peers/bin/python
 
-$(VENV)-peers/ready: tests/benchmarks/peers-requirements.txt  # TFMOT wants Keras 2, so it cannot share ours
+$(VENV)-peers/ready: tests/benchmarks/peers-requirements.txt  # TFMOT needs Keras 2, so it cannot share ours
 	$(PYTHON) -m venv $(VENV)-peers
 	$(VENV)-peers/bin/python -m pip install --quiet --requirement $<
 	@touch $@

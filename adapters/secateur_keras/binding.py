@@ -168,7 +168,7 @@ class KerasBinding(Binding):
 
         if keras.backend.backend() == "jax" and self.training.masked.are_unchanged():
             warnings.warn(
-                "no weight has changed since the last step: a loop of one's own on JAX must "
+                "no weight has changed since the last step: a custom loop on JAX must "
                 "assign the new values to the variables of the model and the optimizer before "
                 "pruner.step(), and read them again after it, or nothing is pruned",
                 StateWarning,
@@ -176,7 +176,7 @@ class KerasBinding(Binding):
             )
 
     def _install(self, names: Iterable[str]) -> None:
-        """Put constraints on weights that have none yet; the train step is compiled anew."""
+        """Put constraints on weights that have none yet; the train step is compiled again."""
         masked = self.training.masked
         variables = {
             name: self._by_name[name].variable for name in names if name not in masked.variables

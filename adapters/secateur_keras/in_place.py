@@ -16,7 +16,7 @@ import keras
 from secateur.layout import Array
 
 LARGE = 1 << 20
-"""The number of elements from which it pays; a smaller copy stays in the processor's caches."""
+"""The least number of elements where it pays; a smaller copy stays in the processor's caches."""
 
 
 def is_possible(variable: Any) -> bool:

@@ -85,7 +85,7 @@ class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]
     def restore(self) -> bool:
         """Put the mask back if it is an earlier one, and return whether it was.
 
-        Keras on JAX puts back the training state that it recorded, of which masks are a part.
+        Keras on JAX restores the training state that it recorded, masks included.
         """
         if self._applied is None or np.array_equal(self._applied, to_numpy(self.mask.value)):
             return False
@@ -243,7 +243,7 @@ def variable_beside(variable: Any, initializer: Any, dtype: str, suffix: str) ->
         trainable=False,
         autocast=False,
         aggregation="only_first_replica",
-        name=f"{variable.path.replace('/', '_')}_{suffix}",  # Keras wants paths to be unique
+        name=f"{variable.path.replace('/', '_')}_{suffix}",  # paths must be unique in Keras
     )
     if getattr(variable, "_layout", None) is not None:
         beside._layout = variable._layout  # older Keras takes no layout= there

@@ -36,7 +36,7 @@ def prune(variable: Any, mask: Array) -> None:
     """Set to +0.0 what a mask prunes.
 
     Args:
-        variable: A variable of which `is_possible` is true.
+        variable: A variable for which `is_possible` is true.
         mask: The mask, in the variable's own layout.
 
     """

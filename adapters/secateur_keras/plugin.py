@@ -44,7 +44,7 @@ class KerasAdapter(Adapter):
         return (".keras", ".h5")
 
     def read_file(self, path: Path) -> Any:
-        """Return the model in a .keras file, of which no code is run; or a .weights.h5 file.
+        """Return the model in a .keras file, without running its code; or a .weights.h5 file.
 
         Raises:
             ModelError: Keras, or h5py, is missing, or cannot load the file.

@@ -176,7 +176,7 @@ def _projection(weight: KnownWeight, layers: set[str]) -> KnownWeight:
 
 
 def _distinct(weights: list[KnownWeight]) -> list[KnownWeight]:
-    """Return weights of which no two have one name: a layer may be two nodes of a graph."""
+    """Return the weights under unique names: a layer may be two nodes of a graph."""
     taken: set[str] = set()
     found = []
     for weight in weights:

@@ -111,7 +111,8 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         """Return whether a weight must be written in the turn of an optimizer, and may be.
 
         A graph that was built before may hold what the optimizer did not update: its own
-        parameters without gradient, and those of nobody.  They are written only where they must.
+        parameters without gradient, and those of no optimizer.  They are written only where they
+        must be.
         """
         parameter, name = weight.current(), weight.spec.name
         is_owned = id(parameter) in turn.owned

@@ -169,7 +169,7 @@ def _sharding(tensor: Any) -> tuple[object, ...]:
 
 
 def to_dtensor(chunk: Tensor, length: int) -> DTensor:
-    """Return a vector of which each process of the default group holds its chunk.
+    """Return a vector in chunks, one held by each process of the default group.
 
     Args:
         chunk: The chunk of this process.
@@ -184,7 +184,7 @@ def workers_of(parameters: Sequence[Any]) -> ProcessWorkers:
     """Return the processes that hold these parameters.
 
     Args:
-        parameters: Parameters, of which one is a DTensor at least.
+        parameters: Parameters; at least one is a DTensor.
 
     Raises:
         ModelError: A parameter is held by some of the processes only.
@@ -268,7 +268,7 @@ def _joined(parts: Sequence[Positions]) -> Array:
 
 
 def _chunks(positions: Positions, count: int) -> list[Positions]:
-    """Split positions as `torch.chunk` does, into `count` chunks of which some may be empty."""
+    """Split positions as `torch.chunk` does, into `count` chunks, some of them empty."""
     size = -(-len(positions) // count)
     return [positions[number * size : (number + 1) * size] for number in range(count)]
 

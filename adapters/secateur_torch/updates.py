@@ -54,8 +54,8 @@ class OptimizerWatch:
         optimizers: The optimizers.
         step: Counts a step.
         enforce: Applies the present masks.
-        take_turn: Is told whose parameters may be written, before either is called; None after.
-        keep: Is told of each optimizer that has updated parameters before a step is counted.
+        take_turn: Called first with the parameters that may be written, and with None after.
+        keep: Called with each optimizer that has updated parameters before a step is counted.
 
     Attributes:
         updates: How many updates of the last optimizer were made.

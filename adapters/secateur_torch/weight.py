@@ -22,7 +22,7 @@ _BITS = {"bfloat16": torch.int16} | {
     for name in vars(ml_dtypes)
     if name.startswith("float8_") and hasattr(torch, name)
 }
-"""The dtypes that NumPy does not have itself, and those of which the bits are taken."""
+"""The dtypes that NumPy lacks, and the integers that hold their bits."""
 
 
 def to_numpy(tensor: Tensor) -> Array:

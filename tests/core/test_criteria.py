@@ -116,7 +116,7 @@ def test_a_criterion_with_gradients(order):
 
 
 def test_no_gradient_is_a_clear_error():
-    with pytest.raises(ModelError, match=r"w: the criterion wants a gradient.*magnitude"):
+    with pytest.raises(ModelError, match=r"w: the criterion needs a gradient.*magnitude"):
         mask_of(Saliency())
 
 

@@ -194,7 +194,7 @@ def test_a_run_that_failed_at_its_first_update_is_recorded_when_it_is_tried_agai
 
 
 def rewritten(path, change) -> None:
-    """Write the arrays of a recording anew after a change of some."""
+    """Write the arrays of a recording again, some of them changed."""
     with np.load(path) as file:
         arrays = dict(file)
     header = json.loads(arrays["recording"].tobytes())

@@ -1,6 +1,6 @@
 """A thousand policies on made weights, and a digest of the masks of each.
 
-``python -m tests.nets.made_masks`` writes the digests anew; a release that changes one must say
+``python -m tests.nets.made_masks`` rewrites the digests; a release that changes one must say
 so in the changelog.  Weights are made of raw 64-bit numbers by exact arithmetic and one
 rounding, so that they are the same on every processor and with every version of NumPy.
 """

@@ -67,7 +67,7 @@ def test_layers_of_other_names_are_found_by_a_table_of_names() -> None:
 @pytest.mark.parametrize(
     ("mask", "words"),
     [
-        (np.ones((4, 5), bool), r"bool of shape \(4, 5\).* wants bool of shape \(4, 4\)"),
+        (np.ones((4, 5), bool), r"bool of shape \(4, 5\).* needs bool of shape \(4, 4\)"),
         (np.ones((4, 4)), "float64 of shape"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Twins: a described network, made in Keras and in PyTorch, with the weights one wants."""
+"""Twins: a described network, made in Keras and in PyTorch, with given weights."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ UPDATE = {
 
 
 class Pruner:
-    """Prunes twins in one framework; a twin is made once and filled anew for each case."""
+    """Prunes twins in one framework; a twin is made once and filled again for each case."""
 
     def __init__(self, framework: str) -> None:
         self._make: dict[str, Callable[[twins.Twin], Any]] = {

@@ -1,6 +1,6 @@
 """Pictures: each looks as it did when it was last looked at, and leaves nothing behind.
 
-``SECATEUR_DRAW=1 pytest tests/plugins/test_plots.py`` draws the pictures anew, to be looked at.
+``SECATEUR_DRAW=1 pytest tests/plugins/test_plots.py`` draws the pictures again, to be looked at.
 """
 
 from __future__ import annotations

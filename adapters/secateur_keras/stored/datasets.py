@@ -1,4 +1,4 @@
-"""The datasets of an HDF5 file that nobody trusts: only what lies in the file itself is read."""
+"""The datasets of an untrusted HDF5 file: only what lies in the file itself is read."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def check_archive(path: Path) -> None:
         path: The file.
 
     Raises:
-        ModelError: It is none, or claims far more bytes than it has.
+        ModelError: It is no .keras file, or claims far more bytes than it has.
 
     """
     try:

@@ -38,7 +38,7 @@ class _Layer:
 
 
 class WeightsFile(Checkpoint):
-    """A .weights.h5 file; what its layers are is told by their classes, in its paths.
+    """A .weights.h5 file; the classes of its layers are known from its paths.
 
     Groups of HDF5 are sorted by name, so that the order is not that of the model.
     """

@@ -1,4 +1,4 @@
-"""The callback that prunes a marked model, in fit() and in loops of one's own."""
+"""The callback that prunes a marked model, in fit() and in custom loops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from secateur_keras.tfmot.run import Run, begin
 class UpdatePruningStep(PruningCallback):
     """Prunes a model that `prune_low_magnitude` marked; needed in every training of one.
 
-    In a loop of one's own, call `set_model` and `on_train_begin`, then `on_train_batch_begin`
+    In a custom loop, call `set_model` and `on_train_begin`, then `on_train_batch_begin`
     before each batch and `on_epoch_end` after each epoch. Updates are those of
     ``model.optimizer``; until it makes one, each batch that was begun is one.
 
@@ -44,7 +44,7 @@ class UpdatePruningStep(PruningCallback):
         self._begun = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begin to prune, or go on where an earlier training or a file came to.
+        """Begin to prune, or continue from an earlier training or a file.
 
         Args:
             logs: What Keras passes.

@@ -12,7 +12,7 @@ from secateur.errors import PolicyError, shown
 from secateur_keras.tfmot.schedules import PruningSchedule, from_config
 
 _FAR = 10**9
-"""A step by which a schedule without an attribute for its end has come to it."""
+"""A step at which a schedule without an attribute for its end has ended."""
 
 
 class CalledSchedule(secateur.Schedule):

@@ -27,14 +27,14 @@ def to_policy(
         pruned: A built model or layer that `prune_low_magnitude` returned, or one that contains
             such layers.
         path: The new file, .toml, .yaml or .json; None writes none.
-        total_steps: The number of optimizer updates of the run. A schedule of one's own is code,
+        total_steps: The number of optimizer updates of the run. A custom schedule is code,
             which no file holds; with this its values up to there are written instead.
 
     Returns:
         The policy.
 
     Raises:
-        PolicyError: Nothing in it is marked, or a schedule of one's own is to be written to a file
+        PolicyError: Nothing in it is marked, or a custom schedule is to be written to a file
             without `total_steps`.
         ModelError: It is not built, so that its weights are not known yet.
 

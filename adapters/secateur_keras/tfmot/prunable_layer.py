@@ -1,4 +1,4 @@
-"""Layers of one's own that say which of their weights are pruned."""
+"""Custom layers that say which of their weights are pruned."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Run:
 def begin(model: Any) -> Run | None:
     """Return the run of a model, which a pruner may do already; None for one without marks.
 
-    Masks are in force from then on, those of step 0 or of the step that a file came to.
+    Masks are applied from then on: those of step 0, or of the step that a file was saved at.
 
     Args:
         model: A built model.

@@ -46,7 +46,7 @@ class PruningSchedule(ABC):
 
     @abstractmethod
     def get_config(self) -> dict[str, Any]:
-        """Return ``{"class_name": ..., "config": {...}}``, of which `from_config` makes it anew."""
+        """Return ``{"class_name": ..., "config": {...}}``, from which it can be made again."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -298,7 +298,7 @@ def fraction(value: Any, name: str) -> float:
 def from_config(table: Mapping[str, Any]) -> PruningSchedule:
     """Return the schedule of what `get_config` returned.
 
-    A schedule of one's own is found where Keras looks for custom objects, or among the classes
+    A custom schedule is found where Keras looks for custom objects, or among the classes
     that the program has defined.
 
     Args:

@@ -63,7 +63,7 @@ class Adapter(ABC):
         raise ModelError(f"{path}: the {self.name} adapter reads no files")
 
     def checkpoint(self, path: Path) -> Checkpoint:
-        """Return the `Checkpoint` of a file, of which a pruned copy can be written.
+        """Return the `Checkpoint` of a file; a pruned copy of it can be written.
 
         By default what `read_file` returns, if that is one.
 

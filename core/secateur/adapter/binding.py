@@ -222,7 +222,7 @@ class Binding(ABC):
     def clear_moments(self, revived: Mapping[str, Array]) -> None:  # noqa: B027  not abstract
         """Clear what optimizers keep of values that come back, such as momentum: set it to zero.
 
-        Called after `apply`, under policies by which weights grow again.  A binding that knows no
+        Called after `apply`, under policies that regrow weights.  A binding that knows no
         optimizer leaves it to the training loop, as here: see `Pruner.revived`.
 
         Args:

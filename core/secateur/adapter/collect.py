@@ -1,4 +1,4 @@
-"""What adapters do alike: collect weights under all their names, and say what is left dense."""
+"""What adapters do alike: collect weights under all their names, and explain what is left dense."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from secateur.arrays.positions import memory_axes
 from secateur.layout import Array
 
 _ALIGNMENT = 64
-"""What frameworks want of memory that they take over without a copy."""
+"""The alignment that frameworks need of memory that they take over without a copy."""
 
 
 def clear_pruned(values: Array, mask: Array, *, out: Array | None = None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from secateur.layout import Array
 
 _WORK = 10_000
-"""How hard it is looked whether two arrays whose ranges of memory overlap share an element."""
+"""How much work NumPy may spend to find whether overlapping arrays share an element."""
 
 
 def byte_bounds(array: Array) -> tuple[int, int]:

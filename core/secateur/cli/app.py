@@ -78,7 +78,7 @@ def load_policy(name: str, settings: list[str] | None = None) -> Policy:
         settings: What was given by ``--set``.
 
     Raises:
-        PolicyError: It is no valid policy, or a setting is none of it.
+        PolicyError: The policy is not valid, or it has no such setting.
 
     """
     return Policy.load(name, overrides=parse_settings(settings or (), "--set"))

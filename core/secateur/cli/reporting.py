@@ -1,4 +1,4 @@
-"""``secateur report``: what a saved state or a recording of a run has come to."""
+"""``secateur report``: how far a run has come, from a saved state or a recording."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def report(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what a run has come to: its step, its policy, and the sparsity of each mask.
+    """Show how far a run has come: its step, its policy, and the sparsity of each mask.
 
     With -o, a page that opens from disk without a network: the weights, the schedule, every mask.
     """

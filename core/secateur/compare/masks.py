@@ -1,4 +1,4 @@
-"""Which mask bits differ between the files of two models, in whichever framework each is.
+"""Which mask bits differ between the files of two models, whatever framework each is in.
 
 A file holds weights, not masks; what is zero counts as pruned.
 """

@@ -1,4 +1,4 @@
-"""The masks of one model on its twin, in whichever framework that is."""
+"""The masks of one model on its twin, whatever framework that is in."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _checked(name: str, mask: Array, spec: WeightSpec) -> Array:
     mask = np.array(mask)
     if mask.dtype != np.bool_ or mask.shape != spec.shape:
         raise ModelError(
-            f"the mask of {name!r} is {mask.dtype} of shape {mask.shape}, and {spec.name} wants "
+            f"the mask of {name!r} is {mask.dtype} of shape {mask.shape}, and {spec.name} needs "
             f"bool of shape {spec.shape}; nothing was changed"
         )
     return mask

@@ -199,7 +199,7 @@ class Component(Table):
             raise self._unfit(total, _reasons(error)) from None
 
     def _with(self, changes: Mapping[str, Any]) -> Self:
-        """Return the component with some keys changed, checked anew."""
+        """Return the component with some keys changed, checked again."""
         return self.model_validate({**dict(_items(self)), **changes})
 
     def _unfit(self, total_steps: int, why: str) -> PolicyError:

@@ -93,7 +93,7 @@ class Method:
 
 
 def regrowth_problem(method: Method) -> str | None:
-    """Return why a criterion by which weights come back does not fit the others; None if it does.
+    """Return why a criterion that regrows weights does not fit the others; None if it does.
 
     Args:
         method: How the weights of a rule are pruned.

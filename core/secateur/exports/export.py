@@ -80,7 +80,7 @@ def export(
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of an export: see `export` for each."""
+    """The arguments of an export: see `export` for each."""
 
     to: str
     quantize: str = "none"

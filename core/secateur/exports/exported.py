@@ -1,4 +1,4 @@
-"""What an export came to: a value that prints as a small table."""
+"""The outcome of an export: a value that prints as a small table."""
 
 from __future__ import annotations
 

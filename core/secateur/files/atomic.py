@@ -26,7 +26,7 @@ except ModuleNotFoundError:  # Windows has no such locks
 from secateur.files.checks import check_output
 
 _OPEN_FILES = "/proc/self/fd"
-"""Where Linux shows open files, by which one without a name is given one."""
+"""Where Linux lists open files, so that a file without a name can be given one."""
 _TOKEN = "[0-9a-f]" * 16
 """The part of a temporary name that tells it from others."""
 

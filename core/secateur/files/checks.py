@@ -85,7 +85,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
 
     Raises:
         OSError: The folder is missing or not writable, `path` is something else than a
-            regular file, or it is one of `inputs`, by whichever name.
+            regular file, or it is one of `inputs`, by any name.
 
     Example:
         >>> check_output(Path("model.npz"), inputs=[Path("./model.npz")])

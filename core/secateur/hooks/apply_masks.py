@@ -29,7 +29,7 @@ def apply_masks(
         masks: Every mask that it has from now on; they become read-only.
         event: What observers are told.
         observers: The observers of this run, besides those that are registered.
-        once: Whether the model is let go of afterwards, so that nothing need keep it masked.
+        once: Whether the model is released afterwards, so that nothing keeps it masked.
 
     Raises:
         PluginError: An observer failed; no mask was applied then.

@@ -137,7 +137,7 @@ def _name(source: Distribution) -> str:
 
 
 def is_strict() -> bool:
-    """Return whether the environment wants an error where a plugin fails to load.
+    """Return whether a plugin that fails to load is an error in this environment.
 
     Warns of a word that is not known, which counts as yes.
     """

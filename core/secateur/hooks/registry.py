@@ -206,7 +206,7 @@ def registry() -> Registry:
     """Return the registry, which loads every plugin on first use.
 
     Raises:
-        PluginError: A plugin fails to load, and the environment wants an error then.
+        PluginError: A plugin fails to load, and `SECATEUR_STRICT_PLUGINS` is set.
 
     """
     global _registry
@@ -216,7 +216,7 @@ def registry() -> Registry:
     except BaseException:
         with _lock:
             if _registry is found and not found.loaded:
-                _registry = None  # the next call tries anew
+                _registry = None  # the next call tries again
         raise
     return found
 

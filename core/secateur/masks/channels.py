@@ -25,7 +25,7 @@ from secateur.workers import Workers
 
 
 class Channels(Grouping):
-    """The slices of a weight along `axis`, of which each worker decides a range."""
+    """The slices of a weight along `axis`; each worker decides a range of them."""
 
     def __init__(self, elements: Elements, axis: int, workers: Workers) -> None:
         self._elements, self._axis, self._workers = elements, axis, workers

@@ -78,7 +78,7 @@ def masks_of(
     memory: Mapping[str, Memory],
     choose: Choose,
 ) -> dict[str, Array]:
-    """Return the mask of each weight of a rule, as `compute` does, with a choice of one's own.
+    """Return the mask of each weight of a rule, as `compute` does, with the choice that is given.
 
     Args:
         method: The components that decide.

@@ -194,7 +194,7 @@ class Rounds:
         )
 
     def _rounds(self) -> Array:
-        """Return the round of each element; computed anew, since a byte for each is much."""
+        """Return the round of each element; computed each time, to save a byte for each."""
         rounds = np.empty(self._elements.size, np.uint8)
         for some, coordinates in self._all_coordinates():
             rounds[some] = self.grid.round_of(coordinates, self._owner(coordinates))

@@ -49,7 +49,7 @@ def to_planes(values: Array) -> Array:
 
 
 def from_planes(planes: Array, dtype: np.dtype[np.generic]) -> Array:
-    """Return the values of which `to_planes` made planes."""
+    """Return the values that `to_planes` split into planes."""
     found: Array = np.ascontiguousarray(planes.T).view(dtype).reshape(-1)
     return found
 

@@ -134,7 +134,7 @@ def to_stored(array: Array, parts: Sequence[StatePart]) -> Array:
 
     Args:
         array: The tensor.
-        parts: Its weights, those of which `parts_of` made parts; none keeps its own order.
+        parts: The weights that `parts_of` split into parts; with none it keeps its own order.
 
     """
     ordered = sorted(parts, key=lambda part: part.rows or (0, 0))

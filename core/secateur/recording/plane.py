@@ -34,7 +34,7 @@ class Plane:
 
     @classmethod
     def of(cls, spec: WeightSpec, size: int) -> Plane:
-        """Return the plane of a weight of which this process holds `size` elements.
+        """Return the plane of a weight; this process holds `size` of its elements.
 
         >>> Plane.of(WeightSpec("c", "conv", "kernel", (8, 3, 5, 5), "float32", "c"), 600)
         Plane(rows=8, columns=75, shown_rows=8, shown_columns=75)

@@ -30,7 +30,7 @@ def layer_remarks(layers: Sequence[Layer]) -> Iterator[Remark]:
 
 
 def _contradictions(layers: Sequence[Layer]) -> Iterator[Remark]:
-    """Yield each setting of which two bases that do not know one another want different things."""
+    """Yield each setting that two independent bases set differently."""
     last = layers[-1] if layers else None
     for number, later in enumerate(layers):
         for earlier in layers[:number]:

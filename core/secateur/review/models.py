@@ -145,7 +145,7 @@ def _of_weights(
 ) -> Iterator[tuple[Level, str, str]]:
     frozen = [spec for spec in specs if not spec.trainable]
     if frozen:
-        text = f"prunes frozen weights, which training cannot mend: {_names(frozen)}"
+        text = f"prunes frozen weights, which training cannot adapt: {_names(frozen)}"
         yield WARNING, "", text
     for level, problem, spec_list in _of_pattern(method, specs, each):
         yield level, "pattern", f"{problem}: {_names(spec_list)}"

@@ -329,7 +329,7 @@ class Pruner:
 
         Returns:
             The step, the masks packed to bits, and what schedules wait for; the arrays are the
-            framework's own where its checkpoints want that.
+            framework's own where its checkpoints need that.
 
         Warns:
             StateWarning: Pruned weights are not zero, or the model has changed.

@@ -55,7 +55,7 @@ class Context:
         gradient = self.find_gradient()
         if gradient is None:
             raise ModelError(
-                f"{self.name}: the criterion wants a gradient, and there is none at step "
+                f"{self.name}: the criterion needs a gradient, and there is none at step "
                 f'{self.step}. Write needs = {{"gradient"}} in its class, so that gradients are '
                 "kept for it, or use a criterion that needs the values only, like magnitude."
             )

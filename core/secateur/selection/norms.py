@@ -1,7 +1,7 @@
 """L2 norms of channels: sums of squares in float64, in one fixed order.
 
 Squares of scores beyond 1e154 overflow, and those below 1e-162 vanish.  Where a sum of squares
-shows that, it is made anew from scores that are scaled by a power of two, which rounds nothing.
+shows that, it is computed again from scores scaled by a power of two, which rounds nothing.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Tiles(RankedGroups):
         return pooled
 
     def _means(self, sums: Callable[[float], Array], counts: Array | int) -> Array:
-        """Return means from sums, which are made anew from scaled scores where they overflow."""
+        """Return means from sums; sums that overflow are computed again from scaled scores."""
         if not self._may_overflow:
             plain = sums(1.0)
             plain /= counts

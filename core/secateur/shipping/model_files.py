@@ -46,7 +46,7 @@ def read_model_file(path: Path) -> Any:
 
 
 def checkpoint_file(path: Path) -> Checkpoint:
-    """Return the checkpoint in a file, of which a pruned copy can be written.
+    """Return the checkpoint in a file; a pruned copy of it can be written.
 
     Args:
         path: As in `read_model_file`.

@@ -104,7 +104,7 @@ class _Safetensors:
             )
 
     def write(self, file: IO[bytes], packed: PackedFile, named: Named) -> None:
-        # the format wants wide dtypes first, so that all are aligned
+        # the format puts wide dtypes first, so that all are aligned
         ordered = sorted(named, key=lambda each: (-each[1].numpy_dtype.itemsize, each[0]))
         table, end = {}, 0
         for name, entry in ordered:

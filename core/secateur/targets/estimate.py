@@ -109,7 +109,7 @@ def estimate(
             ``torch.randn(1, 1, 28, 28)``.
 
     Returns:
-        The figures, and by which version of which tool.
+        The figures, with the tool and its version.
 
     Raises:
         TargetError: There is no estimate for this target, its tool is not installed, or it

@@ -156,7 +156,7 @@ def _judge_weight(target: Target, look: _Look, together: Mapping[str, str | None
 
 
 def _problem(use: Use, zeros: Zeros) -> str | None:
-    """Return why the zeros of a weight are not as a use wants them; None if they are."""
+    """Return why the zeros of a weight are not as a use needs them; None if they are."""
     if zeros.broken:
         return f"{zeros.broken:,} of {zeros.sets:,} sets are not {use.pattern_words}"
     wanted = use.sparsity

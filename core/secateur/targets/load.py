@@ -1,4 +1,4 @@
-"""Targets from their data files, which ship with the package; or from a file of one's own."""
+"""Targets from their data files, which ship with the package; or from a file of the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many zeros of a weight lie as a pattern wants them."""
+"""How many zeros of a weight lie where a pattern needs them."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class LiveChecks(Suite):
 
 
 def _changed(layers: list[Layer]) -> list[Layer]:
-    """Return the layers with weights none of which is zero."""
+    """Return the layers, with weights that hold no zero."""
     return [
         layer.holding({role: np.abs(array) + 1 for role, array in layer.weights.items()})
         for layer in layers

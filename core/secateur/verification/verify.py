@@ -151,7 +151,7 @@ def _refuse_shards(binding: Binding) -> None:
 
 
 def _methods(plan: Plan, targets: Mapping[int, float | None]) -> dict[str, Method]:
-    """Return how weights are pruned; none for weights of which nothing is pruned yet."""
+    """Return how weights are pruned; those that nothing prunes yet are left out."""
     return {
         spec.name: rule.method
         for rule in plan.rule_weights

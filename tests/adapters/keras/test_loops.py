@@ -1,4 +1,4 @@
-"""Loops of one's own: custom train_step, two optimizers, and pruner.step() on each backend."""
+"""Custom loops: train_step, two optimizers, and pruner.step() on each backend."""
 
 import keras
 import numpy as np

@@ -89,7 +89,7 @@ def random_structured(module: M, name: str, amount: float, dim: int) -> M:
         module: The module.
         name: The name of the parameter.
         amount: A fraction of the channels that are left as a float, or a count as an integer.
-        dim: The dimension of which each index is a channel.
+        dim: The dimension that counts the channels.
 
     Returns:
         The module.
@@ -119,7 +119,7 @@ def ln_structured(
         name: The name of the parameter.
         amount: A fraction of the channels that are left as a float, or a count as an integer.
         n: The norm, as ``p`` of `torch.norm` has it.
-        dim: The dimension of which each index is a channel.
+        dim: The dimension that counts the channels.
         importance_scores: Scores to go by instead of the parameter, in its shape.
 
     Returns:

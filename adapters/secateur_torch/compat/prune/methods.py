@@ -132,7 +132,7 @@ class _Structured(BasePruningMethod):
 
     Args:
         amount: A fraction of the channels that are left as a float, or a count as an integer.
-        dim: The dimension of which each index is a channel.
+        dim: The dimension that counts the channels.
 
     """
 
@@ -177,7 +177,7 @@ class RandomStructured(_Structured):
 
     Args:
         amount: A fraction of the channels that are left as a float, or a count as an integer.
-        dim: The dimension of which each index is a channel.
+        dim: The dimension that counts the channels.
 
     Example:
         >>> layer = nn.Linear(4, 10)
@@ -197,7 +197,7 @@ class LnStructured(_Structured):
     Args:
         amount: A fraction of the channels that are left as a float, or a count as an integer.
         n: The norm, as ``p`` of `torch.norm` has it.
-        dim: The dimension of which each index is a channel.
+        dim: The dimension that counts the channels.
 
     Example:
         >>> LnStructured(1, n=2, dim=0).prune(torch.tensor([[3.0, 4.0], [1.0, 1.0]]))

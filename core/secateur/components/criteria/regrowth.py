@@ -18,7 +18,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Regrowth(Criterion):
-    """The base of criteria by which weights go and others come, while their number stays.
+    """The base of criteria that prune some weights and regrow as many others.
 
     At each update, of the ``n`` groups that the target keeps, ``k = round(fraction * n)`` change:
     the ``n - k`` that `drop` scores highest among those kept so far stay, and the ``k`` that

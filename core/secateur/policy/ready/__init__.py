@@ -20,7 +20,7 @@ def names() -> tuple[str, ...]:
 
 
 def text(name: str) -> str:
-    """Return a ready policy's file, comments and all, as a start for one's own."""
+    """Return a ready policy's file, comments and all, to start from."""
     return files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 

@@ -55,7 +55,7 @@ class LiveModel:
 def look(binding: Binding, masks: Mapping[str, Array], attached: bool = True) -> LiveModel:
     """Return how the live model differs from its masks; what cannot be read is a note.
 
-    With weights in shards this is what the process at hand holds; no other one is asked, so that
+    With weights in shards this is what this process holds; no other one is asked, so that
     one process alone may print a report.
     """
     weights = {weight.spec.name: weight for weight in binding.weights}

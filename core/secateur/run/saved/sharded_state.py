@@ -38,7 +38,7 @@ def pack(mask: Array, index: Index, size: int, workers: Workers) -> Array:
 
 
 def unpack(chunk: Array, count: int, index: Index, size: int, workers: Workers) -> Array:
-    """Return the `count` elements held here of a mask of which each worker has its chunk."""
+    """Return the `count` elements held here of a mask that is divided among the workers."""
     each, _ = chunk_of(size, workers)
     mask = np.empty(count, bool)
     for positions in _rounds(count, workers):
@@ -63,7 +63,7 @@ def pack_values(values: Array, index: Index, size: int, workers: Workers) -> Arr
 
 
 def unpack_values(chunk: Array, count: int, index: Index, size: int, workers: Workers) -> Array:
-    """Return the `count` elements held here of an array of which each worker has its chunk."""
+    """Return the `count` elements held here of an array that is divided among the workers."""
     each, _ = value_chunk_of(size, chunk.dtype, workers)
     values = np.empty(count, chunk.dtype)
     for positions in _rounds(count, workers):
@@ -91,7 +91,7 @@ def _in_chunk(index: Array, each: int) -> Array:
 
 
 def _rounds(count: int, workers: Workers) -> Iterator[Array]:
-    """Yield the positions of `count` elements in pieces, of which every worker takes as many."""
+    """Yield the positions of `count` elements in pieces, as many on every worker."""
     counts = np.zeros(workers.count, np.int64)
     counts[workers.rank] = count
     longest = int(workers.total(counts).max())

@@ -39,7 +39,7 @@ _META, _STEP, _MASK, _MEMORY, _SUFFIX = "secateur", "step", "mask/", "memory/", 
 class State:
     """Everything that a pruner must know to resume a run.
 
-    All arrays have the same names and lengths throughout a run, as distributed checkpoints want.
+    All arrays have the same names and lengths throughout a run, as distributed checkpoints need.
 
     Attributes:
         step: The number of optimizer updates finished.

@@ -1,7 +1,7 @@
 """Every difference from torch.nn.utils.prune that the page lists, run in both.
 
 The page is docs/how-to/from-torch-prune.md; the expectations of the original fail once it is
-mended, and the page is to be corrected then.
+fixed, and the page is to be corrected then.
 """
 
 from __future__ import annotations

@@ -177,6 +177,6 @@ def test_what_is_kept_trains_to_the_same_bits(optimizer) -> None:
                 updates.zero_grad()
                 functional.cross_entropy(net(x), y).backward()
                 updates.step()
-            net(data[0][0])  # the original computes its weights anew only here
+            net(data[0][0])  # the original recomputes its weights only here
         found.append([net[0].weight.detach(), net[2].weight.detach(), net[0].bias.detach()])
     assert all(torch.equal(mine, original) for mine, original in zip(*found, strict=True))
