@@ -8,7 +8,7 @@ NO_FRAMEWORK := tests/core tests/policies tests/plugins tests/cli
 CORE_TESTS := $(NO_FRAMEWORK) tests/packing tests/targets
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo deployment results figures test exports trackers tfmot quick core thorough fuzz lint docs bench lowest dist clean
+.PHONY: demo deployment results figures test exports trackers tfmot quick core thorough fuzz lint docs changelog bench lowest dist clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
@@ -33,7 +33,7 @@ trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow an
 	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers
 
 trainers: $(VENV)/dev $(VENV)-trainers/ready  ## the docs on trainers, against transformers, PEFT, Lightning and KerasTuner
-	PYTHONPATH=$(VENV)-trainers:$$PYTHONPATH $(BIN)/python -m pytest tests/trainers
+	PYTHONPATH="$(abspath $(VENV)-trainers)$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m pytest tests/trainers
 
 tfmot: $(VENV)/dev $(VENV)-tfmot/ready  ## masks and schedules beside those of TFMOT itself
 	$(BIN)/python -m pytest tests/tfmot
@@ -58,6 +58,9 @@ lint: $(VENV)/dev  ## style and types
 docs: $(VENV)/docs  ## build the site in build/site, and the tutorials as notebooks beside it
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet docs build/site
 	$(BIN)/python docs/examples/notebooks.py build/site/notebooks
+
+changelog: $(VENV)/dev  ## what the next release will say
+	$(BIN)/towncrier build --draft --version NEXT
 
 bench: $(VENV)/dev $(VENV)-peers/ready  ## measure, side by side with the peers, and write docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks --peers $(VENV)-peers/bin/python
