@@ -174,24 +174,34 @@ def interval(items: Array, score: Callable[[Array], float]) -> tuple[float, floa
 
 def digits_right(packages: Path, model: nn.Module) -> Array:
     """Return which of the 10,000 test images of MNIST are read rightly."""
-    data = packages / "package" / "data"
-    images = np.fromfile(data / "t10k-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 1, 28, 28)
-    labels = np.fromfile(data / "t10k-labels-idx1-ubyte", np.uint8)[8:]
-    inputs = torch.from_numpy((images / 255 - 0.1307) / 0.3081).float()
+    inputs, labels = digits(packages)
     with torch.no_grad():
         found = torch.cat([model(batch).argmax(1) for batch in inputs.split(500)])
     return (found.numpy() == labels)[None]
 
 
+def digits(packages: Path) -> tuple[torch.Tensor, Array]:
+    """Return the 10,000 test images of MNIST, as the network takes them, and their labels."""
+    data = packages / "package" / "data"
+    images = np.fromfile(data / "t10k-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 1, 28, 28)
+    labels = np.fromfile(data / "t10k-labels-idx1-ubyte", np.uint8)[8:]
+    return torch.from_numpy((images / 255 - 0.1307) / 0.3081).float(), labels
+
+
 def faces(packages: Path, model: nn.Module, size: int) -> Array:
     """Return the scores of 100 faces, and of 100 other pictures."""
+    with torch.no_grad():
+        outputs = model(pictures(packages, size))
+    return outputs[-1].reshape(2, 100, 2)[..., 1].numpy()
+
+
+def pictures(packages: Path, size: int) -> torch.Tensor:
+    """Return 100 faces and 100 other pictures, as the nets of MTCNN take them."""
     small = np.load(packages / "skimage" / "data" / "lfw_subset.npy").astype(np.float32)
-    pictures = nn.functional.interpolate(
+    found = nn.functional.interpolate(
         torch.from_numpy(small)[:, None], (size, size), mode="bilinear", antialias=True
     )
-    with torch.no_grad():
-        outputs = model((pictures * 255 - 127.5).expand(-1, 3, -1, -1) / 128)
-    return outputs[-1].reshape(2, 100, 2)[..., 1].numpy()
+    return (found * 255 - 127.5).expand(-1, 3, -1, -1) / 128
 
 
 def auc(scores: Array) -> float:

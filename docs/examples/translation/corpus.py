@@ -17,7 +17,7 @@ import mnist
 import numpy as np
 
 FOLDER = mnist.CACHE / "translation"
-MISSING = """the descriptions of Debian's packages are not in {folder}; get them so, on Debian 12:
+MISSING = """the descriptions of Debian's packages are not here; get them so, on Debian 12:
     mkdir -p {folder}/lists/partial && cd {folder}
     apt-get update -o Acquire::Languages=en,de -o Dir::State::lists=$PWD/lists
     main=$(ls lists/*_debian_dists_bookworm_main_i18n_Translation-de* | sed s/i18n_.*//)

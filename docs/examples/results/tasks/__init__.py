@@ -10,7 +10,16 @@ from typing import Any
 
 from records import Line, Outcome, Run
 
-NAMES = ("mnist", "fashion", "speech", "criteria", "starts", "full_size", "translation")
+NAMES = (
+    "mnist",
+    "fashion",
+    "speech",
+    "criteria",
+    "starts",
+    "full_size",
+    "translation",
+    "pretrained",
+)
 
 
 @dataclass(frozen=True)
