@@ -10,6 +10,7 @@ from secateur.errors import PolicyWarning, ScheduleWarning
 from secateur.hooks.at_work import Observer, checked_observers
 from secateur.hooks.dispatch import bind
 from secateur.policy.policy import PolicyLike, as_policy
+from secateur.run.checks import kept_zeros
 from secateur.run.checks.needs import check_one_shot
 from secateur.run.one_shot import prune_once
 from secateur.run.plan import Plan
@@ -46,9 +47,10 @@ def plan(model: Any, policy: PolicyLike, *, total_steps: int | None = None) -> P
         0.5
 
     """
-    planned = resolve(as_policy(policy), bind(model), total_steps)
+    binding = bind(model)
+    planned = resolve(as_policy(policy), binding, total_steps)
     _warn(planned)
-    return planned
+    return kept_zeros.with_notes(planned, binding)
 
 
 def prune(model: Any, policy: PolicyLike, *, observers: Sequence[Observer] = ()) -> Report:

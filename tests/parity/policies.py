@@ -16,6 +16,7 @@ sparsities = st.one_of(
 schedules = st.one_of(
     st.fixed_dictionaries({"kind": st.just("one_shot"), "final_sparsity": sparsities}),
     st.fixed_dictionaries({"kind": st.just("constant"), "final_sparsity": sparsities}),
+    st.just({"kind": "keep_zeros"}),
     st.fixed_dictionaries(
         {
             "kind": st.sampled_from(["polynomial", "linear", "cosine"]),

@@ -11,7 +11,7 @@ from secateur.components.distributions import Distribution
 from secateur.components.patterns import FixedPattern, Pattern
 from secateur.components.periodic import Periodic
 from secateur.components.schedule import Schedule
-from secateur.components.schedules import AcDc
+from secateur.components.schedules import AcDc, KeepZeros
 from secateur.selection.component_errors import attributed
 
 
@@ -49,11 +49,18 @@ class Method:
     @property
     def has_target(self) -> bool:
         """Whether the schedule says how many groups are pruned; the values say it otherwise."""
-        return self.distribution.has_target
+        return self.distribution.has_target and not self.keeps_zeros
+
+    @property
+    def keeps_zeros(self) -> bool:
+        """Whether the masks are the zeros that weights hold already."""
+        return isinstance(self.schedule, KeepZeros)
 
     @property
     def misfit(self) -> str | None:
         """Why its components make no sense together; None if they do."""
+        if self.keeps_zeros:
+            return None  # the distribution decides nothing
         with attributed(self.distribution):
             problem = self.distribution.misfit(self.criterion, self.pattern)
         return f"distribution {self.distribution.kind!r}: {problem}" if problem else None
@@ -61,7 +68,7 @@ class Method:
     @property
     def decided_by(self) -> str:
         """What decides how sparse each weight ends where no target of its own does."""
-        return f"by {self.distribution.kind}"
+        return "by zeros" if self.keeps_zeros else f"by {self.distribution.kind}"
 
     def share(self, scheduled: float) -> float:
         """Return how much of the final sparsity a schedule has reached, from 0 to 1.

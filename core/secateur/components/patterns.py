@@ -295,8 +295,8 @@ class NM(FixedPattern):
 
     Sets begin at index 0; a short tail of ``r`` weights keeps ``min(keep, r)``.  Of equal
     weights in a set the lower index stays.  Its sparsity, ``1 - keep / of``, is fixed, so it
-    takes a constant or one_shot schedule only, and no distribution.  Source: Mishra et al.
-    2021, "Accelerating sparse deep neural networks", arXiv 2104.08378.
+    takes a constant, one_shot or keep_zeros schedule only, and no distribution.  Source: Mishra
+    et al. 2021, "Accelerating sparse deep neural networks", arXiv 2104.08378.
 
     >>> NM(keep=2, of=4).fixed_sparsity
     Fraction(1, 2)

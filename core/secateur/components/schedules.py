@@ -49,6 +49,38 @@ class OneShot(Schedule):
         return self.earliest if after < self.earliest <= upto else None
 
 
+class KeepZeros(Schedule):
+    """Keep zero what is zero: the zeros that weights hold at step 0 are their masks, for ever.
+
+    For a model that was pruned elsewhere and is trained on.  Nothing more is pruned, so that
+    criterion and distribution decide nothing; a pattern is checked: whether the zeros lie as it
+    says.  ``mask = (w != 0)`` at ``t == 0``.
+
+    Example:
+        >>> schedule = KeepZeros()
+        >>> [t for t in range(100) if schedule.updates_at(t)]
+        [0]
+
+    """
+
+    kind = "keep_zeros"
+
+    @property
+    def final(self) -> float:
+        """The sparsity that it adds to that of the weights: none."""
+        return 0.0
+
+    def sparsity(self, step: int) -> float:
+        whole_step(step)
+        return 0.0
+
+    def updates_at(self, step: int) -> bool:
+        return whole_step(step) == 0
+
+    def last_update_between(self, after: int, upto: int) -> int | None:
+        return 0 if after < 0 <= upto else None
+
+
 class Constant(Periodic):
     """Hold one sparsity, recomputing the masks every `frequency` steps.
 

@@ -30,6 +30,7 @@ def secateur_schedules() -> list[type[Schedule]]:
         schedules.Cosine,
         schedules.Exponential,
         schedules.Piecewise,
+        schedules.KeepZeros,
         schedules.AcDc,
     ]
 

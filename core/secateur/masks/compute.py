@@ -19,6 +19,7 @@ from secateur.masks.gradients import Gradients
 from secateur.masks.grouping import Grouping, InRounds, SingleElements, Whole
 from secateur.masks.memory import Memory
 from secateur.masks.together import checked_together
+from secateur.masks.zeros import masks_of_zeros
 from secateur.selection.elements import Elements
 from secateur.selection.groups import RankedGroups
 from secateur.workers import SINGLE, Workers
@@ -58,6 +59,8 @@ def compute(
         PluginError: A component fails, or returns what it must not; on all workers together.
 
     """
+    if method.keeps_zeros:
+        return masks_of_zeros(weights, previous or {}, workers)
 
     def choose(
         checked: CheckedMethod, groups: list[RankedGroups], workers: Workers

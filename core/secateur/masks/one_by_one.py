@@ -24,6 +24,7 @@ from secateur.components.method import Method
 from secateur.components.patterns import NM, FixedPattern, Unstructured, plane
 from secateur.layout import FLOATS, Array
 from secateur.masks.checked import CheckedMethod
+from secateur.masks.zeros import mask_of
 from secateur.selection.elements import Elements
 from secateur.selection.groups import Pooled, RankedGroups
 from secateur.selection.lamp import lamp
@@ -105,6 +106,10 @@ def masks_of(
         PluginError: A component fails, or returns what it must not; as above.
 
     """
+    if method.keeps_zeros:
+        specs = {weight.spec.name: weight.spec for weight in weights}
+        nonzero = Parts(lambda start, values: values != 0)
+        return Masks(lambda name, values: mask_of(specs[name], values), lambda *each: nonzero)
     rule = _Rule(method, weights)
     if isinstance(method.pattern, FixedPattern):
         return Masks(
@@ -112,8 +117,8 @@ def masks_of(
         )
     distribution = method.distribution
     if type(distribution).select is Distribution.select:
-        specs = [weight.spec for weight in weights]
-        return _by_targets(rule, rule.checked.targets(specs, sparsity))
+        targets = rule.checked.targets([weight.spec for weight in weights], sparsity)
+        return _by_targets(rule, targets)
     if not distribution.has_target:
         return _by_values(rule, sparsity)
     groups = rule.groups(workers)

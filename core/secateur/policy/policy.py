@@ -24,7 +24,7 @@ from secateur.components.criteria import Criterion, Magnitude
 from secateur.components.distributions import Distribution, Uniform
 from secateur.components.method import Method, regrowth_problem
 from secateur.components.patterns import Pattern, Unstructured
-from secateur.components.schedules import Constant, OneShot
+from secateur.components.schedules import Constant, KeepZeros, OneShot
 from secateur.errors import PolicyError, PolicyWarning, shown
 from secateur.hooks.registry import registry
 from secateur.policy.messages import explain, located
@@ -56,6 +56,10 @@ def _installed(names: tuple[str, ...]) -> tuple[str, ...]:
                 f"the policy needs the plugin {name!r:.80}, which is missing ({why:.300})"
             )
     return names
+
+
+_NO_RAMPS = (Constant, OneShot, KeepZeros)
+"""The schedules that a pattern takes which fixes the sparsity itself."""
 
 
 class Policy(Printed, PolicyTable):
@@ -143,7 +147,7 @@ class Policy(Printed, PolicyTable):
             rule.pattern or self.pattern,
             rule.distribution or self.distribution,
         )
-        if method.fixed_sparsity is not None and not isinstance(schedule, (Constant, OneShot)):
+        if method.fixed_sparsity is not None and not isinstance(schedule, _NO_RAMPS):
             raise ValueError(
                 f"pattern {method.pattern.kind!r} has a fixed sparsity, so it takes a constant or "
                 f"one_shot schedule, not {schedule.kind!r}; give the rule a schedule of its own"

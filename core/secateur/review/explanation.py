@@ -235,7 +235,9 @@ def _headline(each: ExplainedWeight) -> str:
     if not planned.pruned:
         return f"{weight}: rule {rule.label}{where} decides, and keeps it dense"
     if planned.target is None:
-        return f"{weight}: rule {rule.label}{where} decides, and the scores of all its weights"
+        is_by_score = planned.by == PlannedWeight.by
+        by = "the scores of all its weights" if is_by_score else f"prunes {planned.by}"
+        return f"{weight}: rule {rule.label}{where} decides, and {by}"
     end = format_sparsity(planned.target)
     return f"{weight}: rule {rule.label}{where} decides, and ends at sparsity {end}"
 

@@ -57,6 +57,8 @@ def _of_settings(method: Method) -> _Said:
     schedule = method.schedule
     with attributed(schedule):
         final = schedule.final
+    if method.keeps_zeros:
+        return
     if final == 0:
         yield WARNING, "final_sparsity", "final_sparsity = 0 prunes nothing; prune = false says so"
     elif not method.has_target:

@@ -10,7 +10,7 @@ from secateur.hooks.at_work import Observer
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.masks import compute as masks
-from secateur.run.checks import claims
+from secateur.run.checks import claims, kept_zeros
 from secateur.run.checks.live import LiveModel, changes_of
 from secateur.run.checks.needs import check_one_shot
 from secateur.run.checks.sparse_start import excesses, zeros_note
@@ -43,6 +43,7 @@ def prune_once(
     weights = {weight.spec.name: weight for weight in binding.weights}
     pruned = [weights[spec.name] for rule in planned.rule_weights for spec in rule.specs]
     claims.check_free(pruned)
+    zeros = kept_zeros.check(planned, kept_zeros.in_weights(weights, binding.workers))
     found: dict[str, Array] = {}
     targets: dict[str, float] = {}
     for rule in planned.rule_weights:
@@ -59,7 +60,7 @@ def prune_once(
         event = MasksUpdated(0, found, targets, planned.policy.fingerprint, run)
         apply_masks(binding, found, event, observers, once=True)
         live = LiveModel(changes=changes_of(binding))
-        notes = (*live.notes(), *_notes_on_zeros(pruned, found))
+        notes = (*live.notes(), *_notes_on_zeros(pruned, found), *zeros.all)
     finally:
         binding.release()
     return make_report(planned, 0, found, kept, live, notes, binding.tensors)

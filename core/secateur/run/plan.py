@@ -79,11 +79,13 @@ class RuleWeights:
     @property
     def needs_gradients(self) -> bool:
         """Whether the criterion needs the gradients of the weights."""
-        return GRADIENT in self.method.criterion.needs
+        return GRADIENT in self.method.criterion.needs and not self.method.keeps_zeros
 
     @cached_property
     def memory(self) -> Mapping[str, np.dtype[Any]]:
         """The arrays that the criterion keeps of each weight, by name, with their dtypes."""
+        if self.method.keeps_zeros:
+            return {}
         with attributed(self.method.criterion, weights=[spec.name for spec in self.specs]):
             return self.method.criterion.memory_dtypes()
 

@@ -18,7 +18,7 @@ from secateur.hooks.at_work import Observer
 from secateur.hooks.events import MasksUpdated
 from secateur.masks.gradients import Gradients
 from secateur.run.arguments import number_of_updates, observed_numbers, path_of
-from secateur.run.checks import claims, sparse_start
+from secateur.run.checks import claims, kept_zeros, sparse_start
 from secateur.run.checks.live import look, schedule_notes
 from secateur.run.plan import Plan
 from secateur.run.report import Masks, Report, make_report, named_masks
@@ -138,14 +138,18 @@ class Pruner:
         try:
             claims.claim(self, weights.values())
             note, may_be_resumed = sparse_start.before_training(self.plan, weights)
+            find = kept_zeros.in_weights(weights, self._binding.workers)
+            zeros = kept_zeros.check(self.plan, find)
             self._watched.begin(optimizer)
             self._binding.watch_optimizer(self, optimizer)
             self._state = replace(self._state, memory=self._watched.blank_memory())
             self._catch_up(Gradients())
-            if note and may_be_resumed:
-                self._state = replace(self._state, note=note)  # its state may be loaded next
-            elif note:
-                warnings.warn(note, StateWarning, stacklevel=3)
+            later = [note, *zeros.later] if may_be_resumed else zeros.later
+            now = zeros.now if may_be_resumed else (note, *zeros.now)
+            for each in filter(None, now):
+                warnings.warn(each, StateWarning, stacklevel=3)
+            # a state may be loaded next
+            self._state = replace(self._state, note="; ".join(filter(None, later)))
             return self
         except BaseException:
             self._let_go()

@@ -56,7 +56,7 @@ def schedule_notes(
 def other_than_fixed(method: Method) -> str | None:
     """Return a note if the pattern fixes another sparsity than the schedule asks for."""
     fixed, scheduled = method.fixed_sparsity, method.schedule.final
-    if fixed is None or abs(fixed - scheduled) < _NEGLIGIBLE:
+    if fixed is None or method.keeps_zeros or abs(fixed - scheduled) < _NEGLIGIBLE:
         return None
     return (
         f"pattern {method.pattern.kind!r} always has sparsity {fixed:.4g}, and its schedule "

@@ -14,9 +14,11 @@ from secateur.hooks.at_work import notify
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.masks.one_by_one import Masks, Parts, masks_of
+from secateur.masks.zeros import ZerosFound, zeros_in
+from secateur.run.checks import kept_zeros
 from secateur.run.checks.live import LiveModel
 from secateur.run.checks.sparse_start import Excess, sparser, zeros_note
-from secateur.run.plan import Plan
+from secateur.run.plan import Plan, RuleWeights
 from secateur.run.report import Report, make_report
 from secateur.streaming.tensor import Memory, PrunedTensor
 from secateur.streaming.weights import StoredWeight
@@ -30,10 +32,22 @@ Write = Callable[[Mapping[str, Pieces]], None]
 
 
 class FileMasks(Mapping[str, Array]):
-    """The masks of the weights that this process prunes, each made when it is asked for."""
+    """The masks of the weights that this process prunes, each made when it is asked for.
 
-    def __init__(self, weights: Mapping[str, StoredWeight], rules: Mapping[str, Masks]) -> None:
-        self._weights, self._rules = weights, rules
+    Args:
+        weights: The weights by name.
+        rules: What makes the mask of each.
+        remarks: What is to be said of the zeros that are kept.
+
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, StoredWeight],
+        rules: Mapping[str, Masks],
+        remarks: Sequence[str] = (),
+    ) -> None:
+        self._weights, self._rules, self.remarks = weights, rules, remarks
 
     def __getitem__(self, name: str) -> Array:
         return self.mask(name)
@@ -92,14 +106,20 @@ def prepare(
     Raises:
         WeightError: A weight holds a NaN or infinity.
         PluginError: A part of the policy failed.
+        ModelError: Zeros that are to be kept do not lie as their pattern says.
 
     """
+    remarks = kept_zeros.check(planned, lambda rule, spec: _zeros(rule, weights[spec.name])).all
     rules: dict[str, Masks] = {}
     for rule in planned.rule_weights:
         members = [weights[spec.name] for spec in rule.specs]
         masks = masks_of(rule.method, members, rule.method.final, workers)
         rules |= {weight.spec.name: masks for weight in members if weight.here}
-    return FileMasks(weights, rules)
+    return FileMasks(weights, rules, remarks)
+
+
+def _zeros(rule: RuleWeights, weight: StoredWeight) -> ZerosFound:
+    return zeros_in(rule.method, weight.spec, weight.values())
 
 
 @dataclass
@@ -151,7 +171,7 @@ class Pruning:
             zeros: How many of them are zero.
 
         """
-        notes = list(_notes_on_zeros(self.weights, kept, zeros))
+        notes = [*_notes_on_zeros(self.weights, kept, zeros), *self.masks.remarks]
         return make_report(self.planned, 0, self.masks, kept, LiveModel(), notes, None)
 
     def _changed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from secateur.cli.app import All, Json, Kind, Model, PolicyName, Set, TotalSteps, app, load_policy
 from secateur.cli.model_files import open_model
 from secateur.cli.output import show, show_json
+from secateur.run.checks.kept_zeros import with_notes
 from secateur.run.resolve import resolve
 
 
@@ -21,7 +22,7 @@ def plan(
     """Show what a policy will do to each weight of a model.  Changes nothing."""
     loaded = load_policy(policy, settings)
     opened = open_model(model, kind)
-    planned = resolve(loaded, opened.binding, total_steps)
+    planned = with_notes(resolve(loaded, opened.binding, total_steps), opened.binding)
     if json:
         table = {**planned.to_dict(), "size": planned.size, "kept": planned.kept}
         show_json({**table, "notes": [*planned.notes, *opened.notes]})
