@@ -67,8 +67,13 @@ def masks_of_zeros(
 
     """
     elements = [_elements(weight) for weight in weights]
+
+    def check() -> None:
+        for each in elements:
+            each.check()
+
     if any(weight.sharded for weight in weights):
-        checked_together(lambda: [each.check() for each in elements], workers)
+        checked_together(check, workers)
     masks = {each.spec.name: _nonzero(each) for each in elements}
     return {n: mask & previous[n] if n in previous else mask for n, mask in masks.items()}
 
