@@ -1,7 +1,7 @@
 """The networks of published pruning results, in both frameworks, from equal random weights.
 
-Published are the non-zeros at each sparsity in "To prune, or not to prune" (arXiv 1710.01878),
-tables 1, 2 and 5, and what of a network is pruned there.
+Published are the non-zeros at each sparsity in "To prune, or not to prune" (arXiv 1710.01878), and
+what of a network is pruned there.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Shape:
 
 
 PUBLISHED = Shape(36_548, 1024, 4)
-"""The network of "To prune, or not to prune" (arXiv 1710.01878), table 5."""
+"""The network of "To prune, or not to prune" (arXiv 1710.01878)."""
 SMALL = Shape(2_500, 96, 2)
 """The network that is trained here."""
 
