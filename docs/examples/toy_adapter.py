@@ -6,7 +6,7 @@ kernel as ``(in, out)``, a GRU its gates side by side in the order z, r, n.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,8 +75,9 @@ def parameters_of(layers: Sequence[dict[str, Any]]) -> list[Array]:
 class Descent:
     """Gradient descent on the distance of the outputs from 1; calls its hooks after an update."""
 
-    def __init__(self, net: Net, rate: float = 0.1) -> None:
-        self.net, self.rate = net, rate
+    def __init__(self, net: Net, rate: float = 0.1, momentum: float = 0.0) -> None:
+        self.net, self.rate, self.momentum = net, rate, momentum
+        self.velocities: dict[int, Array] = {}
         self.limit = np.inf  # gradients are clipped to it
         self.gradients: dict[int, Array] = {}  # of the last update, by the id of the array
         self.hooks: list[Callable[[], object]] = []
@@ -86,7 +87,9 @@ class Descent:
         gradients = [self._gradient(array, x).clip(-self.limit, self.limit) for array in arrays]
         self.gradients = dict(zip(map(id, arrays), gradients, strict=True))
         for array, gradient in zip(arrays, gradients, strict=True):
-            array -= (self.rate * gradient).astype(array.dtype)
+            velocity = self.momentum * self.velocities.get(id(array), 0) + gradient
+            self.velocities[id(array)] = velocity
+            array -= (self.rate * velocity).astype(array.dtype)
         for hook in self.hooks:
             hook()
 
@@ -217,6 +220,12 @@ class ToyBinding(PairedBinding[ToyWeight, Array]):
             elif weight.array.shape != weight.shape:
                 changes[name] = f"{name} has another shape than when it was bound{ATTACH_AGAIN}"
         return changes
+
+    def clear_moments(self, revived: Mapping[str, Array]) -> None:
+        for weight in self.weights:
+            if self.optimizer is not None and weight.spec.name in revived:
+                back = weight.entry.layout.from_canonical(revived[weight.spec.name])
+                self.optimizer.velocities[id(weight.array)][back] = 0
 
     def watch_gradients(self, names: Collection[str]) -> bool:
         return True

@@ -15,7 +15,7 @@ class TestToy(AdapterConformance):
     adapter = ToyAdapter()
     layers = ("dense", "gru")
     dtypes = ("float16", "float32", "float64")
-    clips = True
+    clips = has_momentum = True
 
     def make_model(self, layers):
         made = {id(layer): make_layer(layer) for layer in layers}
@@ -25,7 +25,7 @@ class TestToy(AdapterConformance):
         return model(inputs)
 
     def attach(self, model, policy):
-        self.optimizer = Descent(model)
+        self.optimizer = Descent(model, momentum=self.momentum)
         pruner = secateur.attach(model, policy, optimizer=self.optimizer)
         pruners[pruner] = self.optimizer
         return pruner

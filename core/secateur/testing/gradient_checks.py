@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from secateur import api
-from secateur.components.criteria import Criterion
+from secateur.components.criteria import Criterion, RigL
 from secateur.errors import ModelError
 from secateur.hooks.hookspecs import hookimpl
 from secateur.hooks.registry import register, unregister
@@ -49,6 +49,20 @@ class Watching(Criterion):
         return found
 
 
+class Moving(RigL):
+    """RigL; shows what it was given, as `Watching` does."""
+
+    kind = "moving_of_the_kit"
+    memory: ClassVar[Mapping[str, str]] = {"steps": "int32"}
+
+    def update(
+        self, state: Mapping[str, Array], weight: Array, gradient: Any, context: Any
+    ) -> dict[str, Array]:
+        order = np.argsort(context.index)
+        Watching.given[context.name] = weight[order], gradient[order]
+        return {"steps": state["steps"] + 1}
+
+
 def _by_dict(old: Pruner, new: Pruner, folder: Path) -> None:
     new.load_state_dict(old.state_dict())
 
@@ -63,7 +77,7 @@ class GradientChecks(Suite):
 
     @pytest.fixture
     def _watching(self) -> Iterator[None]:
-        plugin = SimpleNamespace(secateur_criteria=hookimpl(lambda: [Watching]))
+        plugin = SimpleNamespace(secateur_criteria=hookimpl(lambda: [Watching, Moving]))
         register(plugin, "watching-of-the-kit")
         yield
         unregister("watching-of-the-kit")
@@ -103,14 +117,27 @@ class GradientChecks(Suite):
         pruner = self.attach(model, _policy())
         for step in (1, 2, 3, 4):
             self._train_on(model, pruner, step)
-            given = {
-                name: tuple(values.reshape(reference[name][0].shape) for values in pair)
-                for name, pair in Watching.given.items()
-            }
-            for name, (values, _) in given.items():
-                np.copyto(reference[name][0], values)
-            wanted.step(gradients={name: gradient for name, (_, gradient) in given.items()})
+            self._follow(reference, wanted)
             assert_same_masks(pruner.masks, wanted.masks, f"step {step}")
+        pruner.detach()
+
+    @pytest.mark.usefixtures("_watching")
+    def test_weights_go_and_come_as_in_the_reference_and_their_number_stays(self) -> None:
+        layers = network()
+        model = self.make_model(layers)
+        reference = self.reference(model, layers)
+        wanted = api.attach(reference, policies.moving(Moving.kind))
+        pruner = self.attach(model, policies.moving(Moving.kind))
+        for step in (1, 2, 3, 4):
+            self._train_on(model, pruner, step)
+            self._follow(reference, wanted)
+            assert_same_masks(pruner.masks, wanted.masks, f"step {step}")
+            assert_masked(self.read(model), pruner.masks, f"step {step}")
+            assert_masked(
+                self.read(model), {n: ~m for n, m in pruner.revived.items()}, "what came back"
+            )
+            for name, mask in pruner.masks.items():
+                assert np.count_nonzero(mask) == round(mask.size * 0.5), f"{name}, step {step}"
         pruner.detach()
 
     @pytest.mark.parametrize("carry", [_by_dict, _by_file], ids=["state_dict", "file"])
@@ -136,6 +163,16 @@ class GradientChecks(Suite):
         assert_same_masks(resumer.masks, pruner.masks, "trained on")
         for each in (pruner, resumer):
             _let_go(each)
+
+    def _follow(self, reference: Mapping[str, tuple[Array, str]], wanted: Pruner) -> None:
+        """Make the update that the criterion was shown in a model of the reference adapter."""
+        given = {
+            name: tuple(values.reshape(reference[name][0].shape) for values in pair)
+            for name, pair in Watching.given.items()
+        }
+        for name, (values, _) in given.items():
+            np.copyto(reference[name][0], values)
+        wanted.step(gradients={name: gradient for name, (_, gradient) in given.items()})
 
     def _rates(self, model: object, pruner: Pruner, factor: int) -> dict[str, float]:
         """Train, and return by what multiple of its gradient each weight has moved."""

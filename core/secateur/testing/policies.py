@@ -34,6 +34,12 @@ def growing(end: int = 4, **settings: Any) -> dict[str, Any]:
     return {"schedule": schedule, "rules": [{"match": {}, **settings}]}
 
 
+def moving(criterion: str) -> dict[str, Any]:
+    """Return a policy by which weights go and others come at every step up to the fourth."""
+    schedule = {"kind": "constant", "final_sparsity": 0.5, "end_step": 5, "frequency": 1}
+    return {"criterion": {"kind": criterion, "fraction": 0.5}, "schedule": schedule}
+
+
 def alternating() -> dict[str, Any]:
     """Return a policy that prunes at steps 1 and 5, and lets everything come back at step 3."""
     schedule = {"kind": "ac_dc", "final_sparsity": 0.5, "begin_step": 1, "end_step": 5}

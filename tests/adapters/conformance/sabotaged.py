@@ -329,6 +329,30 @@ class TestCannotLetGoOfAChangedModel(ToyConformance):
     adapter = sabotaged(Binding)
 
 
+class TestKeepsTheMomentumOfWhatComesBack(ToyConformance):
+    class Binding(ToyBinding):
+        def clear_moments(self, revived):
+            pass
+
+    adapter = sabotaged(Binding)
+
+
+class TestClearsAllMomentum(ToyConformance):
+    class Binding(ToyBinding):
+        def clear_moments(self, revived):
+            self.optimizer.velocities.clear()
+
+    adapter = sabotaged(Binding)
+
+
+class TestWritesATransposedKernel(ToyConformance):
+    class Weight(ToyWeight):
+        def write(self, values):
+            self.array[...] = values.reshape(self.array.shape)
+
+    adapter = sabotaged(weight=Weight)
+
+
 class TestSwallowsErrorsOfAStep(ToyConformance):
     class Binding(ToyBinding):
         def watch_optimizer(self, pruner, optimizer):

@@ -50,6 +50,11 @@ CAUGHT_BY = {
     "TestCannotLetGoOfAChangedModel": "test_a_replaced_layer_is_noted_and_detach_lets_go",
     "TestGivesAStaleGradient": "test_a_criterion_gets_the_gradient_of_each_update",
     "TestGivesTheGradientBeforeClipping": "test_a_gradient_is_that_after_clipping",
+    "TestKeepsTheMomentumOfWhatComesBack": (
+        "test_a_weight_that_comes_back_starts_from_plus_zero_without_momentum"
+    ),
+    "TestClearsAllMomentum": "test_a_weight_that_comes_back_starts_from_plus_zero_without_momentum",
+    "TestWritesATransposedKernel": "test_earlier_weights_are_put_under_the_present_masks[dense]",
     "TestLosesTheMemoryInItsState": "test_memory_is_part_of_the_state[state_dict]",
     "TestSwallowsErrorsOfAStep": "test_an_update_that_a_nan_spoils_is_made_up",
 }
