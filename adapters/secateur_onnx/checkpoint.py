@@ -54,6 +54,8 @@ class OnnxCheckpoint(Checkpoint):
             for name, tensor in self._tensors.items()
         }
         self.weights, self.skipped = weights_of(graph, self.tensors)
+        notes = {each.key: each.value for each in self._model.metadata_props}
+        self.noted_policy = notes.get(_NOTE)
         if any(uses_external_data(tensor) for tensor in self._tensors.values()):
             self.notes = ["some values lie in other files; a pruned copy holds all of them itself"]
 

@@ -107,6 +107,14 @@ def test_plan_says_what_is_assumed_and_what_is_left_dense(run, half, safetensors
     assert (table["size"], table["kept"], table["adapter"]) == (504, 252, "torch")
 
 
+def test_a_policy_and_a_model_are_told_apart_in_either_order(run, half, npz):
+    for words in (["plan"], ["explain", "fc:kernel"]):
+        first, *rest = words
+        outcome = run(first, half, npz, *rest)
+        assert outcome.code == 0, outcome.err
+        assert run(first, npz, half, *rest).out == outcome.out
+
+
 def test_a_depthwise_kernel_is_told_by_its_name_and_shape(run, half, tmp_path):
     names = ["stem", "a.conv_dw", "b.dwconv", "c.depthwise_conv2d", "d.window"]
     arrays = {f"{name}.weight": np.ones((8, 1, 3, 3)) for name in names}

@@ -140,6 +140,13 @@ def test_in_place_replaces_a_folder_in_one_step_and_only_when_asked(run, folder)
     assert left_in() == {"model", "link", "new", half.name}
 
 
+def test_the_sizes_of_a_folder_are_those_of_its_tensors(run, folder):
+    found = run("sizes", folder, "--json")
+    assert found.code == 0, found.err
+    held = {k: v for each in shards().values() for k, v in each.items()}
+    assert f'{sum(v.nbytes for v in held.values())}' in found.out
+
+
 def damaged_index(folder: Path, name: str, shard: object) -> None:
     index = json.loads((folder / INDEX).read_text())
     index["weight_map"][name] = shard

@@ -76,3 +76,13 @@ def test_what_cannot_be_verified_is_refused_in_one_line(run, half, npz, tmp_path
         assert why in outcome.err
         assert len(outcome.err.splitlines()) == 1
     assert run("verify", npz).code == 2
+
+
+def test_a_file_that_notes_another_policy_is_said_so_and_may_obey_this_one(run, half, npz):
+    run("prune", npz, half, "-o", "pruned.npz")
+    same = run("verify", "pruned.npz", "--policy", half, "--json").json
+    assert not any("notes that policy" in note for note in same["notes"])
+    half.write_text(half.read_text().replace("one_shot", "constant"))
+    other = run("verify", "pruned.npz", "--policy", half, "--json")
+    assert (other.code, other.json["holds"]) == (0, True)
+    assert any("the file notes that policy" in note for note in other.json["notes"])

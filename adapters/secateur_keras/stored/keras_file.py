@@ -81,7 +81,7 @@ class KerasFile(Checkpoint):
             self._model.save_weights(saved)
             self._extract(weights)
             self._replace(weights, saved)
-            self._write_archive(path, weights)
+            self._write_archive(path, weights, fingerprint)
 
     def _extract(self, weights: Path) -> None:
         with zipfile.ZipFile(self.path) as archive:
@@ -107,7 +107,7 @@ class KerasFile(Checkpoint):
                 if not same_bits(read(before[name]), values):
                     before[name][...] = values
 
-    def _write_archive(self, path: Path, weights: Path) -> None:
+    def _write_archive(self, path: Path, weights: Path, fingerprint: str) -> None:
         with (
             atomically(path) as file,
             zipfile.ZipFile(self.path) as old,
@@ -122,7 +122,7 @@ class KerasFile(Checkpoint):
                     weights.open("rb") if is_weights else old.open(member) as source,
                 ):
                     shutil.copyfileobj(source, target, 1 << 24)
-            new.comment = old.comment
+            new.comment = f"secateur_policy {fingerprint}".encode()  # as in an .npz file
 
 
 def _named(variables: Any) -> Iterator[tuple[int, tuple[Any, str]]]:

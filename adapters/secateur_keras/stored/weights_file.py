@@ -15,6 +15,8 @@ from secateur.layout import Array, Layout
 from secateur_keras.stored import classes
 from secateur_keras.stored.datasets import datasets_of, dtype_of, read
 
+_NOTE = "secateur_policy"
+"""The attribute of the file that notes the fingerprint of a policy."""
 _ASIDE = ("optimizer/", "secateur_state/")
 _WHOLE = ("model_config", "keras_version")
 """What the old HDF5 files of whole models have at their root."""
@@ -58,12 +60,14 @@ class WeightsFile(Checkpoint):
                         "it as .keras"
                     )
                 held = datasets_of(file, path)
+                noted = file.attrs.get(_NOTE)
                 names = {name: _group_name(file, name) for name in _groups(held)}
                 tensors = {n: Tensor(n, dtype_of(d), tuple(d.shape)) for n, d in held.items()}
         except OSError as error:
             raise ModelError(f"{path}: not a whole HDF5 file: {error}") from error
         aside = [tensor for name, tensor in tensors.items() if name.startswith(_ASIDE)]
         self.tensors = {n: t for n, t in tensors.items() if not n.startswith(_ASIDE)}
+        self.noted_policy = noted if isinstance(noted, str) else None
         self._layers = {group: _layer(group, names) for group in names}
         if aside:
             self.notes = [f"{len(aside)} tensors are no weights, but the optimizer's or others"]
@@ -80,7 +84,7 @@ class WeightsFile(Checkpoint):
             raise ModelError(f"{self.path}: {name:.80} cannot be read: {error}") from error
 
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
-        """Write a copy of the file, byte by byte, then the changed values in it."""
+        """Write a copy of the file, byte by byte, then the changed values and the policy in it."""
         import h5py
 
         with atomically(path) as file:
@@ -91,6 +95,7 @@ class WeightsFile(Checkpoint):
                 for name in self.tensors:
                     if name in changed:
                         copy[name][...] = changed[name]
+                copy.attrs[_NOTE] = fingerprint
 
     def layout_as(self, name: str, kind: str) -> Layout:
         return classes.layout_as(kind, self.tensors[name].shape)

@@ -93,6 +93,8 @@ class Checkpoint(ABC):
         weights: Its prunable weights, where the format knows them; None where the names and shapes
             of tensors must tell.
         skipped: With `weights`, what is left dense, by the name of its tensor, and why.
+        noted_policy: The fingerprint of the policy by which the file was pruned, as `write` noted
+            it; None where the format has no place for it, or it was not pruned.
         tied: The names of tensors that the file holds under an earlier name too, such as the head
             of a language model and its embedding, with that name.
 
@@ -111,6 +113,7 @@ class Checkpoint(ABC):
     notes: Sequence[str] = ()
     weights: Sequence[KnownWeight] | None = None
     skipped: Sequence[Skipped] = ()
+    noted_policy: str | None = None
     tied: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod

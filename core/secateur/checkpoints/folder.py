@@ -51,6 +51,8 @@ class FolderCheckpoint(Checkpoint):
                     raise ModelError(f"{path}: {name!r:.80} is in {other} and in {shard}")
                 self.file_of[name] = shard
                 self.tensors[name] = tensor
+        noted = {file.noted_policy for file in self.files.values()}
+        self.noted_policy = noted.pop() if len(noted) == 1 else None
         if named is not None:
             _check_index(path, named, self.file_of)
 

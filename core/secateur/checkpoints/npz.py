@@ -16,7 +16,7 @@ from secateur.checkpoints.npz_members import SUFFIX, check_archive, declared
 from secateur.checkpoints.raw import AT_ONCE, ElementsInFile, InputFile
 from secateur.checkpoints.safetensors import in_one_piece
 from secateur.errors import ModelError
-from secateur.files import atomically
+from secateur.files import atomically, comment_on, policy_in
 from secateur.layout import Array
 
 _LOCAL_HEADER = 30
@@ -36,6 +36,7 @@ class NpzCheckpoint(Checkpoint):
             self._file = InputFile(path)
             self._archive = archive = zipfile.ZipFile(path)
             check_archive(archive, path.stat().st_size)
+            self.noted_policy = policy_in(archive.comment)
             members = [member for member in archive.infolist() if _is_array(member)]
             found = [declared(archive, member) for member in members]
             self._dtypes = {tensor.name: dtype for tensor, dtype, _ in found}
@@ -79,7 +80,7 @@ class NpzCheckpoint(Checkpoint):
                         self._write_array(target, name, changed[name])
                     else:
                         self._copy(old, member, target)
-            new.comment = f"secateur_policy {fingerprint}".encode()
+            new.comment = comment_on(fingerprint)
             self._file.check_unchanged()
 
     def _write_array(self, target: IO[bytes], name: str, pieces: Pieces) -> None:

@@ -47,6 +47,7 @@ class SafetensorsCheckpoint(Checkpoint):
         except (ValueError, OSError) as error:
             raise ModelError(f"{path}: not a whole safetensors file: {error}") from error
         self.tensors = self._header.tensors
+        self.noted_policy = (self._header.metadata or {}).get(_NOTE)
 
     def read(self, name: str) -> Array:
         tensor, (begin, _) = self.tensors[name], self._header.spans[name]

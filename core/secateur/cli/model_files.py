@@ -63,6 +63,19 @@ def open_weights(path: Path) -> ModelWeights:
         return ModelWeights(bind(model))
 
 
+def in_order(policy: str, model: Path) -> tuple[str, Path]:
+    """Return a policy and a model that were given in either order, told by their endings.
+
+    Args:
+        policy: What was given where the policy is expected.
+        model: What was given where the model is expected.
+
+    """
+    if is_model_file(Path(policy)) and not is_model_file(model):
+        return str(model), Path(policy)
+    return policy, model
+
+
 def is_model_file(path: Path) -> bool:
     """Return whether a path has the suffix of a model's file, or is a folder."""
     return path.suffix in model_suffixes() or path.is_dir()

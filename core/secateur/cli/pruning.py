@@ -14,7 +14,7 @@ from secateur.checkpoints.bind import CheckpointBinding
 from secateur.checkpoints.folder import FolderCheckpoint
 from secateur.checkpoints.infer_kinds import parse_kinds
 from secateur.cli.app import Json, Kind, Set, app, load_policy
-from secateur.cli.model_files import is_model_file
+from secateur.cli.model_files import in_order
 from secateur.cli.output import progress, show, show_json, transfer
 from secateur.errors import ModelError
 from secateur.files import check_new_folder, check_outputs, is_same_file
@@ -64,9 +64,7 @@ def prune(
     Everything else in the file stays as it is. Nothing larger than a piece of a tensor and the
     mask of the largest is held in memory. POLICY may come first, as in the other commands.
     """
-    if not is_model_file(Path(checkpoint)) and is_model_file(Path(policy)):
-        checkpoint, policy = policy, checkpoint
-    path = Path(checkpoint)
+    policy, path = in_order(policy, Path(checkpoint))
     output = _output(path, output, in_place)
     _check_outputs(path, output, masks, in_place, [Path(policy)])
     loaded = load_policy(policy, settings)

@@ -12,6 +12,7 @@ from secateur.files.checks import (
     read_bounded,
 )
 from secateur.files.folders import NewFolder, check_new_folder
+from secateur.files.notes import comment_on, policy_in
 
 __all__ = [
     "Draft",
@@ -22,7 +23,9 @@ __all__ = [
     "check_new_folder",
     "check_output",
     "check_outputs",
+    "comment_on",
     "is_same_file",
+    "policy_in",
     "read_bounded",
     "write_atomically",
 ]

@@ -23,7 +23,8 @@ def sizes(
         done: Called with the bytes of each row once it was compressed, for a progress bar.
 
     Returns:
-        The figures; they print as a table. Of a file, all is the file as it is.
+        The figures; they print as a table. Of a file, all is the file as it is; of a
+        folder of shards, the sum of its tensors.
 
     Raises:
         ModelError: The model cannot be read.
@@ -37,5 +38,6 @@ def sizes(
 
     """
     source = open_source(model, kinds)
-    content = None if source.path is None else source.path.read_bytes()
+    path = source.path
+    content = path.read_bytes() if path is not None and path.is_file() else None
     return measure(source.tensors, content, source.notes, done)

@@ -5,12 +5,14 @@ Code is never taken from a file or an argument.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from secateur.adapter import Checkpoint
 from secateur.checkpoints import SUFFIXES, check_model_file, open_checkpoint
 from secateur.errors import ModelError
+from secateur.files import policy_in
 from secateur.hooks.dispatch import checkpoint_of, read_file, reading_adapter, suffixes_of
 from secateur.hooks.registry import registry
 from secateur.packing.reader import is_packed
@@ -62,6 +64,22 @@ def checkpoint_file(path: Path) -> Checkpoint:
         return found
     check_model_file(path)
     return checkpoint_of(adapter, path)
+
+
+def policy_noted_in(path: Path, held: Any) -> str | None:
+    """Return the fingerprint of the policy by which a file was pruned, if it says so.
+
+    Args:
+        path: The file.
+        held: What `read_model_file` returned for it.
+
+    """
+    if isinstance(held, Checkpoint):
+        return held.noted_policy
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return policy_in(archive.comment)
 
 
 def model_suffixes() -> list[str]:

@@ -16,14 +16,14 @@ from secateur.adapter.native_names import named_natively
 from secateur.checkpoints.bind import CheckpointBinding
 from secateur.checkpoints.infer_kinds import Kinds
 from secateur.components.method import Method
-from secateur.errors import ModelError, listed
+from secateur.errors import ModelError, listed, shown
 from secateur.hooks.dispatch import bind
 from secateur.layout import Array
-from secateur.policy.policy import PolicyLike, as_policy
+from secateur.policy.policy import Policy, PolicyLike, as_policy
 from secateur.run.plan import Plan
 from secateur.run.resolve import on_steps, resolve
 from secateur.run.saved.about import versions
-from secateur.shipping.model_files import read_model_file
+from secateur.shipping.model_files import policy_noted_in, read_model_file
 from secateur.verification.asked import due_rules, kept_of_each, target_at
 from secateur.verification.counted import count
 from secateur.verification.found import notes_on, proof_problems, rules_problems, weights_found
@@ -90,10 +90,11 @@ def verify(
         return verify_bound(bind(model), question)
     path = Path(model)
     held = read_model_file(path)
+    noted = policy_noted_in(path, held)
     if not isinstance(held, Checkpoint):
-        return verify_bound(bind(held), question, path)
+        return verify_bound(bind(held), question, path, noted=noted)
     bound = CheckpointBinding(held, kinds)
-    return verify_bound(bound.binding, question, path, notes=bound.notes)
+    return verify_bound(bound.binding, question, path, notes=bound.notes, noted=noted)
 
 
 def verify_bound(
@@ -102,6 +103,7 @@ def verify_bound(
     path: Path | None = None,
     done: Done = lambda spec: None,
     notes: Sequence[str] = (),
+    noted: str | None = None,
 ) -> Verification:
     """Return whether a bound model obeys a policy.
 
@@ -111,6 +113,7 @@ def verify_bound(
         path: The file that it is from.
         done: Called for each weight that was looked at, for a progress bar.
         notes: What was assumed of the file.
+        noted: The fingerprint of the policy by which the file says that it was pruned.
 
     """
     policy = as_policy(question.policy)
@@ -138,8 +141,17 @@ def verify_bound(
         problems=(*proof_problems(proofs, plan), *together),
         proven_by=tuple(proof.source for proof in proofs),
         versions=versions(binding.adapter),
-        notes=(*plan.policy_notes, *notes_on(looks), *notes),
+        notes=(*plan.policy_notes, *notes_on(looks), *_on_policy(noted, policy), *notes),
     )
+
+
+def _on_policy(noted: str | None, policy: Policy) -> Iterator[str]:
+    """Yield a note if a file says that another policy pruned it, which it may obey all the same."""
+    if noted not in (None, policy.fingerprint):
+        yield (
+            f"the file notes that policy {shown(str(noted)[:12])} pruned it, and this is "
+            f"{policy.fingerprint[:12]}"
+        )
 
 
 def _refuse_shards(binding: Binding) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from secateur.cli.app import All, Json, Kind, Model, PolicyName, Set, TotalSteps, app, load_policy
-from secateur.cli.model_files import open_model
+from secateur.cli.model_files import in_order, open_model
 from secateur.cli.output import show, show_json
 from secateur.review.explain import explain_bound
 
@@ -28,7 +28,11 @@ def explain(
     every: All = False,
     json: Json = False,
 ) -> None:
-    """Show which rule decides a weight, and in which file and line each setting is written."""
+    """Show which rule decides a weight, and in which file and line each setting is written.
+
+    MODEL may come before POLICY.
+    """
+    policy, model = in_order(policy, model)
     loaded = load_policy(policy, settings)
     opened = open_model(model, kind)
     found = explain_bound(loaded, opened.binding, weight, total_steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secateur.cli.app import All, Json, Kind, Model, PolicyName, Set, TotalSteps, app, load_policy
-from secateur.cli.model_files import open_model
+from secateur.cli.model_files import in_order, open_model
 from secateur.cli.output import show, show_json
 from secateur.run.checks.kept_zeros import with_notes
 from secateur.run.resolve import resolve
@@ -19,7 +19,11 @@ def plan(
     every: All = False,
     json: Json = False,
 ) -> None:
-    """Show what a policy will do to each weight of a model.  Changes nothing."""
+    """Show what a policy will do to each weight of a model.  Changes nothing.
+
+    MODEL may come first, as in `secateur prune`.
+    """
+    policy, model = in_order(policy, model)
     loaded = load_policy(policy, settings)
     opened = open_model(model, kind)
     planned = with_notes(resolve(loaded, opened.binding, total_steps), opened.binding)

@@ -10,6 +10,7 @@ import typer
 from secateur.cli.app import Json, Kind, Model, Set, TotalSteps, app, load_policy
 from secateur.cli.model_files import open_model
 from secateur.cli.output import progress, show, show_json
+from secateur.shipping.model_files import policy_noted_in
 from secateur.verification.question import Question
 from secateur.verification.verify import verify_bound
 
@@ -53,7 +54,12 @@ def verify(
     opened = open_model(model, kind)
     with progress("counting", sum(each.spec.size for each in opened.binding.weights)) as advance:
         found = verify_bound(
-            opened.binding, question, model, lambda spec: advance(spec.size), opened.notes
+            opened.binding,
+            question,
+            model,
+            lambda spec: advance(spec.size),
+            opened.notes,
+            policy_noted_in(model, opened.model),
         )
     if json:
         show_json(found.to_dict())
