@@ -144,7 +144,7 @@ def test_the_sizes_of_a_folder_are_those_of_its_tensors(run, folder):
     found = run("sizes", folder, "--json")
     assert found.code == 0, found.err
     held = {k: v for each in shards().values() for k, v in each.items()}
-    assert f'{sum(v.nbytes for v in held.values())}' in found.out
+    assert f"{sum(v.nbytes for v in held.values())}" in found.out
 
 
 def damaged_index(folder: Path, name: str, shard: object) -> None:
