@@ -118,7 +118,8 @@ class Classifier:
         split, recipe, options = self.split(), self.recipe, run.options
         if run.quick:
             split, recipe = part(split, *self.quick_part), self.quick
-        recipe = replace(recipe, rate=options.get("rate", recipe.rate))
+        changed = {name: options[name] for name in ("rate", "epochs") if name in options}
+        recipe = replace(recipe, **changed)
         sizes = tuple(options.get("sizes", self.network.sizes))
         if "smaller" in options:
             sizes = self.network.smaller(options["smaller"])

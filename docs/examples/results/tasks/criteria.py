@@ -25,9 +25,9 @@ _ALIKE = {"distribution": "erk"}
 _WATCHING = ("magnitude", "saliency", "movement")
 _QUICK_ROWS = ("MNIST: dense", "MNIST, 90 %: magnitude", "MNIST, 90 %: saliency")
 _TEXT = """The networks of [MNIST](mnist.md) and of [spoken digits](speech.md), trained for less
-time, so that this table can be made again in an hour: MNIST on 20,000 images, in 3 epochs, and the spoken digits in 4.
-**All criteria have the same steps, seeds, initial weights and samples, and the same sparsity in
-each layer (`erk`), in Keras and in PyTorch.** Nothing was tuned for any of them.
+time, so that this table can be made again in an hour: MNIST on 20,000 images, in 3 epochs, and the
+spoken digits in 4. **All criteria have the same steps, seeds, initial weights and samples, and the
+same sparsity in each layer (`erk`), in Keras and in PyTorch.** Nothing was tuned for any of them.
 
 - *magnitude*, *saliency*, *movement*: gradual, a polynomial decay from a tenth of the run to three
   quarters of it.

@@ -64,7 +64,8 @@ CLASSIFIER = Classifier(
     | {
         f"gradual, 90 %, {name}": (gradual(0.9, _FREQUENCY, distribution=name), {})
         for name in ("uniform", "erk", "global")
-    },
+    }
+    | {"gradual, 90 %, 3 epochs": (gradual(0.9, _FREQUENCY), {"epochs": 3})},
     aims=(Aim("gradual, 80 %", 0.3), Aim("gradual, 90 %", 0.3)),
     peers={"tfmot": [f"gradual, {percent(sparsity)}" for sparsity in _SPARSITIES]},
     frequency=(_FREQUENCY, 8),
