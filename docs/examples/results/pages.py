@@ -225,8 +225,10 @@ def _measured(lines: Sequence[Line]) -> str:
         if name != "secateur"
     }
     machines = {line["machine"] for line in lines}
+    commits = sorted({line["commit"][:9] for line in lines})
     minutes = sum(line["processor seconds"] for line in lines) / 60
     return (
         f"{len(lines)} runs, {minutes:.0f} minutes of one processor in all. Measured with "
-        f"{', '.join(sorted(versions))}; {'; '.join(sorted(machines))}."
+        f"{', '.join(sorted(versions))}, and the library at {', '.join(commits)}; "
+        f"{'; '.join(sorted(machines))}."
     )

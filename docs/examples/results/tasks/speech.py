@@ -67,6 +67,8 @@ CLASSIFIER = Classifier(
     }
     | {"gradual, 90 %, 3 epochs": (gradual(0.9, _FREQUENCY), {"epochs": 3})},
     aims=(Aim("gradual, 80 %", 0.3), Aim("gradual, 90 %", 0.3)),
+    learned="""Gradual pruning needs updates: with fewer epochs the loss is several times as large (see what
+was tried), for the masks of recurrent layers must settle while the rate is still high.""",
     peers={"tfmot": [f"gradual, {percent(sparsity)}" for sparsity in _SPARSITIES]},
     frequency=(_FREQUENCY, 8),
 )
