@@ -26,13 +26,14 @@ PyTorch, with the same recordings in the same order.**
 - *smaller dense*: a dense network, narrower in every layer by one factor, with as many weights as
   stay in the pruned ones.
 - *random masks*: as sparse from the first step, at random, the sparsity of each weight by `erk`.
-- *one shot*: pruned by magnitude in one step, half way; it trains on under that mask.
+- *one shot*: pruned by magnitude in one step, half way, with one threshold for all layers
+  (`global`); it trains on under that mask.
 - *gradual*: the same in many steps, a polynomial decay from a tenth of the run to three quarters.
-  The four gates of a kernel share one threshold. TFMOT makes the same; `torch.nn.utils.prune`
-  is not for LSTM layers.
-- *gradual, per gate*: the same, but each of the four gates has a threshold of its own, so that all
-  become as sparse.
-- *gradual, one for all*: one threshold for all weights of the network (`global`)."""
+- *gradual, per weight*: the same, but each kernel has a threshold of its own, which its four gates
+  share, so that all kernels become as sparse. TFMOT makes the same; `torch.nn.utils.prune` is not
+  for LSTM layers.
+- *gradual, per gate*: the same, but each gate of a kernel has a threshold of its own, so that all
+  gates become as sparse."""
 
 
 def _rows(frequency: int) -> Mapping[str, Policy | float | None]:
@@ -40,9 +41,9 @@ def _rows(frequency: int) -> Mapping[str, Policy | float | None]:
     for sparsity in _SPARSITIES:
         word, plain = percent(sparsity), gradual(sparsity, frequency)
         recurrent = {"match": {"kind": "rnn"}, "criterion": "per_gate"}
-        found |= rows_at(sparsity, frequency)
+        found |= rows_at(sparsity, frequency, distribution="global")
+        found[f"gradual, per weight, {word}"] = plain
         found[f"gradual, per gate, {word}"] = {**plain, "rules": [recurrent, {"match": {}}]}
-        found[f"gradual, one for all, {word}"] = {**plain, "distribution": "global"}
     return found
 
 
@@ -58,7 +59,7 @@ CLASSIFIER = Classifier(
     rows=_rows,
     headlines=(DENSE, "gradual, 80 %", "gradual, 90 %"),
     quick_rows=(DENSE, "gradual, 90 %"),
-    at_once=lambda sparsity: at_once(sparsity, 0),
+    at_once=lambda sparsity: at_once(sparsity, 0, distribution="global"),
     sparsities=_SPARSITIES,
     tried={f"dense, rate {rate}": (None, {"rate": rate}) for rate in (2e-3, 4e-3, 8e-3)}
     | {
@@ -69,7 +70,7 @@ CLASSIFIER = Classifier(
     aims=(Aim("gradual, 80 %", 0.3), Aim("gradual, 90 %", 0.3)),
     learned="""Gradual pruning needs updates: with fewer epochs the loss is several times as large (see what
 was tried), for the masks of recurrent layers must settle while the rate is still high.""",
-    peers={"tfmot": [f"gradual, {percent(sparsity)}" for sparsity in _SPARSITIES]},
+    peers={"tfmot": [f"gradual, per weight, {percent(sparsity)}" for sparsity in _SPARSITIES]},
     frequency=(_FREQUENCY, 8),
 )
 TASK = CLASSIFIER.task()
