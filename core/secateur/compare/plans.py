@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from secateur.run.plan import Plan, PlannedWeight
+from secateur.run.plan import Plan
+from secateur.run.planned import PlannedWeight
 
 Pair = tuple[PlannedWeight | None, PlannedWeight | None]
 """One weight in two plans; None where a plan has no such weight."""

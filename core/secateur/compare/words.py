@@ -10,7 +10,8 @@ from secateur.compare.policies import Change, policy_changes
 from secateur.components.words import method_in_words, table_in_words
 from secateur.errors import listed
 from secateur.policy.policy import Policy
-from secateur.run.plan import Plan, PlannedWeight
+from secateur.run.plan import Plan
+from secateur.run.planned import PlannedWeight
 from secateur.tables import format_sparsity
 from secateur.tables.markdown import cell, code, escaped
 

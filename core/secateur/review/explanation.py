@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from secateur.policy.policy import Policy
 from secateur.policy.reading.lines import Written
-from secateur.run.plan import PlannedWeight
+from secateur.run.planned import PlannedWeight
 from secateur.tables import Column, Paragraph, Printed, Table, View, format_sparsity
 
 _MOST_RULES = 8

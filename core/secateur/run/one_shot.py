@@ -14,7 +14,8 @@ from secateur.run.checks import claims, kept_zeros
 from secateur.run.checks.live import LiveModel, changes_of
 from secateur.run.checks.needs import check_one_shot
 from secateur.run.checks.sparse_start import excesses, zeros_note
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.run.report import Report, make_report
 
 

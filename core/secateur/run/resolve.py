@@ -13,7 +13,8 @@ from secateur.policy.policy import Policy
 from secateur.policy.rule import ResolvedRule
 from secateur.run.checks import needs
 from secateur.run.matching import match_rules
-from secateur.run.plan import Plan, PlannedWeight, RuleWeights, kept_elements
+from secateur.run.plan import Plan
+from secateur.run.planned import PlannedWeight, RuleWeights, kept_elements
 from secateur.run.rule_problems import schedule_notes, shadowed_notes, trainable_notes
 from secateur.selection.component_errors import attributed
 

@@ -13,7 +13,7 @@ from secateur.errors import PolicyError, closest, listed, shown
 from secateur.policy.globs import native_globs
 from secateur.policy.match import Match
 from secateur.policy.rule import ResolvedRule
-from secateur.run.plan import RuleWeights
+from secateur.run.planned import RuleWeights
 from secateur.selection.component_errors import attributed
 
 FEW_UPDATES = 5

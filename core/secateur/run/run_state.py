@@ -18,7 +18,8 @@ from secateur.masks import compute as mask_rules
 from secateur.masks import memory as memories
 from secateur.masks.gradients import Gradients
 from secateur.masks.regrowth import regrown
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.selection.component_errors import attributed, component_error
 from secateur.workers import Workers
 

@@ -12,7 +12,8 @@ from secateur.layout import FLOATS, Array
 from secateur.masks import memory as memories
 from secateur.masks.gradients import Gradients
 from secateur.run.checks import needs
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.run.run_state import RunState, is_over
 from secateur.selection.component_errors import attributed
 

@@ -18,7 +18,8 @@ from secateur.masks.zeros import ZerosFound, zeros_in
 from secateur.run.checks import kept_zeros
 from secateur.run.checks.live import LiveModel
 from secateur.run.checks.sparse_start import Excess, sparser, zeros_note
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.run.report import Report, make_report
 from secateur.streaming.tensor import Memory, PrunedTensor
 from secateur.streaming.weights import StoredWeight

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from secateur.arrays.counts import keep_count
 from secateur.errors import PolicyError
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.run.run_state import ScheduleState
 from secateur.selection.component_errors import attributed
 

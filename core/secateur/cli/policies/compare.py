@@ -23,7 +23,8 @@ from secateur.files import read_bounded
 from secateur.policy.formats import parse
 from secateur.policy.limits import MAX_BYTES
 from secateur.policy.policy import Policy
-from secateur.run.plan import Plan, PlannedWeight
+from secateur.run.plan import Plan
+from secateur.run.planned import PlannedWeight
 from secateur.run.resolve import resolve
 from secateur.tables import Column, Lines, Paragraph, Table, View, format_sparsity
 from secateur.tables.markdown import as_markdown

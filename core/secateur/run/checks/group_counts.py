@@ -12,7 +12,7 @@ from secateur.adapter import WeightSpec
 from secateur.arrays.counts import keep_count
 from secateur.components.patterns import Pattern, Unstructured, grid_of, tile_of
 from secateur.layout import Array
-from secateur.run.plan import RuleWeights
+from secateur.run.planned import RuleWeights
 from secateur.selection.component_errors import attributed
 from secateur.selection.tiles import any_in_tiles, spread
 

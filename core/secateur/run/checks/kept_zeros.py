@@ -10,7 +10,8 @@ from secateur.adapter import Binding, Weight, WeightSpec
 from secateur.components.patterns import FixedPattern
 from secateur.errors import ModelError, listed
 from secateur.masks.zeros import ZerosFound, zeros_found
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.workers import Workers
 
 _SHOWN = 5

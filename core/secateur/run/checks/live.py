@@ -10,7 +10,8 @@ import numpy as np
 from secateur.adapter import ATTACH_AGAIN, Binding, Weight
 from secateur.errors import in_words, listed
 from secateur.layout import Array
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.run.run_state import RunState, due
 
 _SHOWN = 8

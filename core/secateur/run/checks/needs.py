@@ -8,7 +8,8 @@ from secateur.adapter import Binding
 from secateur.components.criteria import Regrowth
 from secateur.components.criteria.criterion import GRADIENT
 from secateur.errors import ModelError, PolicyError, listed
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.selection.component_errors import attributed
 
 

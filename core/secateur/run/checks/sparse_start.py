@@ -11,7 +11,8 @@ from secateur.adapter import Weight
 from secateur.errors import listed
 from secateur.layout import Array
 from secateur.run.checks.group_counts import hold
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.run.saved.state import MOST_STEPS
 from secateur.selection.component_errors import attributed
 from secateur.tables import format_sparsity

@@ -12,7 +12,8 @@ from secateur.adapter import WeightSpec
 from secateur.errors import StateError, listed, shown
 from secateur.layout import Array
 from secateur.run.checks.group_counts import hold
-from secateur.run.plan import Plan, RuleWeights
+from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.run.run_state import RunState, ScheduleState
 from secateur.run.saved.state import State
 from secateur.selection.component_errors import attributed
