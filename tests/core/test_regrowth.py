@@ -11,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import secateur
+from secateur.adapter import SINGLE
 from secateur.components.criteria import Random
+from secateur.masks.gradients import Gradients
+from secateur.masks.regrowth import regrown
 from secateur.selection.context import Context
+from tests.core.test_sharded import PATTERNS, assemble, model, on_workers, shares
 
 END = 8
 
@@ -172,6 +176,33 @@ def test_an_update_that_fails_leaves_all_as_it_was_and_is_made_up():
     assert pruner.revived["fc"].any()
 
 
+@pytest.mark.parametrize("pattern", ["unstructured", "block 3x2 max", "channel in"])
+@pytest.mark.parametrize("distribution", ["erk", "global"])
+def test_shards_go_and_come_as_the_whole(pattern, distribution):
+    rng = np.random.default_rng(0)
+    settings = policy("rigl", distribution=distribution, pattern=PATTERNS[pattern])
+    method = secateur.Policy.parse(settings).resolved_rules[0].method
+    weights = model(rng, np.float32, 3)
+    specs = [weight.spec for weight in weights]
+    given = {s.name: rng.integers(-3, 4, s.shape).astype(np.float32) for s in specs}
+    dealt = shares(rng, weights, 3, "wildly")
+
+    def moved(held, workers, gradients):
+        masks = regrown(method, held, 0.75, 0, {}, workers, Gradients(), {})
+        return regrown(method, held, 0.75, 3, masks, workers, Gradients(held, gradients), {})
+
+    def work(workers):
+        held = dealt[workers.rank]
+        mine = {
+            each.spec.name: given[each.spec.name].reshape(-1)[each.everywhere()] for each in held
+        }
+        return moved(held, workers, mine)
+
+    found = assemble(specs, dealt, on_workers(3, work))
+    for name, mask in moved(weights, SINGLE, given).items():
+        np.testing.assert_array_equal(found[name], mask)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -179,8 +210,10 @@ def test_an_update_that_fails_leaves_all_as_it_was_and_is_made_up():
         ({"schedule": {"kind": "one_shot", "end_step": None, "frequency": None}}, "one_shot"),
         ({"schedule": {"kind": "ac_dc", "begin_step": 1}}, "ac_dc"),
         ({"pattern": {"kind": "n_m", "keep": 2, "of": 4}}, "n_m"),
+        ({"distribution": {"kind": "threshold", "value": 0.1}}, "threshold"),
+        ({"criterion": {"kind": "rigl", "initial": "chance"}}, "'random' or 'magnitude'"),
     ],
-    ids=["no end", "one_shot", "ac_dc", "n_m"],
+    ids=["no end", "one_shot", "ac_dc", "n_m", "threshold", "initial"],
 )
 def test_what_does_not_go_together_is_refused_before_anything_runs(settings, message):
     schedule = {

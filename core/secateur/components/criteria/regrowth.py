@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -52,7 +52,7 @@ class Regrowth(Criterion):
     regrows = True
     elementwise = True
     has_end: ClassVar[bool] = False
-    initial: Annotated[str, Field(pattern="^(random|magnitude)$")] = "random"
+    initial: Literal["random", "magnitude"] = "random"
     seed: Annotated[int, Field(ge=0)] = 0
 
     @property
