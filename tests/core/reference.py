@@ -62,8 +62,24 @@ def mean(scores):
     return total / len(scores)
 
 
+def total(scores):
+    found = 0.0
+    for score in scores:
+        found += score
+    return found
+
+
+POOLINGS = {
+    "avg": mean,
+    "max": max,
+    "min": min,
+    "l1": total,
+    "l2": lambda scores: norm(scores),
+}
+
+
 def block_scores(weight, kind, out, in_, pooling):
-    pool = mean if pooling == "avg" else max
+    pool = POOLINGS[pooling]
     return [
         pool([abs(float(weight[place])) for place in tile])
         for tile in tiles(weight.shape, kind, out, in_)

@@ -34,7 +34,7 @@ def test_unstructured(kind, data, sparsity):
     assert before.tobytes() == whole(weight).tobytes()
 
 
-@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize("pooling", ["avg", "max", "l2"])
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data(), sparsity=SPARSITIES, out=st.integers(1, 5), in_=st.integers(1, 5))
 def test_block(kind, pooling, data, sparsity, out, in_):
@@ -121,3 +121,28 @@ def test_blocks_only_shrink_while_the_target_grows(data, low, high):
     moved = -np.asarray(weight[::-1])
     after = masks_of([moved], high, previous={"w0": before}, pattern=pattern)[0]
     assert not (after & ~before).any()
+
+
+@pytest.mark.parametrize("axis", ["out", "in"])
+@pytest.mark.parametrize(
+    ("pooling", "normalize"),
+    [("l1", False), ("l1", True), ("l2", True), ("max", False), ("min", False)],
+)
+def test_channels_are_ranked_by_their_pooling(pooling, normalize, axis):
+    rng = np.random.default_rng(4)
+    given = [rng.normal(size=shape) for shape in ((6, 4, 3), (5, 9), (7, 2, 2, 2))]
+    scores = []
+    for weight in given:
+        slices = reference.channels(weight, axis)
+        pool = reference.POOLINGS[pooling]
+        found = [pool([abs(float(weight[place])) for place in places]) for places in slices]
+        size = {"l1": len(slices[0]), "l2": len(slices[0]) ** 0.5}.get(pooling, 1)
+        scores.append([score / (size if normalize else 1) for score in found])
+    every = [score for own in scores for score in own]
+    best = reference.best(every, reference.kept(len(every), 0.6))
+    pattern = {"kind": "channel", "axis": axis, "pooling": pooling, "normalize": normalize}
+    masks = masks_of(given, 0.6, pattern=pattern, distribution="global")
+    ends = np.cumsum([len(own) for own in scores])[:-1]
+    for weight, mask, chosen in zip(given, masks, np.split(best, ends), strict=True):
+        expected = reference.spread(weight, reference.channels(weight, axis), chosen)
+        assert_equal(mask, expected)

@@ -99,7 +99,7 @@ def test_pruned_groups_rank_below_all(data, given, seed):
 
 
 @given(given=arrays(most=1), keep=st.floats(0, 1), out=st.integers(1, 4), in_=st.integers(1, 9))
-@pytest.mark.parametrize("pooling_by", ["avg", "max"])
+@pytest.mark.parametrize("pooling_by", ["avg", "max", "min", "l1"])
 def test_blocks_in_small_pieces(pooling_by, given, keep, out, in_):
     pattern = Block.model_validate({"out": out, "in": in_, "pooling": pooling_by})
     groups = pattern.group(elements(given[0]))

@@ -27,15 +27,19 @@ PATTERNS = {
     "unstructured": {"kind": "unstructured"},
     "block 4x1": {"kind": "block", "out": 4, "in": 1},
     "block 3x2 max": {"kind": "block", "out": 3, "in": 2, "pooling": "max"},
+    "block 4x2 l2": {"kind": "block", "out": 4, "in": 2, "pooling": "l2"},
     "2:4": {"kind": "n_m", "keep": 2, "of": 4},
     "channel out": {"kind": "channel", "axis": "out"},
     "channel in": {"kind": "channel", "axis": "in"},
+    "channel in l1": {"kind": "channel", "axis": "in", "pooling": "l1", "normalize": True},
+    "channel out min": {"kind": "channel", "pooling": "min"},
 }
 CASES = [
     (pattern, distribution)
     for pattern in PATTERNS
     for distribution in ("uniform", "erk", "global", "lamp")
-    if pattern != "2:4" or distribution == "uniform"
+    if pattern not in ("2:4", "block 4x2 l2", "channel in l1", "channel out min")
+    or distribution == ("uniform" if pattern == "2:4" else "global")
 ]
 DEVIATIONS = {"kind": "threshold", "deviations": 0.9}
 CASES += [

@@ -33,10 +33,13 @@ patterns = st.one_of(
             "kind": st.just("block"),
             "out": st.integers(1, 5),
             "in": st.integers(1, 5),
-            "pooling": st.sampled_from(["avg", "max"]),
+            "pooling": st.sampled_from(["avg", "max", "min", "l1", "l2"]),
         }
     ),
-    st.fixed_dictionaries({"kind": st.just("channel"), "axis": st.sampled_from(["out", "in"])}),
+    st.fixed_dictionaries(
+        {"kind": st.just("channel"), "axis": st.sampled_from(["out", "in"])},
+        optional={"pooling": st.sampled_from(["l1", "max", "min"])},
+    ),
 )
 distributions = st.sampled_from(
     [
@@ -54,8 +57,9 @@ def makes_sense(method: dict[str, Any]) -> bool:
     """Return whether a threshold fits the criterion and the pattern that it was drawn with."""
     if "deviations" not in method["distribution"]:
         return True
-    is_by_channel = isinstance(method["pattern"], dict) and method["pattern"]["kind"] == "channel"
-    return method["criterion"] == "magnitude" and not is_by_channel
+    pattern = method["pattern"]
+    adds_up = pattern != "unstructured" and pattern.get("pooling", "l2") in ("l1", "l2")
+    return method["criterion"] == "magnitude" and not adds_up
 
 
 methods = st.fixed_dictionaries(

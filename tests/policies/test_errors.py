@@ -28,7 +28,7 @@ def rule(text: str) -> str:
 HOSTILE = {
     "pooling": (
         rule('pattern = { kind = "block", pooling = "avgg" }'),
-        ("p.toml: rule 2, pattern.pooling: 'avgg': input should be 'avg' or 'max'; "
+        ("p.toml: rule 2, pattern.pooling: 'avgg': input should be 'avg', 'max', 'min', 'l1' or 'l2'; "
         "did you mean 'avg'?"),
     ),
     "nan_sparsity": (

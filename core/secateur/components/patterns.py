@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
-from math import prod
+from math import prod, sqrt
 from numbers import Integral
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,7 +23,7 @@ from secateur.kinds import kind_named
 from secateur.layout import Array
 from secateur.selection.groups import Pooled, RankedGroups, scores_problem
 from secateur.selection.n_of_m import keep_in_sets
-from secateur.selection.norms import channel_norms
+from secateur.selection.norms import Pooling, channel_norms
 from secateur.selection.tiles import Tiles, any_in_tiles, spread
 
 Extent = Sequence[int | None]
@@ -262,8 +262,10 @@ class Block(Pattern):
     """Tiles of `out` x `in` weights, each spatial position and gate by itself.
 
     Tiles are laid from index 0 of the (out, in) plane; a tile at the edge pools over the
-    weights that it has.  ``score = mean`` (``pooling = "avg"``) or ``max`` of the scores in the
-    tile, the mean summed in float64 in canonical order.
+    weights that it has.  Of the scores ``s`` in the tile, ``score = mean(s)`` (``pooling =
+    "avg"``), ``max(s)``, ``min(s)``, ``sum(|s|)`` (``"l1"``) or ``sqrt(sum(s**2))`` (``"l2"``);
+    what is summed is summed in float64 in canonical order.  A sum is less for a tile at the edge,
+    which has fewer weights.
 
     >>> Block.model_validate({"out": 4, "in": 1}).to_dict()
     {'kind': 'block', 'out': 4, 'in': 1, 'pooling': 'avg'}
@@ -272,7 +274,11 @@ class Block(Pattern):
     kind = "block"
     out: Annotated[int, Field(ge=1)] = 1
     in_: Annotated[int, Field(ge=1, alias="in")] = 1
-    pooling: Literal["avg", "max"] = "avg"
+    pooling: Pooling = "avg"
+
+    @property
+    def adds_up(self) -> bool:
+        return self.pooling in ("l1", "l2")
 
     def extent(self, spec: WeightSpec) -> tuple[int, ...]:
         """Return the size of a tile along each canonical axis."""
@@ -335,17 +341,46 @@ class NM(FixedPattern):
 class Channel(Pattern):
     """Whole slices along one axis of the (out, in) plane: filters, rows or columns.
 
-    ``score = sqrt(sum(score**2))`` over the slice, which for magnitude is its L2 norm,
-    summed in float64 in canonical order.  Source: Li et al. 2017, "Pruning filters for
-    efficient convnets", arXiv 1608.08710, with the L2 norm.
+    Of the scores ``s`` in the slice, ``score = sqrt(sum(s**2))`` (``pooling = "l2"``: for magnitude
+    the L2 norm), ``sum(|s|)`` (``"l1"``), ``max(s)`` or ``min(s)``; what is summed is summed in
+    float64 in canonical order.  ``normalize = true`` divides a norm by that of as many ones,
+    ``sqrt(n)`` or ``n`` for ``n`` weights in a slice, so that channels of weights of several sizes
+    compare: under `Global`, LAMP does so anyway.  Source: Li et al. 2017, "Pruning filters for
+    efficient convnets", arXiv 1608.08710, with the L1 norm.
+
+    >>> Channel(pooling="l1", normalize=True).to_dict()
+    {'kind': 'channel', 'axis': 'out', 'pooling': 'l1', 'normalize': True}
     """
 
     kind = "channel"
     axis: Literal["out", "in"] = "out"
+    pooling: Literal["l2", "l1", "max", "min"] = "l2"
+    normalize: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_norm_to_normalize(self) -> Self:
+        if self.normalize and self.pooling not in ("l1", "l2"):
+            raise ValueError(
+                f'normalize = true divides a norm by its size, and pooling = "{self.pooling}" does '
+                'not grow with it; leave normalize out, or take pooling = "l1" or "l2"'
+            )
+        return self
 
     @property
     def adds_up(self) -> bool:
-        return True
+        return self.pooling in ("l1", "l2") and not self.normalize
+
+    def normalized(self) -> dict[str, Any]:
+        """Return the table of the fingerprint, in which later keys count where they are set."""
+        table, later = self.to_dict(), {"pooling": "l2", "normalize": False}
+        return {key: each for key, each in table.items() if later.get(key, table) != each}
+
+    def divisor(self, spec: WeightSpec) -> float:
+        """Return what the score of each channel of a weight is divided by."""
+        length = spec.size // max(spec.shape[self.axis_of(spec)], 1)
+        if not self.normalize or not length:
+            return 1.0
+        return float(length) if self.pooling == "l1" else sqrt(length)
 
     def extent(self, spec: WeightSpec) -> tuple[int | None, ...]:
         """Return 1 along the axis of the channels, and None along the others."""
@@ -362,7 +397,8 @@ class Channel(Pattern):
         previous = elements.previous
         if previous is not None:
             previous = np.asarray(previous.any(axis=others))
-        return Pooled(elements.spec, channel_norms(elements, axis), previous)
+        found = channel_norms(elements, axis, self.pooling) / self.divisor(elements.spec)
+        return Pooled(elements.spec, found, previous)
 
     def expand(self, kept: Array, spec: WeightSpec) -> Array:
         shape = [1] * len(spec.shape)

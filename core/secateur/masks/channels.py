@@ -20,14 +20,31 @@ from secateur.masks.grouping import Grouping
 from secateur.masks.partition import Grid
 from secateur.selection.elements import Elements
 from secateur.selection.groups import Pooled
-from secateur.selection.norms import add_squares, norms
+from secateur.selection.norms import Pooling, add_up, norms, start_of
 from secateur.workers import Workers
 
 
 class Channels(Grouping):
-    """The slices of a weight along `axis`; each worker decides a range of them."""
+    """The slices of a weight along `axis`, of which each worker decides a range.
 
-    def __init__(self, elements: Elements, axis: int, workers: Workers) -> None:
+    Args:
+        elements: The elements.
+        axis: The axis.
+        workers: The processes that shard the weight.
+        pooling: How the scores of a channel become one.
+        divisor: What each score is divided by.
+
+    """
+
+    def __init__(
+        self,
+        elements: Elements,
+        axis: int,
+        workers: Workers,
+        pooling: Pooling = "l2",
+        divisor: float = 1.0,
+    ) -> None:
+        self._pooling, self._divisor = pooling, divisor
         self._elements, self._axis, self._workers = elements, axis, workers
         shape = elements.spec.shape
         self._order = MemoryOrder(shape, tuple(range(len(shape))))
@@ -43,7 +60,7 @@ class Channels(Grouping):
             self._use_chain()
 
     def ranked(self) -> Pooled:
-        """Return the channels that this worker decides, ranked by their norms."""
+        """Return the channels that this worker decides, ranked by their scores."""
         add_up = self._from_worker_to_worker if self._chain else self._together
         begin, sums, alive = add_up(1.0)
         previous = None if self._elements.previous is None else alive > 0
@@ -51,8 +68,9 @@ class Channels(Grouping):
             self._elements,
             lambda scale: sums if scale == 1 else add_up(scale)[1],
             self._workers,
+            self._pooling,
         )
-        channels = Pooled(self._elements.spec, found, previous)
+        channels = Pooled(self._elements.spec, found / self._divisor, previous)
         count = self._elements.spec.shape[self._axis]
         return channels.as_part_of(count, lambda index: index + begin)
 
@@ -72,7 +90,7 @@ class Channels(Grouping):
             int(ends[self._workers.rank, self._axis])
             for ends in (self._rounds.grid.low, self._rounds.grid.high)
         )
-        found = np.zeros((2, end - begin))
+        found = self._start(end - begin)
         for region in self._rounds.regions():
             some = self._channels(region.number)
             self._add(region, found[:, some.start - begin : some.stop - begin], scale)
@@ -89,7 +107,7 @@ class Channels(Grouping):
             send_buffers = [np.empty(0)] * count
             if 0 <= step - turn < steps:
                 some = self._channels((step - turn) * rounds)
-                found = carried if turn else np.zeros(2 * len(some))
+                found = carried if turn else self._start(len(some)).reshape(-1)
                 for region in islice(regions, rounds):
                     self._add(region, found.reshape(2, -1), scale)
                 last = turn + 1 == count
@@ -105,9 +123,13 @@ class Channels(Grouping):
 
     def _add(self, region: RoundRegion, found: Array, scale: float) -> None:
         scores = region.scores(self._elements)
-        add_squares(scores, self._axis, found[0], scale)
+        add_up(scores, self._axis, found[0], scale, self._pooling)
         if scores.previous is not None:
             found[1] += scores.previous.any(axis=tuple(self._others))
+
+    def _start(self, count: int) -> Array:
+        """Return, for some channels, their sums and how many are alive, before any is seen."""
+        return np.repeat([[start_of(self._pooling)], [0.0]], count, axis=1)
 
     def _channels(self, number: int) -> range:
         """Return the channels of this worker in a round."""

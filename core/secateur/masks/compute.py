@@ -175,7 +175,8 @@ def _grouping(
     if type(pattern) is Unstructured:  # a subclass may group, or score, otherwise
         return SingleElements(elements)
     if type(pattern) is Channel:
-        return Channels(elements, pattern.axis_of(elements.spec), workers)
+        axis, divisor = pattern.axis_of(elements.spec), pattern.divisor(elements.spec)
+        return Channels(elements, axis, workers, pattern.pooling, divisor)
     return InRounds(method, elements, workers)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from secateur.arrays.positions import Positions, Region, memory_axes
 from secateur.arrays.sortable_bits import score_keys
 from secateur.layout import Array
 from secateur.selection.groups import RankedGroups
+from secateur.selection.norms import DOWN, EXTREMES, LEAST, UP, Pooling, term
 
 SCALE = 2.0**-64
 """Scores are scaled by this where their sum overflows float64, which rounds nothing that counts."""
@@ -33,21 +34,20 @@ class Tiles(RankedGroups):
     Args:
         elements: The elements.
         tile: The extent of a tile along each canonical axis.
-        pooling: The mean or the maximum.
+        pooling: How the scores of a tile become one.
 
     """
 
-    def __init__(
-        self, elements: RankedGroups, tile: tuple[int, ...], pooling: Literal["avg", "max"]
-    ) -> None:
+    def __init__(self, elements: RankedGroups, tile: tuple[int, ...], pooling: Pooling) -> None:
         shape = elements.shape
         grid = tuple(-(-length // size) for length, size in zip(shape, tile, strict=True))
         super().__init__(elements.spec, grid, elements.axes, None)
         self._elements, self._pooling = elements, pooling
         self._tile = tuple(map(min, tile, (max(length, 1) for length in shape)))
         self._offsets = list(product(*map(range, self._tile)))
-        self.bits = 64 if pooling == "avg" else elements.bits
-        self._may_overflow = pooling == "avg" and elements.bits == 64
+        self._extreme = EXTREMES.get(pooling)
+        self.bits = elements.bits if self._extreme else 64
+        self._may_overflow = not self._extreme and elements.bits == 64
 
     @property
     def previous(self) -> Array | None:
@@ -60,7 +60,7 @@ class Tiles(RankedGroups):
         pooled = [
             self._pool(self._elements.scores_in(region)) for region in self._regions(positions)
         ]
-        if not pooled and self._pooling == "max":
+        if not pooled and self._extreme:
             return self._elements.scores(slice(0, 0))  # of the same dtype as the others' scores
         return self._flat(pooled)
 
@@ -97,13 +97,36 @@ class Tiles(RankedGroups):
         )
 
     def _pool(self, scores: Array) -> Array:
-        """Return the mean or the maximum of each tile in a region that begins at a tile."""
-        if self._pooling == "max":
-            return self._combine(scores, np.maximum, scores.dtype)
-        return self._means(
-            lambda scale: self._combine(_scaled(scores, scale), np.add, np.dtype(np.float64)),
-            self._sizes(scores.shape),
-        )
+        """Return the score of each tile in a region that begins at a tile."""
+        if self._extreme:
+            return self._combine(scores, self._extreme.ufunc, scores.dtype)
+
+        def sums(scale: float) -> Array:
+            return self._combine(self._summed(scores, scale), np.add, np.dtype(np.float64))
+
+        if self._pooling == "l2":
+            return self._norms(sums)
+        return self._means(sums, self._sizes(scores.shape) if self._pooling == "avg" else 1)
+
+    def _summed(self, scores: Array, scale: float) -> Array:
+        """Return what is added up of some scores, which are scaled first."""
+        if self._pooling == "avg":
+            return scores if scale == 1 else scores * scale
+        return term(scores.astype(np.float64), self._pooling, scale)
+
+    def _norms(self, squares: Callable[[float], Array]) -> Array:
+        """Return square roots of sums of squares, made anew where they leave the range."""
+        plain = squares(1.0)
+        roots: Array = np.sqrt(plain)
+        if not self._may_overflow:
+            return roots
+        most = np.finfo(np.float64).max
+        for outside, scale in ((np.isinf(plain), DOWN), (plain < LEAST, UP)):
+            if outside.any():
+                with np.errstate(over="ignore"):
+                    scaled = np.sqrt(squares(scale)[outside]) / scale
+                roots[outside] = np.minimum(scaled, most)
+        return roots
 
     def _combine(self, scores: Array, combine: np.ufunc, dtype: np.dtype[Any]) -> Array:
         """Combine the elements of each tile, one offset after another."""
@@ -160,22 +183,28 @@ class Tiles(RankedGroups):
             yield has, elements.order.positions([along[has] for along in at])
 
     def _gather(self, positions: Array) -> Array:
-        if self._pooling == "max":
-            best = np.full(len(positions), -np.inf, self._elements.scores(slice(0, 0)).dtype)
+        if extreme := self._extreme:
+            dtype = self._elements.scores(slice(0, 0)).dtype
+            best = np.full(len(positions), extreme.start, dtype)
             for has, members in self._members(positions):
-                best[has] = np.maximum(best[has], self._elements.scores(members))
+                best[has] = extreme.ufunc(best[has], self._elements.scores(members))
             return best
-        counts = np.zeros(len(positions))
-        for has, _ in self._members(positions):
-            counts += has
 
         def sums(scale: float) -> Array:
             found = np.zeros(len(positions))
             for has, members in self._members(positions):
-                scores = _scaled(self._elements.scores(members), scale)
-                found[has] += scores.astype(np.float64, copy=False)
+                scores = self._summed(self._elements.scores(members), scale)
+                with np.errstate(over="ignore"):
+                    found[has] += scores.astype(np.float64, copy=False)
             return found
 
+        if self._pooling == "l2":
+            return self._norms(sums)
+        counts: Array | int = 1
+        if self._pooling == "avg":
+            counts = np.zeros(len(positions))
+            for has, _ in self._members(positions):
+                counts += has
         return self._means(sums, counts)
 
     def _gather_alive(self, positions: Array) -> Array:
@@ -183,10 +212,6 @@ class Tiles(RankedGroups):
         for has, members in self._members(positions):
             alive[has] |= self._elements.is_alive(members)
         return alive
-
-
-def _scaled(scores: Array, scale: float) -> Array:
-    return scores if scale == 1 else scores * scale
 
 
 def any_in_tiles(mask: Array, tile: Sequence[int]) -> Array:
