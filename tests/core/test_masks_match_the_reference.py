@@ -130,7 +130,7 @@ def test_blocks_only_shrink_while_the_target_grows(data, low, high):
 )
 def test_channels_are_ranked_by_their_pooling(pooling, normalize, axis):
     rng = np.random.default_rng(4)
-    given = [rng.normal(size=shape) for shape in ((6, 4, 3), (5, 9), (7, 2, 2, 2))]
+    given = [rng.normal(size=shape) for shape in ((6, 4), (5, 9), (7, 2))]
     scores = []
     for weight in given:
         slices = reference.channels(weight, axis)

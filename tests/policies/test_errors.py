@@ -28,8 +28,8 @@ def rule(text: str) -> str:
 HOSTILE = {
     "pooling": (
         rule('pattern = { kind = "block", pooling = "avgg" }'),
-        ("p.toml: rule 2, pattern.pooling: 'avgg': input should be 'avg', 'max', 'min', 'l1' or 'l2'; "
-        "did you mean 'avg'?"),
+        ("p.toml: rule 2, pattern.pooling: 'avgg': input should be 'avg', 'max', 'min', 'l1' or "
+        "'l2'; did you mean 'avg'?"),
     ),
     "nan_sparsity": (
         '[schedule]\nkind = "one_shot"\nfinal_sparsity = nan',
