@@ -10,7 +10,7 @@ from statistics import stdev
 from intervals import Interval, of_difference, of_mean, of_next
 from page_tables import table
 from policies import DENSE
-from records import RESULTS, Line, read
+from records import RESULTS, Line, key, read
 from tasks import NAMES, Task, load
 
 FRAMEWORKS = {"keras": "Keras", "torch": "PyTorch", "both": "both", "tfmot": "TFMOT"}
@@ -57,7 +57,7 @@ def page(name: str, task: Task, lines: Sequence[Line]) -> str:
         f"# {task.title}\n\nWritten by `{command}` (`{command} QUICK=1`: its quick rows) from the "
         f"lines of `docs/results/{name}.jsonl`, one a run."
     )
-    return f"{head}\n\n{task.page(lines).strip()}\n\n{_measured(lines)}\n"
+    return f"{head} {_made(task, lines)}\n\n{task.page(lines).strip()}\n\n{_measured(lines)}\n"
 
 
 def overview(told: dict[str, list[Line]]) -> str:
@@ -215,6 +215,18 @@ def _values(lines: Iterable[Line], row: str, framework: str) -> dict[int, float]
 def _base(framework: str) -> str:
     """Return the framework whose dense network a peer is compared with."""
     return {"tfmot": "keras", "torch.nn.utils.prune": "torch"}.get(framework, framework)
+
+
+def _made(task: Task, lines: Sequence[Line]) -> str:
+    """Say how many of the runs of the tables there are."""
+    wanted = {run.key for run in task.runs(False)}
+    made = wanted & {key(line) for line in lines}
+    if len(made) == len(wanted):
+        return f"All {len(wanted)} runs of its tables are made."
+    return (
+        f"**{len(made)} of the {len(wanted)} runs of its tables are made**: the command goes on "
+        "with the others, and a row that is not here has no run yet."
+    )
 
 
 def _measured(lines: Sequence[Line]) -> str:

@@ -68,8 +68,9 @@ CLASSIFIER = Classifier(
     }
     | {"gradual, 90 %, 3 epochs": (gradual(0.9, _FREQUENCY), {"epochs": 3})},
     aims=(Aim("gradual, 80 %", 0.3), Aim("gradual, 90 %", 0.3)),
-    learned="""Gradual pruning needs updates: see what was tried. With a threshold for each weight
-alone, the small kernel of the first layer is pruned as much as the large ones.""",
+    learned="""Gradual pruning needs updates: see what was tried (the 3 epochs with each weight as
+sparse as the others). With a threshold for each weight alone, the small kernel of the first layer
+is pruned as much as the large ones.""",
     peers={"tfmot": [f"gradual, per weight, {percent(sparsity)}" for sparsity in _SPARSITIES]},
     frequency=(_FREQUENCY, 8),
 )
