@@ -24,7 +24,7 @@ def courses(lines: Sequence[Line], rows: Sequence[str], path: Path) -> None:
                 above.plot(steps, losses, label=row)
                 below.plot(steps, sparsities)
     above.set(yscale="log", ylabel="loss in training")
-    above.legend()
+    above.legend(loc="lower left", fontsize="small")
     below.set(xlabel="update", ylabel="sparsity")
     figure.savefig(path, **_SIZE)
     plt.close(figure)

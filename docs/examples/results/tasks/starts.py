@@ -32,10 +32,10 @@ Three rules of thumb, of which the rows below say how far they hold; most stand 
 1. **Begin early.** Of a run whose length is given, pruning needs the larger part: a start in the
    first tenth was as good as one at the first step, and one half way was far behind.
 2. **Wait for convergence only where the run may then be longer.** `begin_when` began when the loss
-   had settled, and had too few updates left before the end; it is for dense training whose length
-   nobody knows, not for a fixed budget.
-3. **Give the masks time, and then leave them alone for a while.** After the last update of the masks
-   the remaining quarter of the run lets the weights that stay make up for those that went.
+   had settled, and had too few updates left before the end; it is for dense training whose
+   length nobody knows, not for a fixed budget.
+3. **Where the updates end matters less than where they begin.** Ends from 40 to 75 % of the run
+   came out nearly alike, so a last quarter without updates is enough; later ends have no run yet.
 
 ![The loss and the sparsity in training, for each way to begin](starts-course.png)
 
