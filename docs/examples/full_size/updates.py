@@ -18,7 +18,7 @@ class Update(NamedTuple):
     """One update of all masks.
 
     Attributes:
-        seconds: How long it took.
+        seconds: How much processor time it took, of all threads together.
         mebibytes: How much memory the process had at most beyond what it had before.
         masks: The masks.
 
@@ -33,9 +33,9 @@ def update(model: Any, policy: Any) -> Update:
     """Make the first update of the masks of a model whose policy prunes at step 1."""
     pruner = secateur.attach(model, policy)
     before = _lowered_peak()
-    begin = time.perf_counter()
+    begin = time.process_time()
     pruner.step()
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     peak = _memory("VmHWM")
     masks = dict(pruner.masks)
     pruner.detach()

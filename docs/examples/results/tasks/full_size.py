@@ -64,7 +64,7 @@ def make(run: Run, folder: Path) -> Outcome:
         "masks": digest(masks, names),
         "mask bits": sum(mask.size for mask in masks.values()),
         "vectors": vectors,
-        "seconds": round(seconds, 3),
+        "update seconds": round(seconds, 3),
         "mebibytes": round(mebibytes),
     }
     kept = sum(int(mask.sum()) for mask in masks.values())
@@ -95,7 +95,9 @@ def _vectors(framework: str, model: Any) -> int:
 
 def page(lines: Sequence[Line]) -> str:
     """Return the page."""
+    order = [run.key[:2] for run in runs(False)]
     full = [line for line in lines if not line["quick"]]
+    full.sort(key=lambda line: order.index((line["row"], line["framework"])))
     parts = [_INTRODUCTION, _counts(full), _HOW_TO_READ, _updates(full)]
     quick = [line for line in lines if line["quick"]]
     if quick:
@@ -126,13 +128,13 @@ def _counts(lines: Sequence[Line]) -> str:
 
 
 def _updates(lines: Sequence[Line]) -> str:
-    head = ("network", "in", "mask bits", "seconds", "memory, MiB")
+    head = ("network", "in", "mask bits", "processor seconds", "memory, MiB")
     rows = [
         (
             line["row"],
             {"keras": "Keras", "torch": "PyTorch"}[line["framework"]],
             line["mask bits"],
-            f"{line['seconds']:.2f}",
+            f"{line['update seconds']:.2f}" if "update seconds" in line else "",
             line["mebibytes"],
         )
         for line in lines
@@ -164,7 +166,8 @@ How the counts come to those of the publication:
 _UPDATE = """\
 All masks of a network once, by `pruner.step()`, from dense weights: reading the weights, choosing
 what stays, and setting the rest to zero. Memory is the most that the process had during that beyond
-what it had before, the new masks included. One thread for the framework; taken on a machine with
-other work, so the time is an upper bound."""
+what it had before, the new masks included. The time is that of the processor, all threads together,
+for the machine had other work; the first update, so with what a framework prepares once. Its noise
+is large against the small networks."""
 
 TASK = Task("Published networks at full size, counted", runs, make, page, ())

@@ -50,40 +50,39 @@ def make(run: Run, folder: Path) -> Outcome:
     with safe_open(training.file(folder), "pt") as file:
         told = file.metadata()
     more = {"training seconds": int(told["seconds"]), "corpus": told["corpus"]}
-    scores = _scores(model, 200 if run.quick else None)
+    scores = _scores(model)
     return Outcome("BLEU", scores.pop("BLEU"), training.file(folder), scores | more)
 
 
-def _scores(model: Any, most: int | None = None) -> dict[str, Any]:
+def _scores(model: Any) -> dict[str, Any]:
     """Return the BLEU of all test lines, of those that resemble no training line, and more."""
     from sacrebleu import BLEU
     from translation.corpus import load
     from translation.training import translate
 
-    found = load()
-    english = [pair[1] for pair in found.test[:most]]
-    translated = translate(model, [pair[0] for pair in found.test[:most]])
-    unlike = [place for place, is_unlike in enumerate(found.unlike[:most]) if is_unlike]
+    corpus = load()
+    english = [pair[1] for pair in corpus.test]
+    translated = translate(model, [pair[0] for pair in corpus.test])
+    unlike = [place for place, is_unlike in enumerate(corpus.unlike) if is_unlike]
     bleu = BLEU()
 
     def score(lines: Sequence[str], places: Sequence[int]) -> float:
-        chosen = ([texts[place] for place in places] for texts in (lines, english))
-        return float(bleu.corpus_score(next(chosen), [next(chosen)]).score)
+        found, wanted = ([texts[place] for place in places] for texts in (lines, english))
+        return float(bleu.corpus_score(found, [wanted]).score)
 
     everything = range(len(english))
     return {
         "BLEU": score(translated, everything),
         "BLEU, unlike": score(translated, unlike),
-        "look-up": score(found.nearest, everything),
-        "look-up, unlike": score(found.nearest, unlike),
-        "lines": (len(found.train), len(english), len(unlike)),
+        "look-up": score(corpus.nearest, everything),
+        "look-up, unlike": score(corpus.nearest, unlike),
+        "lines": (len(corpus.train), len(english), len(unlike)),
         "signature": str(bleu.get_signature()),
     }
 
 
 def _twins(run: Run, folder: Path) -> Outcome:
     """Prune the dense network in both frameworks, and compare masks, files and losses."""
-    import keras
     import numpy as np
     import torch
     from safetensors.torch import save_file
@@ -117,7 +116,6 @@ def _twins(run: Run, folder: Path) -> Outcome:
         ).item()
         for framework, found in logits.items()
     }
-    keras.backend.clear_session()
     file = folder / "translation" / "one-shot.safetensors"
     save_file(ours.state_dict(), file)
     scores = _scores(ours)
@@ -245,8 +243,7 @@ _LEARNED = """\
 - The rows to compare with are *smaller dense* and *random masks*, which have as many weights.
 - On all lines a look-up comes close to the networks, so near are some descriptions to others: the
   lines that resemble none are the ones that ask for translation."""
-_QUICK = """\
-An eighth of the pairs, one epoch dense and one more, the first 200 test lines."""
+_QUICK = "One epoch dense and one more."
 
 TASK = Task(
     "Translation, German to English",
