@@ -38,7 +38,7 @@ def render(
         >>> weights = {"fc": numpy.ones((8, 16))}
         >>> report = secateur.prune(weights, half, observers=[secateur.Recorder(path)])
         >>> render(secateur.Recording.load(path))[:15]
-        '<!doctype html>'
+        '<!DOCTYPE html>'
 
     """
     labels = charts.labels(recording)

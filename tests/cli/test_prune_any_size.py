@@ -278,6 +278,7 @@ def test_a_signal_leaves_the_old_folder_and_nothing_else(folder, number, words):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_where_files_must_have_names_the_next_run_removes_what_was_left(run, folder, monkeypatch):
     half = policy("unstructured")
     named = "from secateur.files import atomic; atomic._unnamed = lambda *_: None\n"

@@ -45,6 +45,7 @@ def test_without_a_model_it_says_what_the_target_takes_and_without_a_name_what_t
 
 
 @pytest.mark.usefixtures("_file")
+@pytest.mark.slow
 def test_estimates_are_shown_with_the_tool_and_its_version(run):
     pytest.importorskip("ethosu")
     model = DATA / "sparse.tflite"

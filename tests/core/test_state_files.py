@@ -192,6 +192,7 @@ def test_metadata_that_is_not_ours(saved, text):
     assert_refused(rewritten(saved, secateur=np.frombuffer(text, np.uint8)))
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / "state.npz"
     header = io.BytesIO()

@@ -112,6 +112,7 @@ def test_a_notebook_shows_escaped_tables_without_scripts_or_colours():
             assert "<script>alert(1)</script>:kernel" in page.words
 
 
+@pytest.mark.slow
 def test_a_notebook_keeps_little_of_a_large_model():
     for verb in (secateur.plan, secateur.prune):
         text = verb(weights(2_000), POLICY)._repr_html_()

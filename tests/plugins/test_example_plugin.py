@@ -110,4 +110,4 @@ def test_installed_it_works_in_every_framework_and_uninstalled_the_policy_says_s
     assert "the policy needs the plugin 'example-sine-schedule', which is missing" in error
     assert "pip install example-sine-schedule" in error
     assert "no schedule 'sine'" in error
-    assert "There are: ac_dc, constant, cosine, exponential, linear" in error
+    assert "There are: ac_dc, constant, cosine, exponential, keep_zeros, linear" in error

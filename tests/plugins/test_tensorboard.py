@@ -94,6 +94,7 @@ def test_two_runs_with_one_observer_and_weights_of_any_shape(tmp_path):
     assert "pruning/threshold" not in reader.Tags()["scalars"]  # nothing is kept
 
 
+@pytest.mark.slow
 def test_it_imports_no_framework_and_says_what_is_missing(tmp_path):
     code = f"""
 import sys, numpy, secateur, secateur_tensorboard

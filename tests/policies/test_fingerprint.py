@@ -105,6 +105,7 @@ def test_it_tells_apart_what_gives_other_masks():
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", ["0", "1", "4711"])
+@pytest.mark.slow
 def test_it_does_not_depend_on_the_hash_seed_of_the_process(seed):
     code = f"import secateur; print(secateur.Policy.parse({TABLE!r}).fingerprint)"
     env = {**os.environ, "PYTHONHASHSEED": seed}

@@ -10,9 +10,7 @@ nothing is collected, and the counts tell how many of the tied groups stay.  Whe
 was right, and where workers hold shards of the weights, `histogram` finds the k-th key by radix
 histograms.  `ties` decides among equal keys.
 
-For 25 M float32 on one thread this takes about two and a half times the pass ``abs(w) > t`` alone:
-reading and comparing 1.5, collecting 0.5, the sample 0.2, the correction 0.3; see
-docs/benchmarks.md.
+docs/benchmarks.md has it beside the pass ``abs(w) > t`` alone.
 """
 
 from __future__ import annotations
