@@ -114,7 +114,7 @@ def torch_net(folder: Path, net: str) -> Any:
     """Return a net of the package facenet-pytorch, with its weights."""
     package = folder / "facenet_pytorch"
     source = (package / "models" / "mtcnn.py").read_text()
-    # the nets alone: the rest of the file wants packages that are not needed here
+    # the nets alone: the rest of the file needs packages that are not needed here
     nets = source[source.index("class PNet") : source.index("class MTCNN")]
     space: dict[str, Any] = {"torch": torch, "nn": torch.nn, "os": os}
     exec(compile(nets, "mtcnn.py", "exec"), space)  # noqa: S102  # code of an installed package

@@ -105,7 +105,7 @@ def rows_of(lines: Iterable[Line], order: Sequence[str], base: str) -> Iterator[
 
 
 def quick_rows(lines: Iterable[Line]) -> str:
-    """Return a table of the quick runs: a test repeats some, and wants them inside the interval."""
+    """Return a table of the quick runs: a test checks that they come out again."""
     quick = [line for line in lines if line["quick"]]
     rows = []
     for row in dict.fromkeys(line["row"] for line in quick):
@@ -218,7 +218,7 @@ def _base(framework: str) -> str:
 
 
 def _made(task: Task, lines: Sequence[Line]) -> str:
-    """Say how many of the runs of the tables there are."""
+    """Return a line on how many of the runs of the tables are made."""
     wanted = {run.key for run in task.runs(False)}
     made = wanted & {key(line) for line in lines}
     if len(made) == len(wanted):

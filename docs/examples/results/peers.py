@@ -2,7 +2,7 @@
 
     .venv-peers/bin/python docs/examples/results/peers.py RUN.json
 
-TFMOT wants Keras 2, so it cannot share an environment with secateur; `make results` sets one up.
+TFMOT needs Keras 2, so it cannot share an environment with secateur; `make results` sets one up.
 """
 
 from __future__ import annotations

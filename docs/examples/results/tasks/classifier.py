@@ -28,7 +28,15 @@ has none. Non-zeros are those of the saved file of the first seed, counted by a 
 nothing of secateur."""
 _AGREEMENT = """The dense network, trained in PyTorch, is put into both frameworks and pruned in one
 shot, and is not trained on. The masks are read from the two saved files."""
-_REPEATED = "A test repeats one of these runs, and wants it within the interval."
+_REPEATED = "A test repeats one of these runs, and checks that it lies within the interval."
+_ROWS = """- *dense*: never pruned.
+- *smaller dense*: a dense network, narrower in every layer by one factor, with as many weights as
+  stay in the pruned ones.
+- *random masks*: as sparse from the first step, at random, the sparsity of each weight by `erk`.
+- *one shot*: pruned by magnitude in one step, half way, with one threshold for all layers
+  (`global`); it trains on under that mask.
+- *gradual*: the same in many steps, a polynomial decay from a tenth of the run to three
+  quarters."""
 _TRIALS = """On the samples for choosing alone, with one seed, in PyTorch, never on the test set."""
 
 
@@ -129,7 +137,7 @@ class Classifier:
         """Return the page."""
         full = [line for line in lines if not line["quick"]]
         weights = self.network.weights(self.network.sizes)
-        text = self.text.format(weights=weights, **vars(self.recipe))
+        text = self.text.format(weights=weights, rows=_ROWS, **vars(self.recipe))
         train, test = self.quick_part
         return sections(
             ("", text, "always"),

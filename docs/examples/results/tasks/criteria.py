@@ -38,7 +38,7 @@ same sparsity in each layer (`erk`), in Keras and in PyTorch.** Nothing was tune
 
 Movement was made for the fine-tuning of large pretrained networks; here a network learns from its
 initial weights, which is not what it is for."""
-_QUICK = """10,000 images in one epoch. A test repeats one of these runs, and wants it within
+_QUICK = """10,000 images in one epoch. A test repeats one of these runs, which must lie within
 the interval."""
 
 

