@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
-@pytest.mark.parametrize("script", ["target_tables.py", "ready_policies.py"])
-def test_a_page_is_what_its_script_writes(script):
-    written = runpy.run_path(str(EXAMPLES / script))
+def run(script: str) -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / script))
+
+
+def test_the_page_of_targets_is_what_its_script_writes():
+    written = run("target_tables.py")
     assert written["PAGE"].read_text(encoding="utf-8") == written["page"](), (
-        f"run: python docs/examples/{script}"
+        "run: python docs/examples/target_tables.py"
     )
+
+
+def test_the_pages_of_ready_policies_are_what_their_script_writes():
+    pages = run("ready_policies.py")["pages"]()
+    for page, text in pages.items():
+        assert page.read_text(encoding="utf-8") == text, (
+            f"{page.name}: run: python docs/examples/ready_policies.py"
+        )
+    folder = EXAMPLES.parent / "reference" / "ready"
+    assert set(folder.glob("*.md")) < pages.keys()  # none is left of a policy that is gone

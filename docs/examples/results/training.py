@@ -34,13 +34,24 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Training:
-    """All that one training needs, besides the framework and the policy."""
+    """All that one training needs, besides the framework and the policy.
+
+    Attributes:
+        network: What is trained.
+        sizes: The widths of its hidden layers.
+        split: The samples.
+        recipe: How long and how fast.
+        seed: Of the initial weights and the order of the samples.
+        start: A saved network of the same framework whose weights are trained on.
+
+    """
 
     network: Network
     sizes: tuple[int, ...]
     split: Split
     recipe: Recipe
     seed: int
+    start: Path | None = None
 
     @property
     def steps(self) -> int:
@@ -81,18 +92,26 @@ def labels_of(framework: str) -> Any:
 
 
 def fresh_keras(training: Training) -> Any:
-    """Return the network in Keras, with the initial weights of the seed."""
+    """Return the network in Keras, with the weights that its training starts from."""
     import keras
 
     model = training.network.keras(keras, *training.sizes)
-    fill_keras(model, training.network.initial(training.seed, training.sizes))
+    if training.start:
+        model.load_weights(training.start)
+    else:
+        fill_keras(model, training.network.initial(training.seed, training.sizes))
     return model
 
 
 def fresh_torch(training: Training) -> Any:
-    """Return the network in PyTorch, with the initial weights of the seed."""
+    """Return the network in PyTorch, with the weights that its training starts from."""
     model = training.network.torch(*training.sizes)
-    fill_torch(model, training.network.initial(training.seed, training.sizes))
+    if training.start:
+        from safetensors.torch import load_file
+
+        model.load_state_dict(load_file(training.start))
+    else:
+        fill_torch(model, training.network.initial(training.seed, training.sizes))
     return model
 
 

@@ -16,6 +16,7 @@ NAMES = (
     "speech",
     "criteria",
     "starts",
+    "ready",
     "full_size",
     "translation",
     "pretrained",
