@@ -7,8 +7,11 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
+from sphinx.util.matching import patmatch
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 from tests.fork_server import ForkServer
 
@@ -61,3 +64,12 @@ def test_every_link_of_a_page_leads_somewhere() -> None:
         prose = CODE.sub("", FENCE.sub("", page.read_text()))
         for target in LINK.findall(prose):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_a_page_of_any_name_has_a_place_in_the_table_of_contents() -> None:
+    site = parse_toc_yaml(ROOT / "docs" / "_toc.yml")
+    names = {path.relative_to(ROOT / "docs").with_suffix("") for path in PAGES[1:]}
+    folders = {name.parent for name in names} - {Path()}
+    invented = {folder / f"{letter}-page" for folder in folders for letter in ascii_lowercase}
+    for name in map(Path.as_posix, names | invented):
+        assert name in site or any(patmatch(name, glob) for glob in site.globs()), name

@@ -77,14 +77,11 @@ def _bar(
     what: str, total: int | None, columns: Sequence[ProgressColumn], shown: bool = True
 ) -> Iterator[Advance]:
     console = Console(stderr=True)
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        *columns,
-        console=console,
-        transient=True,
-        disable=not (shown and console.is_terminal),
-    )
+    if not (shown and console.is_terminal):  # a bar that is disabled ends its line in older rich
+        yield lambda amount: None
+        return
+    name = TextColumn("{task.description}", markup=False)
+    bar = Progress(SpinnerColumn(), name, *columns, console=console, transient=True)
     with bar:
         task = bar.add_task(printable(what, _LONGEST_TASK), total=total)
         yield lambda amount: bar.update(task, advance=amount)
