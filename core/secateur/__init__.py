@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from secateur.compare.policies import policy_changes as policy_changes
     from secateur.compare.transfer import transfer as transfer
     from secateur.components.criteria import Criterion as Criterion
+    from secateur.components.criteria import GradientMagnitude as GradientMagnitude
+    from secateur.components.criteria import Magnitude as Magnitude
+    from secateur.components.criteria import Random as Random
+    from secateur.components.criteria import Regrowth as Regrowth
     from secateur.components.distributions import Distribution as Distribution
     from secateur.components.patterns import FixedPattern as FixedPattern
     from secateur.components.patterns import Pattern as Pattern
@@ -137,7 +141,13 @@ _NAMES_OF = {
         "policy_changes",
     ),
     "compare.transfer": ("transfer",),
-    "components.criteria": ("Criterion",),
+    "components.criteria": (
+        "Criterion",
+        "GradientMagnitude",
+        "Magnitude",
+        "Random",
+        "Regrowth",
+    ),
     "components.distributions": ("Distribution",),
     "components.patterns": (
         "FixedPattern",

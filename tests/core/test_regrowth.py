@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import secateur
 from secateur.adapter import SINGLE
-from secateur.components.criteria import Random
+from secateur.components.criteria import Movement, Random
 from secateur.masks.gradients import Gradients
 from secateur.masks.regrowth import regrown
 from secateur.selection.context import Context
@@ -230,3 +230,22 @@ def test_one_go_has_no_updates_to_move_weights_at():
     with pytest.raises(secateur.PolicyError, match=r"secateur\.attach"):
         secateur.prune(weights, policy("set"))
     assert weights["fc"].all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"grow": secateur.GradientMagnitude()}, "needs = {'gradient'}"),
+        ({"drop": Movement(), "needs": {"gradient"}}, r"memory\['sum'\]"),
+        ({"grow": "random"}, "wanted a criterion"),
+    ],
+    ids=["gradient", "memory", "none"],
+)
+def test_what_a_part_of_a_criterion_needs_must_stand_in_the_criterion(settings, message):
+    parts = {"grow": secateur.Random(), **settings}
+    members = {name: property(lambda self, part=part: part) for name, part in parts.items()}
+    members |= {"kind": "made_of_parts", "fraction_at": lambda self, step, end: 0.1}
+    members |= {"needs": parts.get("needs", set()), "__module__": __name__}
+    criterion = type("MadeOfParts", (secateur.Regrowth,), members)
+    with pytest.raises(secateur.PolicyError, match=message):
+        secateur.Policy.parse({**policy("set"), "criterion": criterion()})

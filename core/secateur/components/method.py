@@ -12,6 +12,7 @@ from secateur.components.patterns import FixedPattern, Pattern
 from secateur.components.periodic import Periodic
 from secateur.components.schedule import Schedule
 from secateur.components.schedules import AcDc, KeepZeros
+from secateur.errors import listed, shown
 from secateur.selection.component_errors import attributed
 
 
@@ -126,4 +127,25 @@ def regrowth_problem(method: Method) -> str | None:
             f"criterion {kind!r} changes less and less up to the schedule's end_step, which is "
             f'not set: write such as end_step = "75%"'
         )
+    return _part_problem(criterion)
+
+
+def _part_problem(criterion: Regrowth) -> str | None:
+    """Return what one of the criteria that make up another needs and does not get from it."""
+    with attributed(criterion):
+        parts = {"first": criterion.first, "drop": criterion.drop, "grow": criterion.grow}
+        own = criterion.memory_dtypes()
+    for name, part in parts.items():
+        if not isinstance(part, Criterion):
+            return f"criterion {criterion.kind!r}: {name} is {shown(part)}; wanted a criterion"
+        with attributed(part):
+            memory = part.memory_dtypes()
+        lacks = [f"needs = {{{need!r}}}" for need in part.needs - criterion.needs]
+        lacks += [f"memory[{key!r}]" for key in memory if own.get(key) != memory[key]]
+        if lacks:
+            return (
+                f"criterion {criterion.kind!r} must have {listed(lacks, 3)} as its {name}, "
+                f"criterion {part.kind!r}, has: what is kept of training is kept for the criterion "
+                "of the rule"
+            )
     return None

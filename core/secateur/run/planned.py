@@ -94,8 +94,10 @@ class RuleWeights:
     @property
     def watches_training(self) -> bool:
         """Whether the criterion can score nothing before the first update."""
-        if isinstance(self.method.criterion, Regrowth):
-            return False  # the first masks are made otherwise
+        criterion = self.method.criterion
+        if isinstance(criterion, Regrowth):
+            first = criterion.first  # makes the first masks
+            return bool(first.needs or first.memory_dtypes())
         return self.needs_gradients or bool(self.memory)
 
 

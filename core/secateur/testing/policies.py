@@ -46,6 +46,20 @@ def alternating() -> dict[str, Any]:
     return {"schedule": schedule | {"frequency": 2}}
 
 
+def below_thresholds() -> dict[str, Any]:
+    """Return a policy of thresholds of which half is reached at step 0, and all at step 1.
+
+    The layer "first" is pruned by its own standard deviation, the others by an absolute value.
+    """
+    schedule = {"kind": "linear", "initial_sparsity": 0.25, "final_sparsity": 0.5, "end_step": 1}
+    by_deviations = {"kind": "threshold", "deviations": 1.0}
+    return {
+        "schedule": schedule,
+        "distribution": {"kind": "threshold", "value": 0.6},
+        "rules": [{"match": {"name": "first*"}, "distribution": by_deviations}, {"match": {}}],
+    }
+
+
 EVERY_MASK: dict[str, dict[str, Any]] = {
     f"{pattern}, {distribution}": once(0.6, pattern=_PATTERNS[pattern], distribution=distribution)
     for pattern, distribution in product(_PATTERNS, _DISTRIBUTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from secateur import api
 from secateur.errors import PluginError, WeightError
+from secateur.layout import Array
 from secateur.run.pruner import Pruner
 from secateur.testing import policies
 from secateur.testing.failing import fragile
@@ -58,10 +60,7 @@ class TrainingChecks(Suite):
         wanted = api.attach(reference, policies.growing())
         pruner = self.attach(model, policies.growing())
         for step in (1, 2, 3, 4, 5):
-            twin = self.remake(layers, self.read(model))
-            self.train_step(twin, layers[0].inputs(), None)
-            for name, updated in self.read(twin).items():
-                np.copyto(reference[name][0], updated)
+            self._update_without_masks(model, reference, layers, layers[0].inputs())
             wanted.step()
             self.train_step(model, layers[0].inputs(), pruner)
             assert pruner.current_step == step
@@ -71,6 +70,21 @@ class TrainingChecks(Suite):
                     found, reference[name][0], rtol=1e-5, atol=1e-6, err_msg=f"{name}, step {step}"
                 )
                 assert not bits(found)[~wanted.masks[name]].any(), f"{name}, step {step}"
+        pruner.detach()
+
+    def test_thresholds_prune_what_lies_below_them_after_an_update(self) -> None:
+        layers = network()
+        model, inputs = self.make_model(layers), layers[0].inputs() * np.float32(4)
+        reference = self.reference(model, layers)
+        wanted = api.attach(reference, policies.below_thresholds())
+        pruner = self.attach(model, policies.below_thresholds())
+        assert_same_masks(pruner.masks, wanted.masks, "step 0")
+        self._update_without_masks(model, reference, layers, inputs)
+        wanted.step()
+        self.train_step(model, inputs, pruner)
+        assert_same_masks(pruner.masks, wanted.masks, "step 1")
+        assert_masked(self.read(model), wanted.masks, "step 1")
+        assert pruner.report().sparsity == wanted.report().sparsity
         pruner.detach()
 
     def test_a_weight_is_masked_from_the_step_on_at_which_its_schedule_begins(self) -> None:
@@ -196,6 +210,19 @@ class TrainingChecks(Suite):
         self._assert_final(model, pruner)
         assert not pruner.report().notes
         pruner.detach()
+
+    def _update_without_masks(
+        self,
+        model: object,
+        reference: Mapping[str, tuple[Array, str]],
+        layers: Sequence[Layer],
+        inputs: Array,
+    ) -> None:
+        """Put into a model of the reference adapter what an update would make of the weights."""
+        twin = self.remake(layers, self.read(model))
+        self.train_step(twin, inputs, None)
+        for name, updated in self.read(twin).items():
+            np.copyto(reference[name][0], updated)
 
     def _assert_final(self, model: object, pruner: Pruner) -> None:
         for name, mask in pruner.masks.items():

@@ -86,6 +86,35 @@ class TestStepsBeforeTheUpdate(ToyConformance):
     adapter = sabotaged(Binding)
 
 
+class TestMasksAfterItCounts(ToyConformance):
+    """New masks are then computed from pruned values that the update has moved."""
+
+    class Binding(ToyBinding):
+        is_late = False
+
+        def apply(self, masks):
+            self.is_late = False
+            super().apply(masks)
+
+        def enforce(self):
+            if not self.is_late:
+                super().enforce()
+
+        def watch_optimizer(self, pruner, optimizer):
+            super().watch_optimizer(pruner, optimizer)
+            if optimizer is not None:
+
+                def hook():
+                    self.is_late = True
+                    pruner.step()
+                    self.is_late = False
+                    self.enforce()
+
+                optimizer.hooks[optimizer.hooks.index(self.hook)] = self.hook = hook
+
+    adapter = sabotaged(Binding)
+
+
 class TestMissesTheFirstUpdate(ToyConformance):
     class Binding(ToyBinding):
         def watch_optimizer(self, pruner, optimizer):

@@ -16,6 +16,7 @@ CAUGHT_BY = {
     "TestKeepsTheFirstMask": "test_pruned_weights_stay_plus_zero[gru]",
     "TestAppliesMasksAtTheNextUpdate": "test_attach_evaluates_step_0",
     "TestStepsBeforeTheUpdate": "test_each_step_is_update_then_present_masks_then_new_masks",
+    "TestMasksAfterItCounts": "test_thresholds_prune_what_lies_below_them_after_an_update",
     "TestMissesTheFirstUpdate": "test_pruned_weights_stay_plus_zero[dense]",
     "TestCountsALayerUsedTwiceAsTwoSteps": "test_one_update_of_a_layer_used_twice_is_one_step",
     "TestForgetsTheStepInItsState": "test_a_resumed_run_equals_the_uninterrupted_one[state_dict]",

@@ -22,6 +22,7 @@ POLICY = {
     "schedule": {"kind": "linear", "final_sparsity": 0.75, "end_step": 6, "frequency": 2},
     "rules": [
         {"match": {"kind": "dense"}, "pattern": {"kind": "block", "out": 4, "in": 1}},
+        {"match": {"kind": "conv"}, "distribution": {"kind": "threshold", "deviations": 0.7}},
         {"match": {}, "criterion": "movement", "distribution": "global"},
     ],
 }

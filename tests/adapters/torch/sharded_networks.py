@@ -24,6 +24,7 @@ POLICIES = {
         "pattern": {"kind": "channel", "axis": "in"},
         "distribution": "lamp",
     },
+    "threshold": {"distribution": {"kind": "threshold", "deviations": 0.7}},
 }
 
 

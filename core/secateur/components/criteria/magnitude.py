@@ -26,9 +26,21 @@ class Magnitude(Criterion):
         return np.abs(weight)
 
     def keys(self, weight: Array, context: Context) -> Array:
-        """Return the bits without the sign, which order like the magnitudes."""
+        """Return the bits without the sign, which order like the magnitudes.
+
+        Args:
+            weight: The values, as in `score`.
+            context: What is known besides the values.
+
+        """
         return magnitude_keys(weight)
 
     def finite(self, weight: Array, keys: Array) -> bool:
-        """Return whether every value is finite, which the largest key shows."""
+        """Return whether every value is finite, which the largest key shows.
+
+        Args:
+            weight: The values.
+            keys: What `keys` returned for them.
+
+        """
         return int(keys.max(initial=0)) < infinity(weight.dtype)

@@ -28,6 +28,8 @@ class Regrowth(Criterion):
 
     A subclass writes `grow` and `fraction_at`. Its masks are exact as any others: where each weight
     has a target, ``n`` and ``k`` are counted in it; under `global` and its like, in all together.
+    What `first`, `drop` and `grow` look at, gradients or a memory, the subclass must have in its
+    own `needs` and `memory`, which it updates.
 
     Attributes:
         initial: What the first masks are by: ``random`` or ``magnitude``.
@@ -40,7 +42,7 @@ class Regrowth(Criterion):
         ...
         ...     @property
         ...     def grow(self):
-        ...         return Random(seed=self.seed)
+        ...         return Random(seed=self.seed)  # secateur.Random
         ...
         ...     def fraction_at(self, step, end):
         ...         return 0.01
@@ -81,5 +83,11 @@ class Regrowth(Criterion):
         """
 
     def score(self, weight: Array, context: Context) -> Array:
-        """Return the scores of the first masks, `first`."""
+        """Return the scores of the first masks, `first`.
+
+        Args:
+            weight: The values, as in `Criterion.score`.
+            context: What is known besides the values.
+
+        """
         return self.first.score(weight, context)
