@@ -1,10 +1,11 @@
 """Measure, side by side with the peers, and write docs/benchmarks.md.
 
     python -m tests.benchmarks [--peers PYTHON] [--parts core whole torch keras gradients]
-        [--rounds 7] [--size 1.0]
+        [--rounds 7] [--size 1.0] [--before FOLDER]
 
 --peers names the Python of an environment with peers-requirements.txt; without it the tables
-against TFMOT are left out.  Parts that are not measured stay in the document as they are.
+against TFMOT are left out.  --before names a checkout of an earlier secateur, which "gradients"
+measures too.  Parts that are not measured stay in the document as they are.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--size", type=float)
+    parser.add_argument("--before", metavar="FOLDER")
     options = parser.parse_args()
     for part in options.parts:
         script, title, how = PARTS[part]
@@ -52,6 +54,8 @@ def main() -> None:
             arguments += ["--size", str(options.size)]
         if options.peers and part in ("core", "keras"):
             arguments += ["--peers" if part == "core" else "--tfmot", options.peers]
+        if options.before and part == "gradients":
+            arguments += ["--before", options.before]
         source = f"{how}: `tests/benchmarks/{script}`."
         write(title, f"{source}\n\n{where}\n\n{run(script, arguments)}")
     print(DOCUMENT)
