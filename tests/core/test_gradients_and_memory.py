@@ -185,6 +185,7 @@ def faulty():
         lambda found: {"sum": found["sum"][:1]},
         lambda found: {"sum": found["sum"] * np.nan},
         lambda found: {"sum": "text"},
+        lambda found: {"sum": found["sum"] * 1j},
     ],
 )
 def test_after_an_error_in_update_weights_masks_and_memory_are_as_they_were(fault, faulty):
@@ -206,6 +207,23 @@ def test_after_an_error_in_update_weights_masks_and_memory_are_as_they_were(faul
     pruner.step(0, gradients=give)  # the update that failed is made up, once
     pruner.step(0)
     np.testing.assert_array_equal(pruner.state_dict()["memory/sum/a"], 2 * gradients[0].ravel())
+
+
+@pytest.mark.parametrize("found", [2**31, 0.5], ids=["too large", "a fraction"])
+def test_a_memory_of_integers_takes_no_other_numbers(found):
+    class Counting(Faulty):
+        kind = "counting"
+        needs: ClassVar = set()
+        memory: ClassVar = {"sum": "int32"}
+
+        def update(self, state, weight, gradient, context):
+            return {"sum": np.full(weight.shape, found)}
+
+    method = {"criterion": Counting(), "schedule": policy("magnitude", begin=1)["schedule"]}
+    pruner = secateur.attach({"fc": np.ones((2, 2))}, method)
+    with pytest.raises(PluginError, match="int32"):
+        pruner.step()
+    assert not pruner.state_dict()["memory/sum/fc"].any()
 
 
 @pytest.mark.parametrize(

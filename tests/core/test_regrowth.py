@@ -45,6 +45,7 @@ def share(kind, step):
     return 0.3 / 2 * (1 + math.cos(math.pi * step / END))
 
 
+@pytest.mark.filterwarnings("ignore:.*none ever moves:secateur.ScheduleWarning")
 @given(
     st.sampled_from(["rigl", "set"]),
     st.integers(0, 2**32),
@@ -223,6 +224,13 @@ def test_what_does_not_go_together_is_refused_before_anything_runs(settings, mes
     }
     with pytest.raises(secateur.PolicyError, match=message):
         secateur.Policy.parse({**policy("rigl"), **settings, "schedule": schedule})
+
+
+def test_a_plan_says_that_too_few_are_kept_for_any_to_move():
+    sparse = policy("rigl", {"final_sparsity": 0.97})
+    with pytest.warns(secateur.ScheduleWarning, match="1 of them at most, so that none ever moves"):
+        secateur.plan({"fc": np.ones((4, 8))}, sparse)
+    assert not secateur.plan({"fc": np.ones((4, 8)), "wide": np.ones((9, 9))}, sparse).notes
 
 
 def test_one_go_has_no_updates_to_move_weights_at():

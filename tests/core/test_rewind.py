@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,7 @@ def test_a_mapping_or_a_file_of_it_is_put_under_the_masks(run, suffix, tmp_path)
         ({"bias": np.ones(5)}, secateur.ModelError, r"'bias' has shape \(5,\)"),
         ({"conv": np.full((3, 2, 2, 2), np.nan)}, secateur.WeightError, "'conv' at"),
         ({"conv": "abc"}, secateur.ModelError, "shape"),
+        ({"conv": [[1.0], [1.0, 2.0]]}, secateur.ModelError, "cannot be read as an array"),
         ({3: np.ones(1)}, secateur.ModelError, "names are strings"),
         ({"fc:kernel": np.ones((4, 6), np.float32)}, secateur.ModelError, "more than one"),
     ],
@@ -81,6 +84,16 @@ def test_what_does_not_fit_is_named_and_nothing_is_changed(run, change, error, m
         pruner.rewind(source)
     for name, array in before.items():
         np.testing.assert_array_equal(weights[name], array)
+
+
+def test_a_copy_of_a_model_with_kinds_is_put_back():
+    model = {"fc": (np.arange(1.0, 5.0).reshape(2, 2), "dense")}
+    early = copy.deepcopy(model)
+    steady = {"kind": "constant", "final_sparsity": 0.5}
+    pruner = secateur.attach(model, {"schedule": steady})
+    model["fc"][0][...] *= -1
+    pruner.rewind(early)
+    assert model["fc"][0].tolist() == [[0, 0], [3, 4]]
 
 
 def test_what_holds_no_names_is_refused(run, tmp_path):

@@ -170,6 +170,20 @@ def test_what_makes_no_sense_is_refused_with_the_reason(wrong, says):
         secateur.plan({"w": np.ones((4, 4))}, wrong)
 
 
+def test_a_threshold_that_leaves_nothing_is_noted_and_so_is_a_schedule_that_reaches_none():
+    weights = {"w": np.ones((4, 4)), "v": np.full((4, 4), 3.0)}
+    steady = {"kind": "constant", "final_sparsity": 0.5, "begin_step": 1}
+    pruner = secateur.attach(weights, policy(schedule=steady, value=2.0))
+    pruner.step()
+    wanted = ("rule 1: its threshold leaves nothing of w, so that all of it is pruned: lower it",)
+    assert pruner.report().notes == wanted
+    pruner.detach()
+    assert secateur.prune({"w": np.ones((4, 4))}, policy(value=2.0)).notes == wanted
+    nothing = policy(schedule={**steady, "final_sparsity": 0.0}, value=2.0)
+    with pytest.warns(secateur.ScheduleWarning, match="nothing is pruned in the end"):
+        secateur.plan(weights, nothing)
+
+
 @pytest.mark.parametrize("limit", [{"value": 0.5}, {"deviations": 0.5}])
 def test_a_value_that_cannot_be_ranked_is_an_error_and_nothing_is_changed(limit):
     weight = np.array([[1.0, 0.1], [np.nan, 2.0]])

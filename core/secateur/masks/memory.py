@@ -117,12 +117,19 @@ class _OneWeight:
             raise self._error(f"update() gave {gave}; wanted {shown(sorted(state))}, by name")
         checked = {}
         for name, old in state.items():
+            given = np.asarray(found[name])
+            if given.shape != old.shape:
+                raise self._error(f"update() gave {name!r} {given.shape}; wanted {old.shape}")
+            if not np.can_cast(given.dtype, old.dtype, "same_kind"):
+                raise self._error(f"update() gave {name!r} as {given.dtype}; it is {old.dtype}")
             with np.errstate(over="ignore"):
-                new = np.asarray(found[name]).astype(old.dtype, copy=False)
-            if new.shape != old.shape:
-                raise self._error(f"update() gave {name!r} {new.shape}; wanted {old.shape}")
+                new = given.astype(old.dtype, copy=False)
             if not np.isfinite(new).all():
                 raise self._error(f"update() gave a NaN or infinity in {name!r}")
+            if old.dtype.kind == "i" and not np.array_equal(new, given):
+                raise self._error(
+                    f"update() gave {name!r} a value that is too large for {old.dtype}"
+                )
             checked[name] = new
         return checked
 

@@ -11,7 +11,7 @@ from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 from secateur.masks import compute as masks
 from secateur.run.checks import claims, kept_zeros
-from secateur.run.checks.live import LiveModel, changes_of
+from secateur.run.checks.live import LiveModel, changes_of, emptied_notes
 from secateur.run.checks.needs import check_one_shot
 from secateur.run.checks.sparse_start import excesses, zeros_note
 from secateur.run.plan import Plan
@@ -61,7 +61,12 @@ def prune_once(
         event = MasksUpdated(0, found, targets, planned.policy.fingerprint, run)
         apply_masks(binding, found, event, observers, once=True)
         live = LiveModel(changes=changes_of(binding))
-        notes = (*live.notes(), *_notes_on_zeros(pruned, found), *zeros.all)
+        notes = (
+            *live.notes(),
+            *emptied_notes(planned, kept),
+            *_notes_on_zeros(pruned, found),
+            *zeros.all,
+        )
     finally:
         binding.release()
     return make_report(planned, 0, found, kept, live, notes, binding.tensors)

@@ -19,7 +19,7 @@ from secateur.hooks.events import MasksUpdated
 from secateur.masks.gradients import Gradients
 from secateur.run.arguments import number_of_updates, observed_numbers, path_of
 from secateur.run.checks import claims, kept_zeros, sparse_start
-from secateur.run.checks.live import look, schedule_notes
+from secateur.run.checks.live import emptied_notes, look, schedule_notes
 from secateur.run.plan import Plan
 from secateur.run.report import Masks, Report, make_report, named_masks
 from secateur.run.rewinding import rewound
@@ -275,7 +275,12 @@ class Pruner:
             state.masks,
             state.kept,
             live,
-            (*self._schedule_notes(), *filter(None, [state.note]), *live.notes(state.attached)),
+            (
+                *self._schedule_notes(),
+                *emptied_notes(self.plan, state.kept),
+                *filter(None, [state.note]),
+                *live.notes(state.attached),
+            ),
             self._binding.tensors,
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from secateur.adapter import Binding, StateTensor, Weight
 from secateur.checkpoints import open_checkpoint
-from secateur.errors import ModelError, WeightError, listed, nearest, shown
+from secateur.errors import ModelError, WeightError, in_words, listed, nearest, shown
 from secateur.hooks.dispatch import bind
 from secateur.layout import Array
 
@@ -82,7 +82,15 @@ def _named(name: object) -> str:
 
 
 def _array(name: str, value: Any, binding: Binding) -> Array:
-    array = np.asarray(binding.from_native(value))
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
+        value = value[0]  # (array, kind), as a model that is a mapping may hold it
+    try:
+        array = np.asarray(binding.from_native(value))
+    except Exception as error:  # whatever NumPy, or a framework, raises for what it cannot read
+        raise ModelError(
+            f"rewind: {shown(name)} cannot be read as an array ({in_words(error, 200)}); nothing "
+            "was changed"
+        ) from error
     if array.dtype.hasobject:
         raise ModelError(
             f"rewind: {shown(name)} is a {type(value).__name__}, and no array; nothing was changed"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import islice
 
 from secateur.adapter import Binding, WeightSpec
+from secateur.arrays.counts import keep_count
+from secateur.components.criteria import Regrowth
 from secateur.components.method import Method
 from secateur.components.periodic import Gradual
 from secateur.components.schedule import Schedule
@@ -45,6 +48,8 @@ def schedule_notes(
                 note
                 for note in (
                     other_than_fixed(method),
+                    without_threshold(method),
+                    too_few_to_move(weights),
                     too_short(method, total_steps),
                     too_few(method.schedule, total_steps),
                 )
@@ -62,6 +67,41 @@ def other_than_fixed(method: Method) -> str | None:
         f"pattern {method.pattern.kind!r} always has sparsity {fixed:.4g}, and its schedule "
         f"asks for {scheduled:g}: write final_sparsity = {fixed:.4g}, or choose another "
         "pattern"
+    )
+
+
+def without_threshold(method: Method) -> str | None:
+    """Return a note if a schedule ends where nothing of a threshold is reached."""
+    if method.has_target or method.keeps_zeros or method.schedule.final:
+        return None
+    return (
+        f"its schedule ends at sparsity 0, which is none of its {method.distribution.kind}, so "
+        "that nothing is pruned in the end: give it any final_sparsity above 0"
+    )
+
+
+def too_few_to_move(weights: RuleWeights) -> str | None:
+    """Return a note if a criterion that moves weights never moves any, since so few are kept."""
+    method = weights.method
+    criterion, schedule = method.criterion, method.schedule
+    if not isinstance(criterion, Regrowth) or schedule.percentages() or schedule.begin_when:
+        return None
+    first = schedule.earliest
+    fraction = float(criterion.fraction_at(first, schedule.latest or 0))
+    sparsity = schedule.sparsity(first)
+    targets = method.distribution.targets(weights.specs, sparsity)
+    counts = [method.pattern.group_count(spec) for spec in weights.specs]
+    if targets is None:
+        kept = [keep_count(sum(counts), sparsity)]
+    else:
+        kept = [keep_count(*each) for each in zip(counts, targets, strict=True)]
+    most = max(kept)
+    if not fraction or round(Fraction(fraction) * most):
+        return None
+    return (
+        f"criterion {criterion.kind!r} moves {fraction:g} of the groups that are kept, and there "
+        f"are {most} of them at most, so that none ever moves: give it a larger fraction, or its "
+        "schedule a lower sparsity"
     )
 
 

@@ -147,6 +147,17 @@ class Pattern(Component):
             return keep_count(spec.size, sparsity)
         return keep_count(spec.size // prod(tile), sparsity) * prod(tile)
 
+    def group_count(self, spec: WeightSpec) -> int:
+        """Return the number of groups of a weight; its size, where these are no tiles.
+
+        Args:
+            spec: The weight.
+
+        """
+        if type(self).extent is Pattern.extent:
+            return spec.size
+        return prod(grid_of(self.checked_extent(spec), spec.shape))
+
     def checked_extent(self, spec: WeightSpec) -> tuple[int | None, ...]:
         """Return `extent`, checked.
 

@@ -120,6 +120,25 @@ def schedule_notes(plan: Plan, state: RunState, updates: int | None) -> Iterator
             yield f"rule {rule.rule}: {note}"
 
 
+def emptied_notes(plan: Plan, kept: Mapping[str, int]) -> Iterator[str]:
+    """Yield a note for each rule whose weights' own values leave nothing of some weights.
+
+    Args:
+        plan: The plan.
+        kept: How many elements each mask keeps.
+
+    """
+    for rule in plan.rule_weights:
+        if not rule.by_values or rule.method.keeps_zeros:
+            continue
+        empty = [spec.name for spec in rule.specs if spec.size and kept.get(spec.name) == 0]
+        if empty:
+            yield (
+                f"rule {plan.policy.rule_label(rule.rule)}: its {rule.method.distribution.kind} "
+                f"leaves nothing of {listed(empty, 3)}, so that all of it is pruned: lower it"
+            )
+
+
 def _shortfall(rule: RuleWeights, state: RunState) -> str | None:
     """Describe how far the masks of a rule are from its final sparsity, or None if they hold it."""
     method, final = rule.method, rule.method.schedule.final
