@@ -257,6 +257,15 @@ def test_a_gradient_that_is_not_finite_is_named():
     assert start.all()
 
 
+def test_a_weight_that_diverged_is_named_and_not_the_criterion():
+    weights = {"fc": np.ones((2, 2))}
+    pruner = secateur.attach(weights, policy("movement", begin=1))
+    weights["fc"][1, 0] = np.nan
+    with pytest.raises(WeightError, match=r"fc: the value at \(1, 0\) is nan"):
+        pruner.step(gradients={"fc": np.ones((2, 2))})
+    assert not pruner.masks
+
+
 def test_a_plan_and_attach_say_at_once_what_cannot_be_had():
     start, _ = inputs()
     at_once = policy("movement", begin=0)

@@ -94,6 +94,9 @@ def test_a_copy_of_a_model_with_kinds_is_put_back():
     model["fc"][0][...] *= -1
     pruner.rewind(early)
     assert model["fc"][0].tolist() == [[0, 0], [3, 4]]
+    nested = secateur.attach({"net.fc": np.ones((2, 2))}, {"schedule": steady})
+    nested.rewind({"net": {"fc": early["fc"][0]}})
+    assert nested.masks["net.fc"].tolist() == [[True, True], [False, False]]
 
 
 def test_what_holds_no_names_is_refused(run, tmp_path):

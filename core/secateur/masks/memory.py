@@ -13,7 +13,7 @@ from secateur.arrays.chunks import map_threads, pieces
 from secateur.arrays.positions import MemoryArray, MemoryOrder, memory_axes
 from secateur.components.criteria import Criterion
 from secateur.components.criteria.criterion import GRADIENT
-from secateur.errors import PluginError, shown
+from secateur.errors import PluginError, WeightError, shown
 from secateur.layout import Array
 from secateur.masks.gradients import Gradients
 from secateur.masks.together import checked_together
@@ -53,7 +53,7 @@ def updated(
         workers: The processes that shard the weights.
 
     Raises:
-        WeightError: A gradient holds a NaN or infinity.
+        WeightError: A gradient, or a weight, holds a NaN or infinity.
         PluginError: The criterion fails, or returns what it must not; on all workers together.
 
     """
@@ -125,6 +125,7 @@ class _OneWeight:
             with np.errstate(over="ignore"):
                 new = given.astype(old.dtype, copy=False)
             if not np.isfinite(new).all():
+                self._require_finite_weight()  # or training diverged, and the criterion is right
                 raise self._error(f"update() gave a NaN or infinity in {name!r}")
             if old.dtype.kind == "i" and not np.array_equal(new, given):
                 raise self._error(
@@ -132,6 +133,17 @@ class _OneWeight:
                 )
             checked[name] = new
         return checked
+
+    def _require_finite_weight(self) -> None:
+        values = self._weight.read()
+        if np.isfinite(values).all():
+            return
+        where = tuple(map(int, np.argwhere(~np.isfinite(values))[0]))
+        raise WeightError(
+            f"{self._weight.spec.name}: the value at {where} is {values[where]}, so that criterion "
+            f"{self._criterion.kind!r} can take in no update of it; nothing was changed. Find "
+            "where training diverged, and try again."
+        )
 
     def _index(self, piece: slice) -> Array:
         index = self._order.index(np.arange(piece.start, piece.stop))

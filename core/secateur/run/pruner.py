@@ -407,7 +407,8 @@ class Pruner:
                 of name to array; or the path of a .npz or .safetensors file of such arrays.  A
                 weight's name, such as ``fc:kernel``, means its canonical layout; the name that
                 the framework gives a tensor, such as ``fc.weight`` of a state dict, means the
-                framework's own layout, and may be of a bias or a statistic, too.  Every weight
+                framework's own layout, and may be of a bias or a statistic, too; a mapping inside
+                a mapping, such as an `nnx.State`, is read by its paths.  Every weight
                 that is pruned must be among them; what else is not stays as it is.
 
         Raises:

@@ -68,17 +68,23 @@ def _arrays_of(source: Any, binding: Binding) -> dict[str, Array]:
         checkpoint = open_checkpoint(Path(source))
         return {name: checkpoint.read(name) for name in checkpoint.tensors}
     if isinstance(source, Mapping):
-        return {_named(name): _array(name, value, binding) for name, value in source.items()}
+        return {name: _array(name, value, binding) for name, value in _flat(source)}
     other = bind(source)
     if other.adapter == binding.adapter and not any(weight.sharded for weight in other.weights):
         return {tensor.name: np.array(tensor.read()) for tensor in other.tensors()}
     return {weight.spec.name: weight.read() for weight in other.weights}
 
 
-def _named(name: object) -> str:
-    if not isinstance(name, str):
-        raise ModelError(f"rewind: names are strings, and a key is {shown(name)}")
-    return name
+def _flat(source: Mapping[Any, Any], inside: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of a mapping; of one in another by the path, joined by dots."""
+    for key, value in source.items():
+        if not isinstance(key, str) and not inside and not isinstance(value, Mapping):
+            raise ModelError(f"rewind: names are strings, and a key is {shown(key)}")
+        name = f"{inside}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
 
 
 def _array(name: str, value: Any, binding: Binding) -> Array:
