@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -42,3 +43,28 @@ def map_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         return [work(item) for item in items]
     with ThreadPoolExecutor(threads, thread_name_prefix="secateur") as pool:
         return list(pool.map(work, items))
+
+
+def map_behind(work: Callable[[T], R], items: Iterable[T], waiting: int) -> Iterator[R]:
+    """Yield ``work(item)`` for each item, which one thread does while this one makes the next.
+
+    What seldom needs the interpreter, as writing a file, is done beside NumPy at no cost.  Two
+    threads of NumPy would wait for it after every few microseconds.
+
+    Args:
+        work: Called in the other thread.
+        items: Taken in this thread.
+        waiting: The most items that were taken and are not done.
+
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="secateur") as pool:
+        begun = deque[Future[R]]()
+        try:
+            for item in items:
+                begun.append(pool.submit(work, item))
+                if len(begun) > waiting:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -8,11 +8,9 @@ import numpy as np
 
 from secateur.arrays import sizes
 from secateur.arrays.chunks import map_threads, pieces
+from secateur.arrays.memory import aligned
 from secateur.arrays.positions import memory_axes
 from secateur.layout import Array
-
-_ALIGNMENT = 64
-"""The alignment that frameworks need of memory that they take over without a copy."""
 
 
 def clear_pruned(values: Array, mask: Array, *, out: Array | None = None) -> None:
@@ -57,9 +55,7 @@ def pruned_copy(values: Array, mask: Array) -> Array:
         array([0., 2.])
 
     """
-    memory = np.empty(values.nbytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    copy = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    copy = aligned(values.size, values.dtype).reshape(values.shape)
     clear_pruned(values, mask, out=copy)
     return copy
 

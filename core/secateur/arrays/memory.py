@@ -1,8 +1,9 @@
-"""Whether arrays lie in the same memory."""
+"""Where arrays lie in memory: at which addresses, and whether two share any."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,21 @@ from secateur.layout import Array
 
 _WORK = 10_000
 """How much work NumPy may spend to find whether overlapping arrays share an element."""
+ALIGNMENT = 64
+"""Frameworks take over memory without a copy from such addresses on, and files are copied to
+others at a fifth of the speed."""
+
+
+def aligned(size: int, dtype: np.dtype[Any]) -> Array:
+    """Return a flat array of any content whose address is a multiple of `ALIGNMENT`.
+
+    >>> aligned(3, np.dtype(np.float32)).ctypes.data % 64
+    0
+    """
+    length = size * dtype.itemsize
+    memory = np.empty(length + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + length].view(dtype)
 
 
 def byte_bounds(array: Array) -> tuple[int, int]:

@@ -7,19 +7,21 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from secateur.adapter import Tensor
+from secateur.arrays.memory import ALIGNMENT, aligned
 from secateur.errors import ModelError
 from secateur.layout import Array
 
 FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The dtypes of 8 bits that weights of a file may have."""
-AT_ONCE = 8 << 20
+AT_ONCE = 1 << 20
 """How many bytes are copied at a time."""
+_TOGETHER, _BEHIND = 16 << 20, 128 << 20
+"""After how many bytes the disk is told to write, and of how many it may have written some."""
 
 
 class InputFile:
@@ -82,7 +84,7 @@ class ElementsInFile:
         self._file, self._offset, self._dtype = file, offset, dtype
 
     def __call__(self, start: int, stop: int) -> Array:
-        values = self.into(start, np.empty(stop - start, self._dtype))
+        values = self.into(start, aligned(stop - start, self._dtype))
         return values.astype(self._dtype.newbyteorder("="), copy=False)
 
     def into(self, start: int, array: Array) -> Array:
@@ -109,7 +111,11 @@ class PlacedPieces(ABC):
 
 
 class Writer:
-    """Writes at any position of an open file, from several threads.
+    """Writes at any position of an open file.
+
+    Pages that the disk has are given back at once, so that they are used again: a file larger
+    than memory would otherwise take the place of all that other programs have in theirs, and a
+    page that is new takes the system longer than to fill it.
 
     Args:
         descriptor: The open file.
@@ -117,8 +123,7 @@ class Writer:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._one_at_a_time = Lock()  # the system would let the others spin
+        self._descriptor, self._since = descriptor, 0
 
     def write(self, offset: int, values: Array) -> None:
         """Write an array at a position.
@@ -132,12 +137,14 @@ class Writer:
 
         """
         view, at = np.ascontiguousarray(values).view(np.uint8).data, offset
-        with self._one_at_a_time:
-            while view:
-                written = os.pwrite(self._descriptor, view, at)
-                view, at = view[written:], at + written
-        if hasattr(os, "posix_fadvise"):  # the disk starts now, and not at the end
-            os.posix_fadvise(self._descriptor, offset, at - offset, os.POSIX_FADV_DONTNEED)
+        while view:
+            written = os.pwrite(self._descriptor, view[: -at % ALIGNMENT or len(view)], at)
+            view, at = view[written:], at + written
+        self._since += at - offset
+        if self._since >= _TOGETHER and hasattr(os, "posix_fadvise"):
+            start = max(0, at - _BEHIND)
+            os.posix_fadvise(self._descriptor, start, at - start, os.POSIX_FADV_DONTNEED)
+            self._since = 0
 
     def copy(self, file: InputFile, start: int, stop: int, offset: int) -> None:
         """Write the bytes of another file from one position to before another.
@@ -149,7 +156,7 @@ class Writer:
             offset: Where the first byte goes.
 
         """
-        buffer = np.empty(min(AT_ONCE, stop - start), np.uint8)
+        buffer = aligned(min(AT_ONCE, stop - start), np.dtype(np.uint8))
         for at in range(start, stop, AT_ONCE):
             self.write(offset + at - start, file.read(at, buffer[: min(AT_ONCE, stop - at)]))
 

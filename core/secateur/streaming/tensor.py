@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,12 +10,16 @@ import numpy as np
 
 from secateur.adapter import ReadElements
 from secateur.arrays import sizes
-from secateur.arrays.chunks import cores, map_threads, pieces
+from secateur.arrays.chunks import map_behind, pieces
+from secateur.arrays.memory import aligned
 from secateur.checkpoints.raw import ElementsInFile, PlacedPieces, comparable
 from secateur.layout import Array
 from secateur.masks.one_by_one import Parts
 from secateur.streaming.weights import StoredWeight
 from secateur.streaming.zeroing import Count, set_zeros
+
+_WAITING = 4
+"""The most pieces that wait until they are written."""
 
 
 class Memory:
@@ -25,19 +28,14 @@ class Memory:
     def __init__(self) -> None:
         self._free: list[Array] = []
 
-    @contextmanager
-    def taken(self, size: int) -> Iterator[Array]:
-        """Lend some bytes, which nobody else has until the block ends."""
-        try:
-            buffer = self._free.pop()
-        except IndexError:
-            buffer = np.empty(0, np.uint8)
-        if len(buffer) < size:
-            buffer = np.empty(size, np.uint8)
-        try:
-            yield buffer[:size]
-        finally:
-            self._free.append(buffer)
+    def take(self, size: int) -> Array:
+        """Return some bytes, which nobody else has until they are given back."""
+        memory = self._free.pop() if self._free else np.empty(0, np.uint8)
+        return memory if len(memory) >= size else aligned(size, np.dtype(np.uint8))
+
+    def give_back(self, memory: Array) -> None:
+        """Give back what was taken."""
+        self._free.append(memory)
 
 
 class Piece(NamedTuple):
@@ -84,28 +82,36 @@ class PrunedTensor(PlacedPieces):
 
     def __call__(self) -> Iterator[Array]:
         read = self.open()
-        every = list(self._pieces(read))
-        for some in pieces(0, len(every), cores()):
-            for values in map_threads(lambda piece: self._new(read, piece), every[slice(*some)]):
-                yield values
-                self.advance(values.nbytes)
+        for piece in self._pieces(read):
+            values = self._own(read(piece.start, piece.stop))
+            self._prune(piece, values)
+            yield values
+            self.advance(values.nbytes)
         self.after()
 
     def place(self, put: Callable[[int, Array], None]) -> None:
         read, itemsize = self.open(), self.weights[0].itemsize
 
-        def write(piece: Piece) -> None:
-            size = (piece.stop - piece.start) * itemsize
-            with self.memory.taken(size) as buffer:
+        def masked() -> Iterator[tuple[int, Array, Array]]:
+            for piece in self._pieces(read):
+                size = (piece.stop - piece.start) * itemsize
+                memory = self.memory.take(size)
                 if isinstance(read, ElementsInFile):
-                    values = read.into(piece.start, buffer.view(self.weights[0].stored_dtype))
+                    stored = memory[:size].view(self.weights[0].stored_dtype)
+                    values = read.into(piece.start, stored)
                 else:
                     values = self._own(read(piece.start, piece.stop))
                 self._prune(piece, values)
-                put(piece.start, values)
-            self.advance(size)
+                yield piece.start, values, memory
 
-        map_threads(write, list(self._pieces(read)))
+        def write(piece: tuple[int, Array, Array]) -> int:
+            start, values, memory = piece
+            put(start, values)
+            self.memory.give_back(memory)
+            return values.nbytes
+
+        for written in map_behind(write, masked(), _WAITING):
+            self.advance(written)
         self.after()
 
     def _pieces(self, read: ReadElements) -> Iterator[Piece]:
@@ -119,11 +125,6 @@ class PrunedTensor(PlacedPieces):
                 yield Piece(start, stop, weight, parts)
             done = weight.stop
         yield from (Piece(*ends) for ends in pieces(done, self.size, length))
-
-    def _new(self, read: ReadElements, piece: Piece) -> Array:
-        values = self._own(read(piece.start, piece.stop))
-        self._prune(piece, values)
-        return values
 
     def _own(self, values: Array) -> Array:
         return values if values.flags.writeable else values.copy()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,13 +21,11 @@ class Count:
 
     kept: int = 0
     zeros: int = 0
-    _one_at_a_time: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def add(self, kept: int, zeros: int) -> None:
         """Count what was found in a piece."""
-        with self._one_at_a_time:
-            self.kept += kept
-            self.zeros += zeros
+        self.kept += kept
+        self.zeros += zeros
 
 
 def set_zeros(values: Array, mask: Array, count: Count) -> None:
