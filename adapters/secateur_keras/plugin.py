@@ -110,7 +110,7 @@ def _load(path: Path) -> Any:
 
         from secateur_keras.stored.keras_file import check_archive
     except ModuleNotFoundError as error:
-        raise _missing(path, "Keras", error) from error
+        raise _missing(path, "Keras and a backend", "tensorflow", error) from error
     check_archive(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -126,11 +126,11 @@ def _weights_file(path: Path) -> Checkpoint:
 
         return WeightsFile(path)
     except ModuleNotFoundError as error:
-        raise _missing(path, "h5py", error) from error
+        raise _missing(path, "h5py", "keras", error) from error
 
 
-def _missing(path: Path, what: str, error: Exception) -> ModelError:
-    return ModelError(f'{path}: reading it needs {what}: pip install "secateur[keras]" ({error})')
+def _missing(path: Path, what: str, extra: str, error: Exception) -> ModelError:
+    return ModelError(f'{path}: reading it needs {what}: pip install "secateur[{extra}]" ({error})')
 
 
 @hookimpl

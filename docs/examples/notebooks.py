@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 NAMED_FILE = re.compile(
-    r"^```(?:python|toml)\n# (\S+\.(?:py|toml))\n(.*?)^```", re.MULTILINE | re.DOTALL
+    r"^```(?:python|toml)\n(# (\S+\.(?:py|toml))\n.*?)^```", re.MULTILINE | re.DOTALL
 )
 
 
@@ -25,7 +25,7 @@ def pages() -> list[Path]:
 
 def notebook(page: Path) -> NotebookNode:
     """Return a tutorial as a notebook, in which a cell writes each file that the page shows."""
-    text = NAMED_FILE.sub(r"```python\n%%writefile \1\n\2```", page.read_text(encoding="utf-8"))
+    text = NAMED_FILE.sub(r"```python\n%%writefile \2\n\1```", page.read_text(encoding="utf-8"))
     return jupytext.reads(text, fmt="md")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import zipfile
 
 import ml_dtypes
@@ -247,6 +248,16 @@ def test_what_is_refused_gets_one_clear_line_and_exit_code_1(run, safetensors, t
     assert line.startswith("secateur: ")
     assert message in line
     assert set(tmp_path.iterdir()) == files
+
+
+def test_a_keras_file_without_keras_gets_the_command_that_installs_it_with_a_backend(
+    run, half, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    (tmp_path / "m.keras").touch()
+    outcome = run("plan", half, "m.keras")
+    assert (outcome.code, len(outcome.err.splitlines())) == (1, 1)
+    assert 'pip install "secateur[tensorflow]"' in outcome.err
 
 
 def test_a_nan_is_refused_and_no_file_written(run, half, tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import notebooks
@@ -14,6 +16,8 @@ from nbclient import NotebookClient
 
 PATH = [str(Path(notebooks.__file__).parent)]
 """Where the tutorial on adapters finds the code that it is about."""
+SHOWN = re.compile(r"```text\n(.*?)^```", re.DOTALL | re.MULTILINE)
+"""What a page says that the cell above it prints; it may print more."""
 pytestmark = pytest.mark.slow  # each starts a kernel, which imports a framework
 
 
@@ -29,6 +33,9 @@ def test_a_tutorial_runs_as_a_notebook(
     })  # fmt: skip
     ran = client.execute()
     assert any(cell.get("execution_count") for cell in ran.cells)
+    for cell, after in pairwise(ran.cells):
+        if cell.cell_type == "code" and (shown := SHOWN.match(after.source)):
+            assert shown[1] in "".join(output.get("text", "") for output in cell.outputs)
     if (tmp_path / "worth.py").exists():
         assert "worth" in _plugins_once_installed(tmp_path)
 
