@@ -245,6 +245,8 @@ def test_secateur_adapters(registered):
     model = Pair((np.ones((2, 2)), np.ones((2, 4))))
     with pytest.raises(secateur.ModelError, match=r"no adapter knows a model of type .*Pair"):
         secateur.prune(model, {"schedule": HALF})
+    with pytest.raises(secateur.ModelError, match=r"'m.keras' is a path .* the model first"):
+        secateur.prune("m.keras", {"schedule": HALF})
     registered(Plugin())
     secateur.prune(model, {"schedule": HALF})
     assert [np.count_nonzero(array) for array in model] == [2, 4]

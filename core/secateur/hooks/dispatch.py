@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from secateur.errors import ModelError, PluginCode, listed
 from secateur.hooks.contributions import ADAPTER
 from secateur.hooks.loading import DISABLE
 from secateur.hooks.registry import registry
+
+_PATH = """is a path where a model was wanted: load the model first, or use `secateur plan` and \
+`secateur prune`, which read files. Functions take the model first, then the policy."""
 
 
 def bind(model: Any) -> Binding:
@@ -47,6 +51,8 @@ def adapter_of(model: Any) -> Adapter:
             f"{kind} is claimed by several adapters: {claims}. Set SECATEUR_DISABLE_PLUGINS to "
             "all of them but one."
         )
+    if isinstance(model, str | PathLike):
+        raise ModelError(f"{str(model)!r:.200} {_PATH}")
     hints = [hint for adapter in adapters if (hint := _hint(adapter, model))]
     names = listed(adapter.name for adapter in adapters)
     raise ModelError(
