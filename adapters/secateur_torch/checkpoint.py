@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import torch
 from torch import Tensor as TorchTensor
@@ -18,6 +21,8 @@ from secateur_torch.weight import from_numpy, to_numpy
 
 _NESTED = ("model", "state_dict", "model_state_dict")
 """Where training scripts put the model's state dict next to the optimizer's."""
+_NOTE = b"secateur_policy "
+"""Begins the comment of an archive that notes a policy, as in .npz and .keras files."""
 
 
 class TorchCheckpoint(Checkpoint):
@@ -46,6 +51,7 @@ class TorchCheckpoint(Checkpoint):
             for name, tensor in self._state.items()
         }
         self.tied = _tied(self._state)
+        self.noted_policy = _policy_noted_in(path)
         own = {id(tensor) for tensor in self._state.values()}
         others = [tensor for tensor in _tensors_in(loaded) if id(tensor) not in own]
         if size := sum(tensor.numel() * tensor.element_size() for tensor in others):
@@ -75,6 +81,7 @@ class TorchCheckpoint(Checkpoint):
                     with torch.no_grad():
                         self._state[name].copy_(from_numpy(changed[name]))
             torch.save(self._loaded, file)
+            _note_policy(file, fingerprint)
 
     def _check_apart(self, names: Sequence[str]) -> None:
         """Raise ModelError if two tensors that change lie in the same memory."""
@@ -85,6 +92,29 @@ class TorchCheckpoint(Checkpoint):
                     f"{self.path}: {first:.80} and {second:.80} are parts of the same memory, and "
                     "not the same tensor; save copies of them"
                 )
+
+
+def _note_policy(file: IO[bytes], fingerprint: str) -> None:
+    """Note a policy as the comment of an archive, whose length its last two bytes say.
+
+    A key of the state dict would be in the way of ``load_state_dict``.
+    """
+    comment = _NOTE + fingerprint.encode()
+    file.seek(-2, os.SEEK_END)
+    file.write(len(comment).to_bytes(2, "little") + comment)
+
+
+def _policy_noted_in(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            comment = archive.comment
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # as torch saved before 1.6
+        return None
+    return (
+        comment.removeprefix(_NOTE).decode("utf-8", "replace")
+        if comment.startswith(_NOTE)
+        else None
+    )
 
 
 def _dtype(tensor: TorchTensor) -> str:

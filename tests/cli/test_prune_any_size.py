@@ -30,6 +30,9 @@ POLICIES = {
     "random": {"criterion": "random", "distribution": "global"},
 }
 
+SMALL = {"WHOLE": 256, "PIECE": 512, "CHUNK": 64, "COMPARED": 64, "SPAN": 128}
+"""So small that every weight is pruned in many pieces."""
+
 
 def policy(name: str) -> Path:
     path = Path(f"{name.replace(':', '')}.json")
@@ -79,7 +82,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def _small_pieces(monkeypatch):
-    for name, value in {"WHOLE": 256, "PIECE": 512, "CHUNK": 64, "SPAN": 128}.items():
+    for name, value in SMALL.items():
         monkeypatch.setattr(sizes, name, value)
 
 
@@ -229,7 +232,7 @@ def test_a_file_read_in_pieces_gives_the_same_bytes(run, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     half = policy("global")
     run("prune", source, half, "-o", f"whole{suffix}", "--masks", "masks_1.npz")
-    for name, value in {"WHOLE": 256, "PIECE": 512, "CHUNK": 64, "SPAN": 128}.items():
+    for name, value in SMALL.items():
         monkeypatch.setattr(sizes, name, value)
     outcome = run("prune", source, half, "-o", f"pieces{suffix}", "--masks", "masks_2.npz")
     assert outcome.code == 0, outcome.err

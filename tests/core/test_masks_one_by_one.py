@@ -72,7 +72,15 @@ def _plugin():
 
 @pytest.fixture
 def _small_pieces(monkeypatch):
-    small = {"CHUNK": 64, "SPAN": 128, "SMALL": 16, "COUNTED": 32, "POOLED": 48, "GATHERED": 32}
+    small = {
+        "CHUNK": 64,
+        "COMPARED": 64,
+        "SPAN": 128,
+        "SMALL": 16,
+        "COUNTED": 32,
+        "POOLED": 48,
+        "GATHERED": 32,
+    }
     for name, value in small.items():
         monkeypatch.setattr(sizes, name, value)
 

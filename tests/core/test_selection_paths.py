@@ -24,7 +24,15 @@ from secateur.selection.select import select
 def small_pieces():
     """Small chunks, spans and samples, so that small weights take every path."""
     with pytest.MonkeyPatch.context() as patch:
-        small = {"CHUNK": 16, "COUNTED": 5, "DIGESTED": 5, "SPAN": 48, "SMALL": 20, "POOLED": 24}
+        small = {
+            "CHUNK": 16,
+            "COMPARED": 16,
+            "COUNTED": 5,
+            "DIGESTED": 5,
+            "SPAN": 48,
+            "SMALL": 20,
+            "POOLED": 24,
+        }
         for name, size in small.items():
             patch.setattr(sizes, name, size)
         yield

@@ -75,7 +75,11 @@ def test_a_pruned_file_has_the_masks_of_the_live_model_and_all_else_as_before(ru
     assert {n: np.packbits(mask.ravel()).tobytes() for n, mask in masks.items()} == {
         n: mask.tobytes() for n, mask in found.items()
     }
+    fingerprint = secateur.Policy.load("policy.toml").fingerprint
+    (files / "other.toml").write_text(POLICY.replace("0.5", "0.4"))
+    assert fingerprint[:12] in run("verify", f"pruned-{name}", "--policy", "other.toml").out
     if name.endswith(".keras"):
+        assert zipfile.ZipFile(f"pruned-{name}").comment.decode().endswith(f" {fingerprint}")
         before, after = members(name), members(f"pruned-{name}")
         assert list(before) == list(after)
         changed = {key for key in before if before[key] != after[key]}
@@ -83,6 +87,8 @@ def test_a_pruned_file_has_the_masks_of_the_live_model_and_all_else_as_before(ru
         old, new = (datasets(io.BytesIO(each["model.weights.h5"])) for each in (before, after))
         again = keras.saving.load_model(f"pruned-{name}")
     else:
+        with h5py.File(f"pruned-{name}") as file:
+            assert file.attrs["secateur_policy"] == fingerprint
         old, new = datasets(name), datasets(f"pruned-{name}")
         again = keras.saving.load_model("net.keras")
         again.load_weights(f"pruned-{name}")

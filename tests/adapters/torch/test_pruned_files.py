@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections import OrderedDict
 
 import pytest
@@ -54,8 +55,12 @@ def test_a_training_checkpoint_is_pruned_in_its_model_and_nowhere_else(run, fold
     for name, values in model.state_dict().items():
         assert torch.equal(after["model"][name], values), name
     assert after["model"]._metadata == saved["model"]._metadata
+    fingerprint = secateur.Policy.load("policy.toml").fingerprint
+    assert zipfile.ZipFile("pruned.pt").comment.decode() == f"secateur_policy {fingerprint}"
+    (folder / "other.toml").write_text(POLICY.replace("0.5", "0.4"))
+    assert fingerprint[:12] in run("verify", "pruned.pt", "--policy", "other.toml").out
     again = network()
-    again.load_state_dict(after["model"])
+    again.load_state_dict(torch.load("pruned.pt", weights_only=True, mmap=True)["model"])
     for name, mask in masks.items():
         assert (
             dict(again.named_parameters())[name.replace(":kernel", ".weight")] != 0
