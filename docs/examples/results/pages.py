@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import stdev
+from statistics import mean, stdev
 
-from intervals import Interval, of_difference, of_mean, of_next
+from intervals import Interval, of_difference, of_next
 from page_tables import table
 from policies import DENSE
 from records import RESULTS, Line, key, read
@@ -100,8 +100,8 @@ def rows_of(lines: Iterable[Line], order: Sequence[str], base: str) -> Iterator[
                 difference = of_difference(found, _values(lines, base, _base(framework)))
             kept = [x["nonzeros"] for x in lines if (x["row"], x["framework"]) == (row, framework)]
             name = FRAMEWORKS.get(framework, framework)
-            mean = f"{of_mean(values).mean:.2f}"
-            yield row, name, mean, spread, len(values), *_cells(difference), kept[0]
+            middle = f"{mean(values):.2f}"
+            yield row, name, middle, spread, len(values), *_cells(difference), kept[0]
 
 
 def quick_rows(lines: Iterable[Line]) -> str:
@@ -180,12 +180,15 @@ def agreement(lines: Iterable[Line]) -> str:
 
 def tried_rows(lines: Iterable[Line], word: str) -> str:
     """Return a table of what was tried on the samples for choosing."""
+    found: dict[str, list[float]] = {}
+    for line in lines:
+        if line["row"].startswith(word):
+            found.setdefault(line["row"].removeprefix(word), []).append(line["validation"])
     rows = [
-        (line["row"].removeprefix(word), f"{line['validation']:.2f}")
-        for line in lines
-        if line["row"].startswith(word)
+        (row, f"{mean(values):.2f}", f"{stdev(values):.2f}" if len(values) > 1 else "", len(values))
+        for row, values in found.items()
     ]
-    return table(("tried", "samples for choosing"), rows)
+    return table(("tried", "samples for choosing", "deviation", "seeds"), rows)
 
 
 def between(interval: Interval) -> str:

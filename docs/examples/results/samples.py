@@ -12,8 +12,8 @@ import mnist
 import numpy as np
 from deployment import data
 
-_CHOSEN = 5000
-"""How many images of those to train on are kept for choosing hyperparameters."""
+_CHOSEN, _FEW_CHOSEN = 5000, 400
+"""How many samples of those to train on are kept for choosing hyperparameters."""
 _FASHION = (mnist.CACHE / "fashion", Path("/usr/share/datasets/fashion-mnist"))
 _MISSING = """the images of Fashion-MNIST are not here. Either, on Debian,
     apt-get install dataset-fashion-mnist
@@ -34,7 +34,15 @@ class Split:
 @cache
 def digits() -> Split:
     """Return MNIST: 55,000 images to train on, 5,000 to choose on, 10,000 to test on."""
-    return _images(data.images())
+    return _split(data.images(), _CHOSEN)
+
+
+@cache
+def few_digits() -> Split:
+    """Return the part of MNIST that comes by pip: 3,600 images, 400 to choose on, 1,000 to test."""
+    found = mnist.load()
+    some = data.Data(found.train_x, found.train_y, found.test_x, found.test_y)
+    return _split(some, _FEW_CHOSEN)
 
 
 @cache
@@ -54,7 +62,7 @@ def fashion() -> Split:
         images = _unzipped(folders[0] / f"{part}-images-idx3-ubyte.gz")[16:]
         parts.append(images.reshape(-1, 28, 28, 1).astype(np.float32) / 255)
         parts.append(_unzipped(folders[0] / f"{part}-labels-idx1-ubyte.gz")[8:].astype(np.int64))
-    return _images(data.Data(*parts))
+    return _split(data.Data(*parts), _CHOSEN)
 
 
 @cache
@@ -65,7 +73,7 @@ def spoken_digits() -> Split:
     """
     found = data.spoken_digits()
     shorter = [x.reshape(len(x), -1, 4, x.shape[-1]).mean(2) for x in (found.train_x, found.test_x)]
-    return _split(replace(found, train_x=shorter[0], test_x=shorter[1]), 400)
+    return _split(replace(found, train_x=shorter[0], test_x=shorter[1]), _FEW_CHOSEN)
 
 
 def part(split: Split, train: int, test: int) -> Split:
@@ -75,10 +83,6 @@ def part(split: Split, train: int, test: int) -> Split:
         (split.validation[0][:test], split.validation[1][:test]),
         (split.test[0][:test], split.test[1][:test]),
     )
-
-
-def _images(found: data.Data) -> Split:
-    return _split(found, _CHOSEN)
 
 
 def _split(found: data.Data, chosen: int) -> Split:

@@ -37,7 +37,7 @@ _ROWS = """- *dense*: never pruned.
   (`global`); it trains on under that mask.
 - *gradual*: the same in many steps, a polynomial decay from a tenth of the run to three
   quarters."""
-_TRIALS = """On the samples for choosing alone, with one seed, in PyTorch, never on the test set."""
+_TRIALS = """On the samples for choosing alone, in PyTorch, never on the test set."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Classifier:
         split: Loads the samples.
         recipe: How it is trained.
         quick: How it is trained in a short run.
-        quick_part: How many samples a short run trains on, and how many it is tested on.
+        few: Loads the samples of a short run: those that come by pip.
+        quick_part: How many of these a short run trains on, and how many it is tested on.
         rows: Returns the policies of the rows from the steps between two updates of the masks; a
             number is the sparsity that a smaller dense network stands for.
         headlines: The rows that are made with three seeds, dense first.
@@ -74,6 +75,7 @@ class Classifier:
     split: Callable[[], Split]
     recipe: Recipe
     quick: Recipe
+    few: Callable[[], Split]
     quick_part: tuple[int, int]
     rows: Callable[[int], Mapping[str, Policy | float | None]]
     headlines: tuple[str, ...]
@@ -104,8 +106,7 @@ class Classifier:
         yield from map(self._twins, self.sparsities)
         yield from order
         yield from self._peers()
-        for name, (policy, options) in self.tried.items():
-            yield Run(self.name, f"{_TRIED}{name}", "torch", policy=policy, options=options)
+        yield from self._trials()
         yield from (replace(run, framework="keras") for run in order)
         for seed in range(1, SEEDS):
             for run in order:
@@ -123,22 +124,26 @@ class Classifier:
 
     def training(self, run: Run) -> Training:
         """Return how a run trains."""
-        split, recipe, options = self.split(), self.recipe, run.options
+        split, recipe, options = self.split, self.recipe, run.options
         if run.quick:
-            split, recipe = part(split, *self.quick_part), self.quick
+            split, recipe = self.few_samples, self.quick
         changed = {name: options[name] for name in ("rate", "epochs") if name in options}
         recipe = replace(recipe, **changed)
         sizes = tuple(options.get("sizes", self.network.sizes))
         if "smaller" in options:
             sizes = self.network.smaller(options["smaller"])
-        return Training(self.network, sizes, split, recipe, run.seed)
+        return Training(self.network, sizes, split(), recipe, run.seed)
+
+    def few_samples(self) -> Split:
+        """Return the samples of a short run."""
+        return part(self.few(), *self.quick_part)
 
     def page(self, lines: Sequence[Line]) -> str:
         """Return the page."""
         full = [line for line in lines if not line["quick"]]
         weights = self.network.weights(self.network.sizes)
-        text = self.text.format(weights=weights, rows=_ROWS, **vars(self.recipe))
         train, test = self.quick_part
+        text = self.text.format(weights=weights, rows=_ROWS, **vars(self.recipe))
         return sections(
             ("", text, "always"),
             ("Accuracy", _DIFFERENCE, comparison(full, list(self.rows(1)), DENSE)),
@@ -179,6 +184,11 @@ class Classifier:
                 assert policy is not None
                 options = {"schedule": policy["schedule"]}
                 yield replace(every[row], framework=peer, policy=None, options=options)
+
+    def _trials(self) -> Iterator[Run]:
+        for name, (policy, options) in self.tried.items():
+            for seed in range(SEEDS):
+                yield Run(self.name, f"{_TRIED}{name}", "torch", seed, False, policy, options)
 
     def _twins(self, sparsity: float) -> Run:
         row = f"one shot, not trained on, {percent(sparsity)}"

@@ -10,6 +10,7 @@ TASK = images(
     "fashion",
     "Fashion-MNIST, a convolutional network",
     samples.fashion,
+    samples.fashion,
     sparsities=(0.8, 0.9),
     blocks=False,
     tries=False,

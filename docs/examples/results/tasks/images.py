@@ -33,6 +33,7 @@ def images(
     name: str,
     title: str,
     split: Callable[[], Split],
+    few: Callable[[], Split],
     sparsities: tuple[float, ...],
     blocks: bool,
     tries: bool,
@@ -44,6 +45,7 @@ def images(
         name: Its name.
         title: Its title.
         split: Loads the images.
+        few: Loads those of short runs.
         sparsities: How sparse the networks become.
         blocks: Whether blocks and 2:4 are measured too.
         learned: What the figures say about the aims.
@@ -67,8 +69,9 @@ def images(
         CNN,
         split,
         recipe=Recipe(3, 128, 4e-3),
-        quick=Recipe(3, 64, 4e-3),
-        quick_part=(10_000, 2_000),
+        quick=Recipe(5, 50, 4e-3),
+        few=few,
+        quick_part=(3_600, 1_000),
         rows=rows,
         headlines=(DENSE, "gradual, 80 %", "gradual, 90 %"),
         quick_rows=(DENSE, *rows_at(0.9, 1)),
@@ -94,8 +97,8 @@ def _tried() -> dict[str, tuple[Policy | None, Mapping[str, object]]]:
         for distribution in ("uniform", "erk", _GLOBAL):
             policy = gradual(sparsity, _FREQUENCY, distribution=distribution)
             found[f"gradual, {percent(sparsity)}, {distribution}"] = policy, {}
-    narrow = {"sizes": [8, 16, 128]}
-    found["dense, 128 instead of 256"] = None, narrow
     policy = gradual(0.9, _FREQUENCY, distribution=_GLOBAL)
-    found["gradual, 90 %, global, 128 instead of 256"] = policy, narrow
+    for epochs in (3, 6, 10):
+        found[f"dense, {epochs} epochs"] = None, {"epochs": epochs}
+        found[f"gradual, 90 %, global, {epochs} epochs"] = policy, {"epochs": epochs}
     return found

@@ -10,6 +10,7 @@ CLASSIFIER = images(
     "mnist",
     "MNIST, a convolutional network",
     samples.digits,
+    samples.few_digits,
     sparsities=(0.5, 0.8, 0.9, 0.95, 0.98),
     blocks=True,
     tries=True,

