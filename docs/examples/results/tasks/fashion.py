@@ -6,7 +6,7 @@ import samples
 
 from tasks.images import images
 
-TASK = images(
+CLASSIFIER = images(
     "fashion",
     "Fashion-MNIST, a convolutional network",
     samples.fashion,
@@ -14,4 +14,5 @@ TASK = images(
     sparsities=(0.8, 0.9),
     blocks=False,
     tries=False,
-).task()
+)
+TASK = CLASSIFIER.task()

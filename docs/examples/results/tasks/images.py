@@ -27,6 +27,8 @@ same images in the same order.**
 - *1x2 blocks*, *4x1 blocks*: gradual, in blocks of outputs x inputs. *2:4*: one shot, half way."""
 _GLOBAL = "global"
 _FREQUENCY = 50
+_SHORT = {"epochs": 3}
+"""How long the trials of rates and distributions are."""
 
 
 def images(
@@ -68,7 +70,7 @@ def images(
         _TEXT,
         CNN,
         split,
-        recipe=Recipe(3, 128, 4e-3),
+        recipe=Recipe(6, 128, 4e-3),
         quick=Recipe(5, 50, 4e-3),
         few=few,
         quick_part=(3_600, 1_000),
@@ -91,14 +93,14 @@ def _alike(sparsity: float) -> str:
 
 def _tried() -> dict[str, tuple[Policy | None, Mapping[str, object]]]:
     found: dict[str, tuple[Policy | None, Mapping[str, object]]] = {
-        f"dense, rate {rate}": (None, {"rate": rate}) for rate in (1e-3, 2e-3, 4e-3)
+        f"dense, rate {rate}": (None, {"rate": rate, **_SHORT}) for rate in (1e-3, 2e-3, 4e-3)
     }
     for sparsity in (0.9, 0.98):
         for distribution in ("uniform", "erk", _GLOBAL):
             policy = gradual(sparsity, _FREQUENCY, distribution=distribution)
-            found[f"gradual, {percent(sparsity)}, {distribution}"] = policy, {}
+            found[f"gradual, {percent(sparsity)}, {distribution}"] = policy, _SHORT
     policy = gradual(0.9, _FREQUENCY, distribution=_GLOBAL)
-    for epochs in (3, 6, 10):
+    for epochs in (3, 6):
         found[f"dense, {epochs} epochs"] = None, {"epochs": epochs}
         found[f"gradual, 90 %, global, {epochs} epochs"] = policy, {"epochs": epochs}
     return found
