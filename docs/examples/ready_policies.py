@@ -133,7 +133,7 @@ def _costs(name: str, lines: Sequence[Line]) -> str:
     if not own:
         return "No run yet: `make results TASK=ready`."
     shown = ready.SHOWN[name]
-    network = ready.NETWORKS[shown.network]
+    network, _ = ready.NETWORKS[shown.network]
     size, packed = own[0]["bytes"], own[0]["packed bytes"]
     return f"""[{network.title}](../../results/{network.name}.md): {_HOW[shown.fine_tuned]}
 The policy is as it ships, with `total_steps=`. Accuracy in percent, deviation over seeds.

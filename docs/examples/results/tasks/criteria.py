@@ -35,8 +35,14 @@ same sparsity in each layer (`erk`), in Keras and in PyTorch.** Nothing was tune
   quarters of the run.
 - *random*: as sparse from the first step, at random.
 
-Movement was made for the fine-tuning of large pretrained networks; here a network learns from its
-initial weights, which is not what it is for."""
+What the rows say:
+
+- **On images magnitude and movement come out alike; on speech movement is ahead**, by more than
+  half a point at 90 % and by about two points at 95 %.
+- *Saliency* looks at one batch at each update of the masks, and lies below both.
+- *RigL* and *AC/DC* need longer runs than these: RigL moves weights for a few hundred steps here,
+  and is barely above random masks.
+- Keras and PyTorch agree in every row within the spread of the seeds."""
 _QUICK = """3,600 images in 3 epochs. A test repeats one of these runs, which must lie within
 the interval."""
 
