@@ -253,6 +253,7 @@ def peak_of(monkeypatch):
     """Return the most memory that two workers take together, apart from what any weight takes."""
     bring_together(monkeypatch, 1 << 11)
     monkeypatch.setattr(sizes, "CHUNK", 1 << 13)
+    monkeypatch.setattr(sizes, "COMPARED", 1 << 14)
     monkeypatch.setattr(sizes, "COUNTED", 1 << 11)
     return _peak_of
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
+from threading import local
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -37,12 +39,38 @@ def pieces(start: int, stop: int, length: int) -> Iterator[tuple[int, int]]:
 
 
 def map_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Return ``[work(item) for item in items]``, on all cores; NumPy releases the GIL."""
+    """Return ``[work(item) for item in items]``, on all cores; NumPy releases the GIL.
+
+    Whatever is raised, no thread works on any more when this returns.
+    """
     threads = min(cores(), len(items))
-    if threads <= 1:
+    if threads <= 1 or hasattr(_here, "is_worker"):
         return [work(item) for item in items]
-    with ThreadPoolExecutor(threads, thread_name_prefix="secateur") as pool:
-        return list(pool.map(work, items))
+    pool = _pool(os.getpid(), cores())
+    begun = [pool.submit(work, item) for item in items]
+    try:
+        return [future.result() for future in begun]
+    finally:
+        for future in begun:
+            future.cancel()
+        wait(begun)
+
+
+@cache
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Return threads that stay: to start them, and give them memory, takes as long as a mask.
+
+    A process that was forked has none of its parent's.
+    """
+    return ThreadPoolExecutor(threads, f"secateur-{process}", _mark)
+
+
+_here = local()
+
+
+def _mark() -> None:
+    """Mark the present thread as one of the pool, which must not wait for another of it."""
+    _here.is_worker = True
 
 
 def map_behind(work: Callable[[T], R], items: Iterable[T], waiting: int) -> Iterator[R]:
