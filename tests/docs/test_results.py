@@ -54,7 +54,7 @@ def test_every_accuracy_in_the_readme_is_on_a_page_of_results():
 
 @pytest.mark.slow  # it trains
 @pytest.mark.parametrize(
-    "task", ["mnist", "speech", "criteria", "starts", "full_size", "pretrained"]
+    "task", ["mnist", "speech", "criteria", "starts", "ready", "full_size", "pretrained"]
 )
 def test_a_quick_run_made_again_lies_within_the_interval_of_the_page(task: str):
     done = run(sys.executable, SCRIPT, task, "--repeat")
