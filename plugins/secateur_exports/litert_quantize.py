@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from secateur import ExportError, ExportSource
 from secateur.layout import Array
@@ -60,9 +61,30 @@ def quantize(
             )
     made = quantizer.Quantizer(str(path))
     made.load_quantization_recipe(recipe.get_quantization_recipe())
-    ranges = made.calibrate({key: list(batches)}) if made.need_calibration else None
+    ranges = _ranges(path, key, batches, recipe) if made.need_calibration else None
     made.quantize(ranges).export_model(str(path), overwrite=True)
     return notes
+
+
+def _ranges(path: Path, key: str, batches: Sequence[dict[str, Array]], recipe: Any) -> Any:
+    """Return the smallest and the largest value of each activation.
+
+    By itself the quantizer takes a moving average, in which the first sample counts for most and
+    the range of what later samples hold is cut off.
+    """
+    from ai_edge_quantizer import calibrator
+    from ai_edge_quantizer.utils.qsv_utils import min_max_update
+
+    found = calibrator.Calibrator(path.read_bytes(), qsv_update_func=min_max_update)
+    found.calibrate({key: list(batches)}, recipe)
+    return {name: _with_width(each) for name, each in found.get_model_qsvs().items()}
+
+
+def _with_width(limits: dict[str, Any]) -> dict[str, Any]:
+    """Return limits that are apart: a scale of 0 cannot be run, and zeros have any scale."""
+    if "max" not in limits or (limits["max"] > limits["min"]).any():
+        return limits
+    return {**limits, "max": limits["max"] + 1}
 
 
 def _loops(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,29 @@ def write_onnx(source: ExportSource, model: Model, path: Path) -> list[str]:
 
 
 def _write_keras(model: Any, path: Path) -> None:
-    model.model.export(path, format="onnx", verbose=False, opset_version=_OPSET)
+    with _inlined(model.backend):
+        model.model.export(path, format="onnx", verbose=False, opset_version=_OPSET)
+
+
+@contextmanager
+def _inlined(backend: str) -> Iterator[None]:
+    """Trace into functions that Keras compiles by themselves, such as grouped convolutions.
+
+    Args:
+        backend: The backend of Keras.
+
+    """
+    if backend != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _write_torch(model: Any, path: Path) -> None:
@@ -201,6 +224,9 @@ def stored_tensors(model: Any) -> Iterator[StoredTensor]:
         base = name.removesuffix("_quantized")
         scale, zero = arrays.get(f"{base}_scale"), arrays.get(f"{base}_zero_point")
         if values.dtype.kind in "iu" and scale is not None and zero is not None:
+            if scale.ndim == 2:  # of an LSTM: a scale for each direction and output
+                yield StoredTensor(name, values, zero[:, None], scale[:, None])
+                continue
             axis = axes.get(name, _last_axis(values, scale))
             yield StoredTensor(name, values, zero.ravel(), scale.ravel(), axis)
         elif values.dtype.kind == "f":

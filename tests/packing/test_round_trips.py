@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import secateur
+from secateur.errors import ModelError
 from secateur.packing.clusters import codebook_of, nearest_codes
 from secateur.packing.reader import PackedFile
 
@@ -249,3 +250,53 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, weights, monkeypatch
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_zero_with_a_sign_stays_a_zero_in_every_form(tmp_path):
+    weight = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    weight *= np.abs(weight) > 1.5  # as pruners do that multiply by a mask: half are -0.0
+    for values in ("float", "int8", "clustered"):
+        path = secateur.pack({"fc": weight}, tmp_path / values, values).path
+        assert secateur.quantize_check({"fc": weight}, path).ok
+    assert secateur.load_packed(tmp_path / "float")["fc"].tobytes() == weight.tobytes()
+    mask = np.ones_like(weight, bool)  # zeros that a mask keeps
+    secateur.pack({"fc": weight}, tmp_path / "kept", "clustered", 2, masks={"fc": mask})
+    assert secateur.quantize_check({"fc": weight}, tmp_path / "kept").ok
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("far", [30, 1e4, 1e18])
+def test_one_far_value_does_not_take_the_codes_of_the_others(bits, far):
+    values = np.append(np.random.default_rng(0).normal(size=2000), far)
+    book = codebook_of(values, 1 << bits)
+    error = np.square(values - book[nearest_codes(values, book)])[:-1].mean()
+    assert error < 16 / 4**bits
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ml_dtypes.bfloat16])
+@pytest.mark.parametrize("values", ["int8", "clustered"])
+def test_the_largest_values_of_a_dtype_do_not_overflow(tmp_path, dtype, values):
+    weight = np.random.default_rng(0).uniform(-1, 1, (64, 64))
+    weight[:, 0] = 1
+    weight = (weight * float(ml_dtypes.finfo(dtype).max)).astype(dtype)
+    secateur.pack({"fc": weight}, tmp_path / "m", values, allow_larger=True)
+    found = secateur.load_packed(tmp_path / "m")["fc"].astype(np.float64)
+    assert np.isfinite(found).all()
+    assert np.abs(found / weight.astype(np.float64).max() - weight / weight.max()).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "suffix"),
+    [
+        ("a\0b", "float32", ".npz"),
+        ("__metadata__", "float32", ".safetensors"),
+        ("w", ml_dtypes.float8_e4m3, ".npz"),
+        ("w", ml_dtypes.float8_e4m3, ".safetensors"),
+        ("w", "complex128", ".safetensors"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_not_unpacked_to_it(tmp_path, name, dtype, suffix):
+    secateur.pack({name: np.ones(2, dtype)}, tmp_path / "m.packed", allow_larger=True)
+    with pytest.raises(ModelError, match=r"\.npz|\.safetensors|load_packed"):
+        secateur.unpack(tmp_path / "m.packed", tmp_path / f"m{suffix}")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.packed"]

@@ -11,6 +11,10 @@ import numpy as np
 from secateur.layout import Array
 
 _MOST_ITERATIONS = 300
+_MOST_ERROR = 4.0
+"""How many times the squared error is taken for a smaller file: what one bit less would cost."""
+_LEAST_ENTROPY = 0.5
+"""How much of the entropy must be left, or most values have become one."""
 
 
 def codebook_of(values: Array, size: int) -> Array:
@@ -37,8 +41,16 @@ def codebook_of(values: Array, size: int) -> Array:
     quantiles = ordered[(2 * np.arange(size) + 1) * ordered.size // (2 * size)]
     steps = (2 * np.arange(size) + 1) / (2 * size)
     even = ordered[0] * (1 - steps) + ordered[-1] * steps
-    books = [_lloyd(ordered, sums, centres) for centres in (quantiles, even)]
-    return min(books, key=lambda book: _cost(ordered, sums, book))
+    sure, small = (_lloyd(ordered, sums, centres) for centres in (quantiles, even))
+    (error, entropy), (other, less) = (_loss(ordered, sums, book) for book in (sure, small))
+    if other == 0 or error == 0:
+        return sure if error == 0 else small
+    # beside one far value, all the others fall into one cluster of even steps
+    if other > _MOST_ERROR * error or less < _LEAST_ENTROPY * entropy:
+        return sure
+    # a bit more for each value makes the error a quarter: that is how error and size are traded
+    gained = 2 * (entropy - less) - (np.log2(other) - np.log2(error))
+    return small if gained > 0 else sure
 
 
 def _lloyd(ordered: Array, sums: Array, centres: Array) -> Array:
@@ -61,16 +73,12 @@ def _clusters(ordered: Array, sums: Array, centres: Array) -> tuple[Array, Array
     return np.diff(edges), sums[edges[1:]] - sums[edges[:-1]]
 
 
-def _cost(ordered: Array, sums: Array, centres: Array) -> float:
-    """Return the logarithm of the squared error times 4 ** entropy.
-
-    That is how error and size are traded: a bit more for each value makes the error a quarter.
-    """
+def _loss(ordered: Array, sums: Array, centres: Array) -> tuple[float, float]:
+    """Return the squared error, and the entropy of the codes in bits for each value."""
     counts, _ = _clusters(ordered, sums, centres)
     error = float(np.square(ordered - np.repeat(centres, counts)).sum())
     shares = counts[counts > 0] / ordered.size
-    entropy = -float((shares * np.log2(shares)).sum())
-    return float(np.log2(error)) + 2 * entropy if error > 0 else -np.inf
+    return error, -float((shares * np.log2(shares)).sum())
 
 
 def nearest_codes(values: Array, codebook: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -53,19 +54,21 @@ def encode(tensor: StateTensor, form: Form, masks: Mapping[str, Array]) -> tuple
     array = tensor.read()
     parts = parts_of(tensor.parts, array.shape)
     stored = to_stored(array, tensor.parts if parts else ())
-    entry = Entry(
-        tensor.name,
-        dtype_name(array.dtype),
-        array.shape,
-        parts=parts,
-        aliases=tensor.aliases,
-    )
+    try:
+        dtype = dtype_name(array.dtype)
+    except ModelError as error:
+        raise ModelError(f"{tensor.name:.80}: {error}") from error
+    entry = Entry(tensor.name, dtype, array.shape, parts=parts, aliases=tensor.aliases)
     mask = _mask(entry, stored, masks)
-    kept = stored[mask]
-    exact = _exact(stored, mask, kept)
-    if form.values == "float" or not parts or array.dtype.name not in FLOATS or not kept.size:
+    exact = _exact(stored, mask, stored[mask])
+    if form.values == "float" or not parts or array.dtype.name not in FLOATS or not mask.any():
         return entry, exact
     _check_finite(entry, stored)
+    if not masks:
+        mask &= stored != 0  # -0.0 is kept where every bit is, and is a zero to all else
+    kept = stored[mask]
+    if not kept.size or np.abs(kept.astype(np.float64)).max() > _largest(stored.dtype):
+        return entry, exact
     shown = {} if mask.all() else {MASK: bits.pack_mask(mask)}
     if form.values == "int8":
         if len({part.size // part.channels for part in parts}) != 1:
@@ -73,11 +76,23 @@ def encode(tensor: StateTensor, form: Form, masks: Mapping[str, Array]) -> tuple
         values, scales = int8.quantize(stored, mask, entry.channels)
         smaller = {**shown, VALUES: values, SCALES: scales}
         return _smaller((replace(entry, values="int8"), smaller), (entry, exact))
-    book = clusters.codebook_of(kept, 1 << form.bits)
-    book = np.unique(book.astype(stored.dtype)).astype(int8.scale_dtype(stored.dtype))
+    book = _codebook(kept, 1 << form.bits)
     codes = bits.pack_codes(clusters.nearest_codes(kept, book), form.bits)
     coded = replace(entry, values="clustered", bits=form.bits)
     return _smaller((coded, {**shown, VALUES: codes, CODEBOOK: book}), (entry, exact))
+
+
+def _codebook(kept: Array, size: int) -> Array:
+    """Return the value of each code; 0 is one of them where a mask keeps a zero."""
+    others = kept[kept != 0]
+    book = clusters.codebook_of(others, size - (others.size < kept.size))
+    book = np.unique(book.astype(kept.dtype)).astype(int8.scale_dtype(kept.dtype))
+    return book if others.size == kept.size else np.unique(np.append(book, book.dtype.type(0)))
+
+
+def _largest(dtype: np.dtype[Any]) -> float:
+    """Return the largest value whose square has a place in the dtype of scales."""
+    return float(np.sqrt(np.finfo(int8.scale_dtype(dtype)).max))
 
 
 def _mask(entry: Entry, stored: Array, masks: Mapping[str, Array]) -> Array:
@@ -154,10 +169,12 @@ def decode(entry: Entry, sections: Sections) -> Array:
         scales = sections[SCALES]
         if not scales.size or size % scales.size:
             raise ModelError(f"{scales.size:,} scales for {size:,} values")
-        return int8.dequantize(values, mask, scales, dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _finite(int8.dequantize(values, mask, scales, dtype), SCALES)
     if entry.values == "clustered":
         codes = bits.unpack_codes(values, kept, entry.bits)
-        book = sections[CODEBOOK].astype(dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            book = _finite(sections[CODEBOOK].astype(dtype), CODEBOOK)
         if kept and int(codes.max()) >= book.size:
             raise ModelError(f"a code is beyond its codebook of {book.size}")
         exact = book[codes]
@@ -168,6 +185,13 @@ def decode(entry: Entry, sections: Sections) -> Array:
     found = np.zeros(size, dtype)
     found[mask] = exact
     return found
+
+
+def _finite(values: Array, section: str) -> Array:
+    """Return values of a quantized weight, which never were NaN or infinity."""
+    if not np.isfinite(values).all():
+        raise ModelError(f"its {section} give values that are NaN or infinity")
+    return values
 
 
 def _stored_size(entry: Entry, kept: int) -> int:

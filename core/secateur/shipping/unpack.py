@@ -17,6 +17,10 @@ from secateur.packing.manifest import Entry
 from secateur.packing.reader import PackedFile
 
 _CODES = {name: code for code, name in DTYPES.items()}
+_ELSEWHERE = "unpack to .safetensors"
+_NOWHERE = "secateur.load_packed(path) returns it as an array"
+_LONGEST = 65_000
+"""Bytes of a name in an archive, whose field for it has 16 bits."""
 
 
 def unpack(path: str | Path, out: str | Path, *, overwrite: bool = False) -> Path:
@@ -80,9 +84,11 @@ class _Npz:
     def check(self, target: Path, name: str, entry: Entry) -> None:
         if entry.numpy_dtype.isbuiltin == 2:
             raise ModelError(
-                f"{target}: {name:.80} is {entry.dtype}, which a .npz file cannot name; unpack "
-                "to .safetensors"
+                f"{target}: {name:.80} is {entry.dtype}, which a .npz file cannot name; "
+                + (_ELSEWHERE if _in_safetensors(entry) else _NOWHERE)
             )
+        if "\0" in name or len(name.encode()) > _LONGEST:
+            raise ModelError(f"{target}: {name[:80]!r} is no name in a .npz file; {_ELSEWHERE}")
 
     def write(self, file: IO[bytes], packed: PackedFile, named: Named) -> None:
         with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
@@ -96,12 +102,13 @@ class _Safetensors:
     """Safetensors, written here: the package of that name is no dependency."""
 
     def check(self, target: Path, name: str, entry: Entry) -> None:
-        dtype = entry.numpy_dtype
-        if dtype.name not in _CODES or dtype.byteorder == ">":
+        if not _in_safetensors(entry):
             raise ModelError(
                 f"{target}: {name:.80} is {entry.dtype}, which a .safetensors file cannot hold; "
-                "unpack to .npz"
+                + ("unpack to .npz" if entry.numpy_dtype.isbuiltin != 2 else _NOWHERE)
             )
+        if name == "__metadata__":
+            raise ModelError(f"{target}: {name!r} is no name in a .safetensors file; use .npz")
 
     def write(self, file: IO[bytes], packed: PackedFile, named: Named) -> None:
         # the format puts wide dtypes first, so that all are aligned
@@ -118,6 +125,11 @@ class _Safetensors:
         for _, entry in ordered:
             values = np.ascontiguousarray(packed.read(entry.name))
             file.write(values.reshape(-1).view(np.uint8).data)
+
+
+def _in_safetensors(entry: Entry) -> bool:
+    dtype = entry.numpy_dtype
+    return dtype.name in _CODES and dtype.byteorder != ">"
 
 
 _WRITERS: dict[str, _Writer] = {".npz": _Npz(), ".safetensors": _Safetensors()}

@@ -1,0 +1,57 @@
+"""Networks unlike the one of the page's table, each of which once failed or was written badly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch  # noqa: F401  before TensorFlow
+
+import secateur
+from tests.exports.networks import POLICY
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the converters, where they are imported
+
+
+def pruned(*layers):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential(layers)
+    secateur.prune(net, POLICY)
+    return net
+
+
+def test_int8_ranges_come_from_every_sample_and_not_the_first_alone(tmp_path):
+    from keras import Input, layers
+
+    net = pruned(Input((8,)), layers.Dense(64, "relu"), layers.Dense(8))
+    inputs = np.random.default_rng(0).normal(size=(6, 8)) * np.geomspace(0.01, 4, 6)[:, None]
+    options = {"to": "litert", "quantize": "int8", "inputs": inputs}
+    assert secateur.export(net, tmp_path / "net.tflite", **options).relative_difference < 0.05
+
+
+def test_a_network_whose_outputs_are_always_zero_runs_as_int8(tmp_path):
+    from keras import Input, layers
+
+    net = pruned(Input((8,)), layers.Dense(16, "relu"), layers.Dense(16, "relu"), layers.Dense(4))
+    net.layers[0].bias.assign(np.full(16, -100.0))
+    options = {"to": "litert", "quantize": "int8"}
+    assert secateur.export(net, tmp_path / "net.tflite", **options).max_difference < 0.01
+
+
+def test_grouped_convolutions_of_keras_become_onnx(tmp_path):
+    import tensorflow as tf
+    from keras import Input, layers
+
+    net = pruned(Input((8, 8, 8)), layers.Conv2D(16, 3, groups=4), layers.Flatten())
+    exported = secateur.export(net, tmp_path / "net.onnx", to="onnx")
+    assert all(weight.checked for weight in exported.weights)
+    assert not tf.config.functions_run_eagerly()
+
+
+def test_the_zeros_of_a_bidirectional_lstm_are_found_in_dynamic_int8(tmp_path):
+    from keras import Input, layers
+
+    net = pruned(Input((5, 8)), layers.Bidirectional(layers.LSTM(16)), layers.Dense(4))
+    exported = secateur.export(net, tmp_path / "net.onnx", to="onnx", quantize="dynamic")
+    assert [weight.dtypes for weight in exported.weights] == [("int8",)] * 5
