@@ -1,6 +1,6 @@
 """Write the pages of the ready policies, from their files and from the runs of `make results`.
 
-Run it after a change to one of them, and after `make results TASK=ready`; a test compares:
+Run it after a change to one of them; `make results` writes them, too, and a test compares:
 
     python docs/examples/ready_policies.py
 """
@@ -78,11 +78,11 @@ class Policy(NamedTuple):
     toml: str
 
 
-def pages() -> dict[Path, str]:
-    """Return the text of every page."""
+def pages(lines: Sequence[Line]) -> dict[Path, str]:
+    """Return the text of every page from the files of the package and the lines of the runs."""
     names = sorted(file.name for file in FOLDER.iterdir() if file.name.endswith(".toml"))
     policies = [_policy(name.removesuffix(".toml")) for name in names]
-    lines = [line for line in read(ready.NAME) if not line["quick"]]
+    lines = [line for line in lines if not line["quick"]]
     found = {REFERENCE / "ready" / f"{policy.name}.md": _page(policy, lines) for policy in policies}
     return {REFERENCE / "ready-policies.md": _overview(policies, lines), **found}
 
@@ -146,6 +146,6 @@ were made with: [Results](../../results/ready.md)."""
 
 
 if __name__ == "__main__":
-    for path, text in pages().items():
+    for path, text in pages(read(ready.NAME)).items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

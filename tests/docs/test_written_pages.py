@@ -21,7 +21,8 @@ def test_the_page_of_targets_is_what_its_script_writes():
 
 
 def test_the_pages_of_ready_policies_are_what_their_script_writes():
-    pages = run("ready_policies.py")["pages"]()
+    written = run("ready_policies.py")
+    pages = written["pages"](written["read"]("ready"))
     for page, text in pages.items():
         assert page.read_text(encoding="utf-8") == text, (
             f"{page.name}: run: python docs/examples/ready_policies.py"

@@ -44,6 +44,8 @@ def _differs(path: Path, text: str) -> bool:
 def _pages() -> dict[Path, str]:
     told = {name: lines for name in NAMES if (lines := read(name))}
     found = {RESULTS / f"{name}.md": page(name, load(name), told[name]) for name in told}
+    for name, lines in told.items():
+        found |= load(name).elsewhere(lines)
     first = RESULTS / "index.md"
     text = first.read_text(encoding="utf-8")
     before, after = text.split(_BEGIN)[0], text.split(_END)[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +34,7 @@ class Task:
         page: Returns the Markdown of its page, below the title, from its lines.
         headline: The rows that stand on the first page of the results; there may be none.
         pictures: Draws the pictures of its page into a folder.
+        elsewhere: Returns the text of other pages that show its lines, by path.
 
     """
 
@@ -43,6 +44,7 @@ class Task:
     page: Callable[[Sequence[Line]], str]
     headline: tuple[str, ...]
     pictures: Callable[[Sequence[Line], Path], None] | None = None
+    elsewhere: Callable[[Sequence[Line]], Mapping[Path, str]] = lambda lines: {}
 
 
 def load(name: str) -> Task:

@@ -26,8 +26,8 @@ _QUICK_ROW = "cnn-80"
 _TEXT = """Each [ready policy](../reference/ready-policies.md) as it ships: a run attaches it by its
 name, with `total_steps=`, and changes nothing in it. The networks, the samples and the training are
 those of [MNIST](mnist.md), in three epochs instead of six, and of [spoken digits](speech.md), with
-the same initial weights and samples in Keras and in PyTorch.
-`python docs/examples/ready_policies.py` puts the figures into the pages of the policies.
+the same initial weights and samples in Keras and in PyTorch. The page of each policy has its
+figures, too.
 
 - Gradual policies (`cnn-80`, `cnn-block-4x1`, `fpga-90`, `rnn-80`) prune while the network is
   trained from its initial weights; they are compared with *dense*, as long a training without them.
@@ -144,4 +144,10 @@ def _page(lines: Sequence[Line]) -> str:
     return sections(("", _TEXT, "always"), *tables, ("Quick rows", _REPEATED, quick_rows(lines)))
 
 
-TASK = Task("Ready policies", _runs, _make, _page, ())
+def _pages_of_policies(lines: Sequence[Line]) -> Mapping[Path, str]:
+    from ready_policies import pages  # which needs this module
+
+    return pages(lines)
+
+
+TASK = Task("Ready policies", _runs, _make, _page, (), elsewhere=_pages_of_policies)
