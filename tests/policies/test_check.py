@@ -13,7 +13,7 @@ import secateur
 from secateur.errors import ModelError, PolicyError
 from secateur.policy import ready
 from secateur.policy.match import Candidates, Match
-from secateur.review.shadows import covers
+from secateur.review.shadows import covers, shadowed
 from tests.nets.test_policies import JUNK, POLICIES, damaged
 
 HALF = {"kind": "one_shot", "final_sparsity": 0.5}
@@ -252,7 +252,9 @@ CONDITIONS = st.fixed_dictionaries(
         "min_size": st.integers(0, 40),
         "max_size": st.integers(40, 80),
         "position": st.sampled_from(["first", "last"]),
-        "depth": st.sampled_from([[0, 1], [0, 0.5], [0.5, 1]]),
+        "depth": st.sampled_from([[0, 1], [0, 0.5], [0.5, 1], [0, 0], [1, 1]]),
+        "trainable": st.booleans(),
+        "role": st.just("kernel"),
     },
 )
 
@@ -260,12 +262,46 @@ CONDITIONS = st.fixed_dictionaries(
 @given(CONDITIONS, CONDITIONS)
 def test_a_match_that_covers_another_one_matches_all_that_it_does(wide, narrow):
     one, other = Match(**wide), Match(**narrow)
+    if covers(one, other):
+        assert selected(other) <= selected(one)
+    assert covers(other, other)
+
+
+@given(st.lists(CONDITIONS, min_size=2, max_size=5))
+def test_a_rule_that_is_called_shadowed_decides_no_weight(conditions):
+    rules = [{"match": each, "required": False} for each in conditions]
+    policy = secateur.Policy.parse({"schedule": HALF, "rules": rules})
+    for rule, others in shadowed(policy.resolved_rules):
+        assert selected(rule.match) <= set().union(*(selected(each.match) for each in others))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "narrow"),
+    [
+        ([{"depth": [0, 0.5]}, {"depth": [0.5, 1]}], {"kind": "dense"}),
+        ([{"trainable": True}, {"trainable": False}], {"kind": "dense"}),
+        ([{"min_size": 100}, {"max_size": 99}], {"min_size": 7}),
+        ([{"role": ["kernel", "recurrent"]}], {"kind": ["conv", "dense"]}),
+        ([{"depth": [0, 0]}], {"position": "first"}),
+        ([{"position": "last"}], {"depth": [1, 1]}),
+    ],
+)
+def test_rules_that_match_all_of_another_one_together_shadow_it(earlier, narrow):
+    def shadows(*matches):
+        table = {"schedule": HALF, "rules": [{"match": each} for each in matches]}
+        return [rule.number for rule, _ in shadowed(secateur.Policy.parse(table).resolved_rules)]
+
+    assert shadows(*earlier, narrow) == [len(earlier) + 1]
+    assert shadows(*earlier[1:], narrow) == []
+
+
+def selected(match):
     names = ["a", "b", "ab", "abb", "ba", "a.b", "?", "a*"]
     specs = [
-        secateur.WeightSpec(name, kind, "kernel", (size, 4), "float32", name)
+        secateur.WeightSpec(
+            name, kind, "kernel", (size, 4), "float32", name, trainable=size % 3 > 0
+        )
         for name, kind, size in zip(names, ["dense", "conv"] * 4, range(6, 20, 2), strict=False)
     ]
     candidates = Candidates(specs, [spec.layer for spec in specs])
-    if covers(one, other):
-        assert set(other.select(candidates, "numpy")) <= set(one.select(candidates, "numpy"))
-    assert covers(other, other)
+    return set(match.select(candidates, "numpy"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 
+from secateur.kinds import kind_named
 from secateur.policy.match import Globs, Match
 from secateur.policy.rule import ResolvedRule
 
@@ -17,6 +18,9 @@ _MOST_PARTS = 64
 _MOST_COMPARED = 100_000
 """How many pairs of rules are compared; then each is only with those of the same match, and with
 those that match everything."""
+
+_ENDS: Mapping[Any, tuple[str, ...]] = {(0, 0): ("first",), (1, 1): ("last",)}
+"""The layers that lie at the ends of the relative depth."""
 
 Shadow = tuple[ResolvedRule, list[ResolvedRule]]
 """A rule, and the earlier rules that decide all that it matches."""
@@ -39,7 +43,7 @@ def shadowed(rules: Sequence[ResolvedRule]) -> Iterator[Shadow]:
             continue
         if compared > _MOST_COMPARED:
             earlier = [each for each in earlier if each.match == Match()]
-        parts = _parts(rule.match)
+        parts = _parts(rule.match, earlier)
         compared += len(parts) * len(earlier)
         behind = [_first_covering(part, earlier) for part in parts]
         if all(behind):
@@ -54,15 +58,56 @@ def _first_covering(match: Match, rules: Sequence[ResolvedRule]) -> ResolvedRule
     return next((rule for rule in rules if covers(rule.match, match)), None)
 
 
-def _parts(match: Match) -> list[Match]:
-    """Return matches that together match what this one does, of one alternative each."""
-    keys = [key for key in ("kind", "role", "name", "position")
-            if isinstance(getattr(match, key), tuple)]  # fmt: skip
-    choices = [getattr(match, key) for key in keys]
-    if prod(map(len, choices)) > _MOST_PARTS:
-        return [match]
-    chosen = (dict(zip(keys, ((each,) for each in one), strict=True)) for one in product(*choices))
-    return [match.model_copy(update=update) for update in chosen]
+def _parts(match: Match, earlier: Sequence[ResolvedRule]) -> list[Match]:
+    """Return matches that together match what this one does, each small enough for one rule."""
+    cuts = {**_alternatives(match), **_cuts(match, [rule.match for rule in earlier])}
+    for choices in (cuts, _alternatives(match)):
+        if 0 < prod(map(len, choices.values())) <= _MOST_PARTS:
+            return [match.model_copy(update=_joined(one)) for one in product(*choices.values())]
+    return [match]
+
+
+def _joined(updates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {key: value for update in updates for key, value in update.items()}
+
+
+def _alternatives(match: Match) -> dict[str, list[dict[str, Any]]]:
+    """Return what a match names, one by one; a kind has certain roles and no others."""
+    found = {
+        key: [{key: (each,)} for each in getattr(match, key)]
+        for key in ("role", "name", "position")
+        if isinstance(getattr(match, key), tuple)
+    }
+    if match.kind is not None:
+        found["role"] = [
+            {"kind": (kind,), "role": (role,)}
+            for kind in match.kind
+            for role in kind_named(kind).roles
+            if match.role is None or role in match.role
+        ]
+    return found
+
+
+def _cuts(match: Match, earlier: Sequence[Match]) -> dict[str, list[dict[str, Any]]]:
+    """Return the ranges of a match, cut where those of earlier rules begin and end."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if match.trainable is None and any(each.trainable is not None for each in earlier):
+        found["trainable"] = [{"trainable": True}, {"trainable": False}]
+    least, most = match.min_size or 0, match.max_size
+    begins = {each.min_size for each in earlier if each.min_size is not None}
+    begins |= {each.max_size + 1 for each in earlier if each.max_size is not None}
+    inner = sorted(n for n in begins if n > least and (most is None or n <= most))
+    if inner:
+        ends = [*(n - 1 for n in inner), most]
+        found["size"] = [
+            {"min_size": first, "max_size": last}
+            for first, last in zip([least, *inner], ends, strict=True)
+        ]
+    shallow, deep = match.depth or (0.0, 1.0)
+    edges = {edge for each in earlier if each.depth for edge in each.depth}
+    if between := sorted(edge for edge in edges if shallow < edge < deep):
+        found["depth"] = [{"depth": part} for part in pairwise([shallow, *between, deep])]
+    return found
 
 
 def covers(wide: Match, narrow: Match) -> bool:
@@ -82,7 +127,7 @@ def covers(wide: Match, narrow: Match) -> bool:
     return (
         _is_within(narrow.kind, wide.kind)
         and _is_within(narrow.role, wide.role)
-        and _is_within(narrow.position, wide.position)
+        and _is_within(narrow.position or _ENDS.get(narrow.depth), wide.position)
         and (wide.trainable is None or narrow.trainable is wide.trainable)
         and (not wide.min_size or (narrow.min_size or 0) >= wide.min_size)
         and _is_at_most(narrow.max_size, wide.max_size)
@@ -102,11 +147,8 @@ def _is_at_most(narrow: int | None, wide: int | None) -> bool:
 def _is_in_range(narrow: Match, wide: Match) -> bool:
     if wide.depth is None or wide.depth == (0, 1):
         return True
-    return (
-        narrow.depth is not None
-        and narrow.depth[0] >= wide.depth[0]
-        and narrow.depth[1] <= wide.depth[1]
-    )
+    depth = (0, 0) if narrow.depth is None and narrow.position == ("first",) else narrow.depth
+    return depth is not None and depth[0] >= wide.depth[0] and depth[1] <= wide.depth[1]
 
 
 def _covers_names(wide: Any, narrow: Any) -> bool:
