@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -14,7 +15,7 @@ from torch import Tensor as TorchTensor
 
 from secateur import atomically
 from secateur.adapter import Checkpoint, Tensor
-from secateur.errors import ModelError
+from secateur.errors import ModelError, listed, shown
 from secateur.layout import Array
 from secateur_torch.memory import memory_of
 from secateur_torch.weight import from_numpy, to_numpy
@@ -23,6 +24,8 @@ _NESTED = ("model", "state_dict", "model_state_dict")
 """Where training scripts put the model's state dict next to the optimizer's."""
 _NOTE = b"secateur_policy "
 """Begins the comment of an archive that notes a policy, as in .npz and .keras files."""
+_OBJECT = re.compile(r"(?:GLOBAL|global:?) (?!was|GLOBAL)([\w.]+)")
+"""Where the error of torch.load names the class of an object that it does not make."""
 
 
 class TorchCheckpoint(Checkpoint):
@@ -38,20 +41,20 @@ class TorchCheckpoint(Checkpoint):
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load has no error class of its own
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise ModelError(
-                f"{path}: no state dict that can be loaded without running code: {why}"
+                f"{path}: no state dict that can be loaded without running code: {_why(error)}"
             ) from error
         self._loaded = loaded
         self._state = _tensors(loaded)
         if not self._state:
-            raise ModelError(f"{path}: holds no state dict; save model.state_dict()")
+            raise ModelError(f"{path}: holds no state dict{_besides(loaded)}")
         self.tensors = {
             name: Tensor(name, _dtype(tensor), _shape(tensor))
             for name, tensor in self._state.items()
         }
         self.tied = _tied(self._state)
         self.noted_policy = _policy_noted_in(path)
+        self.untouched = _copies(loaded, self._state)
         own = {id(tensor) for tensor in self._state.values()}
         others = [tensor for tensor in _tensors_in(loaded) if id(tensor) not in own]
         if size := sum(tensor.numel() * tensor.element_size() for tensor in others):
@@ -169,6 +172,39 @@ def _tensors_in(value: object) -> Iterator[TorchTensor]:
     elif isinstance(value, list | tuple):
         for held in value:
             yield from _tensors_in(held)
+
+
+def _why(error: Exception) -> str:
+    """Return why a file was not loaded, in one line, and what to do where it holds objects."""
+    text = str(error).strip()
+    if found := _OBJECT.search(text):
+        return f"it holds a {found[1]}, and only code can make one; save model.state_dict() alone"
+    return (text.splitlines() or [type(error).__name__])[0][:200]
+
+
+def _besides(loaded: object) -> str:
+    """Return what a file without a state dict may mean by one, and where it is looked for."""
+    keys = loaded if isinstance(loaded, Mapping) else {}
+    held = [shown(key) for key, value in keys.items() if isinstance(value, Mapping)]
+    if not held:
+        return "; save model.state_dict()"
+    return (
+        f" under {listed(_NESTED, len(_NESTED))}, but tables under {listed(held, 8)}; save the "
+        "model.state_dict() that is to be pruned"
+    )
+
+
+def _copies(loaded: object, state: Mapping[str, TorchTensor]) -> list[str]:
+    """Return the keys of other state dicts of the same model, such as a moving average."""
+    if not isinstance(loaded, Mapping):
+        return []
+    return [
+        shown(key)
+        for key, value in loaded.items()
+        if isinstance(value, Mapping)
+        and any(isinstance(value.get(name), TorchTensor) for name in state)
+        and not any(value.get(name) is tensor for name, tensor in state.items())
+    ]
 
 
 def _tensors(loaded: object) -> dict[str, TorchTensor]:

@@ -97,6 +97,8 @@ class Checkpoint(ABC):
             it; None where the format has no place for it, or it was not pruned.
         tied: The names of tensors that the file holds under an earlier name too, such as the head
             of a language model and its embedding, with that name.
+        untouched: What else holds weights, and is copied as it is: other files of a folder, a
+            second state dict.
 
     Example:
         >>> from secateur.checkpoints import open_checkpoint
@@ -115,6 +117,7 @@ class Checkpoint(ABC):
     skipped: Sequence[Skipped] = ()
     noted_policy: str | None = None
     tied: Mapping[str, str] = MappingProxyType({})
+    untouched: Sequence[str] = ()
 
     @abstractmethod
     def read(self, name: str) -> Array:
@@ -195,11 +198,14 @@ class _Joined(Mapping[str, Array]):
     """Tensors that are joined from their pieces when they are asked for."""
 
     def __init__(self, checkpoint: Checkpoint, changed: Mapping[str, Pieces]) -> None:
-        self._tensors, self._changed = checkpoint.tensors, changed
+        self._checkpoint, self._changed = checkpoint, changed
 
     def __getitem__(self, name: str) -> Array:
-        joined: Array = np.concatenate(list(self._changed[name]()))
-        return joined.reshape(self._tensors[name].shape)
+        pieces = list(self._changed[name]())
+        if not pieces:  # a tensor without elements
+            return self._checkpoint.read(name)
+        joined: Array = np.concatenate(pieces)
+        return joined.reshape(self._checkpoint.tensors[name].shape)
 
     def __contains__(self, name: object) -> bool:
         return name in self._changed  # without computing the tensor

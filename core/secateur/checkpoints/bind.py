@@ -9,9 +9,11 @@ from secateur.adapter import Checkpoint, Tensor
 from secateur.checkpoints.infer_kinds import Kinds, assumptions, infer
 from secateur.checkpoints.parts import Part
 from secateur.checkpoints.raw import FLOAT8
+from secateur.errors import listed
 from secateur.layout import FLOATS, Array
 from secateur.numpy_adapter import ArrayBinding, NumpyAdapter
 
+_MOST_NAMES = 8
 _STATISTICS = ("running_mean", "running_var")
 """What PyTorch keeps in a file, and does not train."""
 
@@ -66,6 +68,9 @@ class CheckpointBinding:
         self.binding.parameters = sum(map(_parameters, checkpoint.tensors.values()))
         self.reasons = {part.weight: part.reason for part in inferred.parts if part.reason}
         self.notes = assumptions(self.reasons, checkpoint.weights is not None)
+        if checkpoint.untouched:
+            others = listed(checkpoint.untouched, _MOST_NAMES)
+            self.notes.append(f"holds weights too, and stays as it is: {others}")
 
 
 def _parameters(tensor: Tensor) -> int:

@@ -7,6 +7,7 @@ index stay as they are.
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ INDEX = ".safetensors.index.json"
 """How the name of an index ends."""
 SHARD = ".safetensors"
 _LARGEST_INDEX = 100_000_000
+_WEIGHTS = (SHARD, ".bin", ".pt", ".pth", ".ckpt", ".h5", ".keras", ".msgpack", ".onnx", ".gguf")
+"""How files end in which other programs keep the weights of a model."""
 
 
 class FolderCheckpoint(Checkpoint):
@@ -51,6 +54,11 @@ class FolderCheckpoint(Checkpoint):
                     raise ModelError(f"{path}: {name!r:.80} is in {other} and in {shard}")
                 self.file_of[name] = shard
                 self.tensors[name] = tensor
+        self.untouched = sorted(
+            each.name
+            for each in path.iterdir()
+            if each.suffix in _WEIGHTS and each.name not in self.files
+        )
         noted = {file.noted_policy for file in self.files.values()}
         self.noted_policy = noted.pop() if len(noted) == 1 else None
         if named is not None:
@@ -83,12 +91,11 @@ class FolderCheckpoint(Checkpoint):
         """Check that what the folder has besides the files with tensors can be copied.
 
         Raises:
-            OSError: Something in it is no file and no folder.
+            OSError: Something in it is no file and no folder, or a link leads nowhere or to a
+                folder that holds it.
 
         """
-        for each in self.path.iterdir():
-            if not each.is_dir():
-                check_input(each)
+        _check_files(self.path, ())
 
     def write_files(
         self, new: NewFolder, names: list[str], changed: Mapping[str, Pieces], fingerprint: str
@@ -119,6 +126,17 @@ class FolderCheckpoint(Checkpoint):
                 shutil.copytree(each, path / each.name)
             else:
                 shutil.copy2(each, path / each.name)
+
+
+def _check_files(folder: Path, above: tuple[Path, ...]) -> None:
+    real = folder.resolve()
+    if real in above or (above and real in above[0].parents):
+        raise OSError(errno.ELOOP, "a link to a folder that holds it", str(folder))
+    for each in folder.iterdir():
+        if each.is_dir():
+            _check_files(each, (*above, real))
+        else:
+            check_input(each)
 
 
 def _index_of(path: Path) -> Path | None:
