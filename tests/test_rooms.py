@@ -52,7 +52,9 @@ ARROWS = {
         "streaming": f"adapter arrays {_BASE} checkpoints files hooks masks run workers",
         "compare": f"adapter arrays checkpoints {_BASE} components hooks policy run tables",
         "targets": f"{_COMPONENTS} components masks hooks policy run tables",
-        "verification": f"{_COMPONENTS} components checkpoints hooks policy run shipping tables",
+        "verification": (
+            f"{_COMPONENTS} components checkpoints hooks masks policy run shipping tables"
+        ),
         "review": f"{_COMPONENTS} components hooks policy run tables",
         "api": "errors hooks policy run",
     }.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from onnx.external_data_helper import uses_external_data
 
 from secateur import atomically
-from secateur.adapter import Checkpoint, Tensor
+from secateur.adapter import Checkpoint, Skipped, Tensor
 from secateur.errors import ModelError, in_words
 from secateur.layout import Array
 from secateur_onnx.external import external_bytes
@@ -53,7 +53,8 @@ class OnnxCheckpoint(Checkpoint):
             name: Tensor(name, _dtype(tensor.data_type), tuple(tensor.dims))
             for name, tensor in self._tensors.items()
         }
-        self.weights, self.skipped = weights_of(graph, self.tensors)
+        self.weights, left = weights_of(graph, self.tensors)
+        self.skipped = [*left, *_constants(graph)]
         notes = {each.key: each.value for each in self._model.metadata_props}
         self.noted_policy = notes.get(_NOTE)
         if any(uses_external_data(tensor) for tensor in self._tensors.values()):
@@ -94,6 +95,17 @@ class OnnxCheckpoint(Checkpoint):
             )
         with atomically(path) as file:
             file.write(copy.SerializeToString())
+
+
+def _constants(graph: Any) -> Iterator[Skipped]:
+    """Yield what nodes hold themselves and might be kernels; it is no tensor of the file."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            held = attribute.t
+            if node.op_type == "Constant" and attribute.name == "value" and len(held.dims) > 1:
+                described = f"{_dtype(held.data_type)} of rank {len(held.dims)}"
+                reason = f"{described}: in a Constant node; export it as an initializer"
+                yield Skipped(node.output[0], reason)
 
 
 def _dtype(number: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,16 @@ def test_rules_that_do_not_fit_the_model_are_notes():
     assert [each.rule and each.rule.label for each in found.weights] == ["2", None]
     assert "no rule matches, so it stays dense" in str(found)
     assert str(found.weights[0].settings[0]) == "code"
+
+
+def test_a_rule_that_a_file_cannot_answer_is_not_said_to_pass_a_weight_by(run, safetensors):
+    Path("ends.toml").write_text(
+        'schedule = { kind = "one_shot", final_sparsity = 0.5 }\n[[rules]]\nprune = false\n'
+        'match = { position = "last", kind = "dense" }\n[[rules]]\n'
+    )
+    shown = run("explain", "ends.toml", safetensors, "fc").out
+    assert "rule 1 may decide it; only the model says its position" in " ".join(shown.split())
+    assert "may match: a file does not say the position of a weight" in shown
+    shown = run("explain", "ends.toml", safetensors, "conv").out
+    assert "rule 2 (ends.toml:5) decides" in shown
+    assert "does not match: kind is conv" in shown

@@ -314,3 +314,23 @@ def test_a_hostile_safetensors_header_is_refused(run, tmp_path, header):
 def test_a_table_is_exported_by_a_plugin(run, npz, tmp_path, kind, line):
     assert run("export", npz, "--to", kind, "-o", "t.txt").code == 0
     assert line in (tmp_path / "t.txt").read_text()
+
+
+def test_parameters_are_counted_alike_where_they_are_left_dense(run, half, tmp_path):
+    arrays = {
+        "fc.weight": np.ones((4, 4), np.float32),
+        "q.weight": np.ones((3, 3), np.int8),
+        "bn.running_mean": np.ones(5, np.float32),
+        "bn.weight": np.ones(5, np.float32),
+        "ids": np.arange(100).reshape(10, 10),
+    }
+    np.savez(tmp_path / "m.npz", **arrays)
+    assert "14 of 30 parameters are in layers left dense" in run("plan", half, "m.npz").out
+
+
+def test_a_kind_that_changes_nothing_is_refused(run, half, npz):
+    outcome = run("plan", half, npz, "--kind", "norm*=dense")
+    assert outcome.code == 1
+    said = "fits nothing that can be pruned; norm.weight is left dense: float32 of rank 1"
+    assert said in outcome.err
+    assert run("plan", half, npz, "--kind", "[nf]*=dense").code == 0

@@ -175,6 +175,8 @@ HOSTILE = {
     "no json": lambda folder: (folder / INDEX).write_text("[" * 100_000),
     "two indices": lambda folder: (folder / "x.safetensors.index.json").write_text("{}"),
     "fifo": lambda folder: os.mkfifo(folder / "pipe"),
+    "loop": lambda folder: (folder / "again").symlink_to("."),
+    "above": lambda folder: (folder / "again").symlink_to("..", target_is_directory=True),
     "dangling": lambda folder: (folder / "tokenizer.json").symlink_to("nowhere"),
     "nan": lambda folder: save_file(
         {"2.fc.weight": np.full((2, 2), np.nan), "2.quantized.weight": np.ones((4, 4), np.int8)},
@@ -191,6 +193,16 @@ def test_a_folder_that_is_damaged_is_refused_in_one_line(run, folder, case):
     assert (outcome.code, outcome.out, len(outcome.err.splitlines())) == (1, "", 1)
     assert len(outcome.err) < 600
     assert left_in() == {"model", half.name}
+
+
+def test_other_files_with_weights_are_copied_and_said(run, folder):
+    save_file(shards()["c.safetensors"], folder / "consolidated.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(b"x")
+    outcome = run("prune", folder, policy("unstructured"), "-o", "new")
+    said = "holds weights too, and stays as it is: consolidated.safetensors, pytorch_model.bin"
+    assert said in " ".join(outcome.out.split())
+    for name in ("consolidated.safetensors", "pytorch_model.bin"):
+        assert (Path("new") / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_links_of_a_folder_are_followed(run, folder):

@@ -28,6 +28,9 @@ def one_shot(sparsity: float = 0.5, **settings: object) -> dict[str, object]:
     return {"schedule": {"kind": "one_shot", "final_sparsity": sparsity}, **settings}
 
 
+HALF = {"kind": "one_shot", "final_sparsity": 0.5}
+
+
 def weights(*shapes: tuple[int, ...], seed: int = 0) -> dict[str, np.ndarray]:
     chance = np.random.default_rng(seed)
     return {f"w{n}": chance.normal(size=s).astype("f") for n, s in enumerate(shapes or [(8, 12)])}
@@ -156,6 +159,41 @@ def test_every_step_of_a_run_is_verified_by_its_number_and_by_its_state(tmp_path
         secateur.verify(model, policy, at=21, total_steps=20)
     with pytest.raises(PolicyError, match="total_steps"):
         secateur.verify(model, policy, at=10)
+
+
+@pytest.mark.parametrize("part", [{"criterion": "set"}, {"schedule": "ac_dc"}])
+def test_weights_that_came_back_at_this_step_are_no_fault_and_said(part):
+    schedule = {"kind": part.get("schedule", "constant"), "final_sparsity": 0.5, "end_step": 9,
+                "begin_step": 2, "frequency": 2}  # fmt: skip
+    policy = {"schedule": schedule, "criterion": part.get("criterion", "magnitude")}
+    model = weights((16, 12))
+    pruner = secateur.attach(model, policy)
+    for step in range(1, 6):
+        for values in model.values():
+            values += 0.1
+        pruner.step()
+        found = secateur.verify(model, policy, at=step)
+        assert found.holds, (step, found)
+        assert any("come back" in note for note in found.notes) is (step == 4)
+
+
+def test_a_threshold_below_every_weight_is_obeyed_by_a_file_without_zeros():
+    rule = {"distribution": {"kind": "threshold", "value": 0.01}}
+    policy = {"schedule": HALF, **rule}
+    model = {"fc": np.full((4, 4), 0.5)}
+    assert not wrong(model, policy)
+    assert secateur.verify(model, policy, masks=secateur.prune(model, policy).masks).holds
+    model["fc"][1, 2] = 0.009
+    assert "no weight has a zero" in wrong(model, policy)
+
+
+def test_quantized_weights_are_not_silently_left_out(tmp_path):
+    arrays = {"a.weight": np.eye(2) + 1, "b.weight": np.ones((2, 2), np.int8)}
+    arrays["a.weight"][0] = 0
+    np.savez(tmp_path / "model.npz", **arrays)
+    found = secateur.verify(tmp_path / "model.npz", {"schedule": HALF})
+    assert found.holds
+    assert "quantized, so not verified: b.weight" in found.notes
 
 
 def test_a_schedule_that_waited_is_verified_by_the_state_alone():

@@ -54,7 +54,7 @@ def test_every_fault_is_found_with_its_line(tmp_path, monkeypatch):
     found = secateur.check("bad.toml")
     at = [(each.file, each.line, each.text[:30]) for each in found.problems]
     assert at == [
-        ("gone.toml", None, "no such policy file"),
+        ("gone.toml", None, "no such policy file; bad.toml "),
         ("bad.toml", None, "extends: no ready policy 'cnn-"),
         ("bad.toml", None, "rule 4, id: 'a' is the id of r"),
         ("bad.toml", 2, "unknown key 'nam': did you mea"),
@@ -115,6 +115,10 @@ DOUBTFUL = {
                                       "pattern": "channel"}, {}]},
         "beside prune = false",
     ),
+    "nothing at all": ({"schedule": HALF, "rules": [{"prune": False}]}, "no rule prunes"),
+    "a ramp of no length": (
+        {"schedule": {**RAMP, "begin_step": "10%", "end_step": "10%"}}, "at the same step",
+    ),
     "a default of nobody": ({"schedule": HALF, "rules": [{"schedule": RAMP}]}, "never used"),
     "a regular expression": (
         {"schedule": HALF, "rules": [{"match": {"name": r"layers\.\d+"}}]}, "regular expression",
@@ -167,6 +171,17 @@ def test_a_misspelt_id_and_a_rule_that_replaces_nothing_are_problems(tmp_path, m
     assert "give that rule the id 'stem'" in found.problems[1].text
     [warning] = found.warnings  # a rule without an id cannot be replaced, only preceded
     assert (warning.file, warning.line) == ("base.toml", 6)
+
+
+def test_what_a_missing_base_would_hold_is_not_missed_besides(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = ['extends = "gone.toml"', "pattern = { out = 4 }", "[schedule]", "final_sparsity = 0.9"]
+    (tmp_path / "mine.toml").write_text("\n".join([*lines, "[[rules]]", "prune = 3"]))
+    found = [str(each) for each in secateur.check("mine.toml").problems]
+    assert found == [
+        "gone.toml: problem: no such policy file; mine.toml extends it",
+        "mine.toml:6: problem: rule 1, prune: 3: input should be a valid boolean",
+    ]
 
 
 def test_bases_that_contradict_each_other_are_named(tmp_path, monkeypatch):

@@ -97,6 +97,8 @@ HOSTILE = {
     "rules.stem=3": "--set rules.stem: wanted a key of the rule to set, too",
     "rules=3": "--set: rules: 3: input should be a list",
     "rules=[3]": "--set: rule 1: 3: input should be a table",
+    "schedule.final_sparsity=.9": "'.9': input should be a valid number; a sparsity is a fraction: "
+    "write 0.9",
     "schedule.kind=one_shot": "--set: schedule.final_sparsity: field required",
     "schedule=[": "--set schedule: '[' is no value of TOML",
     "a=1\nb=2": "--set a: '1\\nb=2': wanted one value",
@@ -117,6 +119,25 @@ def test_a_setting_that_is_none_says_what_there_is(folder, setting):
         Policy.load("base.toml", overrides=parse_settings([setting], "--set"))
     assert HOSTILE[setting] in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("schedule.points.1.1=0.9", "schedule.points"),
+        ("rules.one.match.name.0=c", "rules.one.match.name"),
+    ],
+)
+def test_a_list_is_set_whole_and_the_error_says_so(folder, setting, key):
+    folder(
+        lists="""schedule = { kind = "piecewise", points = [[0, 0.1], [9, 0.5]] }
+[[rules]]
+id = "one"
+match = { name = ["a", "b"] }"""
+    )
+    with pytest.raises(PolicyError, match=f"--set {key} is a list, which is set whole: {key}="):
+        Policy.load("lists.toml", overrides=parse_settings([setting], "--set"))
+    Policy.load("lists.toml", overrides={"rules.one.match.name.torch": "x.*"})
 
 
 def test_two_settings_may_not_contradict_each_other(folder):
@@ -184,9 +205,9 @@ match = { name = "b" }""",
     ("extends", "message"),
     [
         ("['a.toml', 3]", "wanted the path of a policy file, or a list of them"),
-        ("['a.toml', 'gone.toml']", "gone.toml: no such policy file"),
+        ("['a.toml', 'gone.toml']", "gone.toml: no such policy file; top.toml extends it"),
         ("['a.toml', 'top.toml']", "top.toml extends itself: top.toml -> top.toml"),
-        ("['']", "no such policy file|cannot be read|unknown format"),
+        ("['']", "wanted the path of a policy file, or a list of them"),
     ],
 )
 def test_a_list_of_bases_is_refused_where_one_is_wrong(folder, extends, message):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 
-from secateur.adapter import Checkpoint, Tensor
-from secateur.checkpoints.infer_kinds import Kinds, assumptions, infer
+from secateur.adapter import Checkpoint
+from secateur.checkpoints.infer_kinds import Kinds, assumptions, infer, parameters_of
 from secateur.checkpoints.parts import Part
-from secateur.checkpoints.raw import FLOAT8
 from secateur.errors import listed
-from secateur.layout import FLOATS, Array
+from secateur.layout import Array
 from secateur.numpy_adapter import ArrayBinding, NumpyAdapter
 
 _MOST_NAMES = 8
-_STATISTICS = ("running_mean", "running_var")
-"""What PyTorch keeps in a file, and does not train."""
 
 
 class CheckpointBinding:
@@ -65,17 +61,9 @@ class CheckpointBinding:
         self.binding.adapter = checkpoint.adapter
         self.binding.ordered = checkpoint.ordered
         self.binding.knows_trainable = False
-        self.binding.parameters = sum(map(_parameters, checkpoint.tensors.values()))
+        self.binding.parameters = sum(map(parameters_of, checkpoint.tensors.values()))
         self.reasons = {part.weight: part.reason for part in inferred.parts if part.reason}
         self.notes = assumptions(self.reasons, checkpoint.weights is not None)
         if checkpoint.untouched:
             others = listed(checkpoint.untouched, _MOST_NAMES)
             self.notes.append(f"holds weights too, and stays as it is: {others}")
-
-
-def _parameters(tensor: Tensor) -> int:
-    """Return how many parameters of a model a tensor is."""
-    last = tensor.name.rpartition(".")[2]
-    return (
-        prod(tensor.shape) if tensor.dtype in (*FLOATS, *FLOAT8) and last not in _STATISTICS else 0
-    )

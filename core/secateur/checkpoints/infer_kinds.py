@@ -40,8 +40,11 @@ ASSUMED = (
     "otherwise by --kind 'GLOB=KIND'"
 )
 SKIP = "skip"
+QUANTIZED = "quantized; prune the weights before"
+_STATISTICS = ("running_mean", "running_var")
+"""What PyTorch keeps in a file, and does not train."""
 _FUSED = "dense: query, key and value in one weight, one below the other, by the layer's name"
-_QUANTIZED = re.compile(r"u?int8|F[46].*")
+_QUANTIZED = re.compile(r"u?int8|F[46].*|quantized .*")
 _SHOWN = 8
 """How many names an error lists."""
 
@@ -101,6 +104,18 @@ def assumptions(reasons: Mapping[str, str], known: bool = False) -> list[str]:
     ]
 
 
+def parameters_of(tensor: Tensor) -> int:
+    """Return how many parameters a tensor is: floats that are trained, and quantized ones.
+
+    >>> parameters_of(Tensor("fc.weight", "int8", (2, 3)))
+    6
+    >>> parameters_of(Tensor("bn.num_batches_tracked", "int64", ()))
+    0
+    """
+    is_number = tensor.dtype in (*FLOATS, *FLOAT8) or _QUANTIZED.fullmatch(tensor.dtype)
+    return tensor.size if is_number and split_name(tensor.name)[1] not in _STATISTICS else 0
+
+
 @dataclass(frozen=True)
 class Inferred:
     """The prunable weights of a checkpoint, in its order, and what is left dense."""
@@ -149,7 +164,20 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
         else:
             parts += found
             taken.update(part.weight for part in found)
+    _check_taken(kinds, names, {tensor.name: reason for tensor, reason in left})
     return Inferred(parts, _skipped(left, parts))
+
+
+def _check_taken(kinds: Kinds, names: Mapping[str, Sequence[str]], left: Mapping[str, str]) -> None:
+    """Raise ModelError if the user gives a kind to tensors none of which can be pruned."""
+    for glob, kind in kinds:
+        fitting = [name for name, known in names.items() if _fits(known, glob)]
+        if kind != SKIP and all(name in left for name in fitting):
+            first = fitting[0]
+            raise ModelError(
+                f"--kind: {glob!r:.80} fits nothing that can be pruned; {first:.80} is left dense: "
+                f"{left[first]}"
+            )
 
 
 def _known(checkpoint: Checkpoint, weights: Sequence[KnownWeight], kinds: Kinds) -> Inferred:
@@ -162,7 +190,8 @@ def _known(checkpoint: Checkpoint, weights: Sequence[KnownWeight], kinds: Kinds)
         said = _said(names[weight.name], kinds)
         tensor = checkpoint.tensors[weight.tensor]
         if said == SKIP:
-            found.skipped.append(Skipped(weight.tensor, "left out by --kind", tensor.size))
+            size = parameters_of(tensor)
+            found.skipped.append(Skipped(weight.tensor, "left out by --kind", size))
             continue
         fields = (weight.layer, weight.layout, weight.rows)
         reason = "" if said else weight.reason
@@ -223,7 +252,7 @@ def _refusal(
         return f"{described}: not a kernel"
     if tensor.dtype not in (*FLOATS, *FLOAT8):
         is_quantized = _QUANTIZED.fullmatch(tensor.dtype) and is_kernel(tensor.name, framework)
-        why = "quantized; prune the weights before" if is_quantized else "not a kernel"
+        why = QUANTIZED if is_quantized else "not a kernel"
         return f"{described}: {why}"
     if said or packed:
         return None
@@ -278,7 +307,9 @@ def _skipped(left: Sequence[tuple[Tensor, str]], parts: Sequence[Part]) -> list[
         Skipped(
             tensor.name,
             reason,
-            0 if len(tensor.shape) < 2 and split_name(tensor.name)[0] in layers else tensor.size,
+            0
+            if len(tensor.shape) < 2 and split_name(tensor.name)[0] in layers
+            else parameters_of(tensor),
         )
         for tensor, reason in left
     ]

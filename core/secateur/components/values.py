@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from secateur.errors import PolicyError, shown
 
-_QUOTED_NUMBER = re.compile(r"\s*(\d{1,3}(?:\.\d{1,12})?)\s*(%?)\s*")
+_QUOTED_NUMBER = re.compile(r"\s*(\d{0,3}\.?\d{1,12}(?:[eE]-?\d{1,2})?)\s*(%?)\s*", re.ASCII)
 
 
 def _fraction(value: Any) -> Any:

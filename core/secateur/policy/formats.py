@@ -56,7 +56,8 @@ def parse(content: bytes, suffix: str, name: str) -> dict[str, Any]:
             why = "it holds an integer of thousands of digits"
         raise PolicyError(f"{name}: not well formed: {why}") from error
     if not isinstance(table, dict):
-        raise PolicyError(f"{name}: wanted a table of settings, got {type(table).__name__}")
+        given = "nothing" if table is None else type(table).__name__
+        raise PolicyError(f"{name}: wanted a table of settings, got {given}")
     return table
 
 
@@ -129,6 +130,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_MERGE = "tag:yaml.org,2002:merge"
 _LONGEST_NUMBER = 100
 
 
@@ -157,6 +159,8 @@ def _yaml_parse(text: str) -> Any:
             return super().construct_document(node)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            if any(key.tag == _MERGE for key, _ in node.value):
+                raise PolicyError("a merge key, <<, is not read: write the keys, or use extends")
             pairs = [(self.construct_object(key, deep=True), None) for key, _ in node.value]
             _distinct(pairs)
             mapping: dict[Any, Any] = super().construct_mapping(node, deep)

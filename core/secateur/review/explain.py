@@ -82,6 +82,10 @@ def explain_bound(
     )
 
 
+_OF_LIVE_MODELS = ("position", "depth", "trainable")
+"""What only a model knows of its weights, and not a file."""
+
+
 def _unknown(weight: str, specs: Sequence[WeightSpec], binding: Binding) -> ModelError:
     for skipped in binding.skipped:
         if weight in (skipped.name, f"{skipped.name}:kernel"):
@@ -109,6 +113,10 @@ def _verdict(plan: Plan, found: Matching, rule: ResolvedRule, index: int) -> Rul
         decides = found.deciding[index] == rule.number
         return RuleVerdict(rule.number, rule.id, written, True, decides, ())
     unmet = rule.match.unmet(found.candidates, plan.adapter, index)
+    if (asks := found.unanswered.get(rule.number)) is not None:
+        unmet = [each for each in unmet if each not in _OF_LIVE_MODELS]
+        if not unmet:
+            return RuleVerdict(rule.number, rule.id, written, False, False, (), asks)
     scale = max(1, found.candidates.last)
     depths = ", ".join(f"{each / scale:.2f}" for each in found.candidates.positions[index])
     words = {

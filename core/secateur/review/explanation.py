@@ -64,6 +64,8 @@ class RuleVerdict:
         matches: Whether it matches the weight.
         decides: Whether it is the first that does.
         unmet: What the weight does not fulfil, in words.
+        unanswered: What the rule asks that a file does not say, such as ``position``; None where
+            everything is known.
 
     Example:
         >>> RuleVerdict(2, "body", Written("p.toml", 7), True, False, ()).label
@@ -77,6 +79,7 @@ class RuleVerdict:
     matches: bool
     decides: bool
     unmet: tuple[str, ...]
+    unanswered: str | None = None
 
     @property
     def label(self) -> str:
@@ -86,6 +89,8 @@ class RuleVerdict:
     def __str__(self) -> str:
         if self.decides:
             return "decides"
+        if self.unanswered:
+            return f"may match: a file does not say the {self.unanswered} of a weight"
         if self.matches:
             return "would match; an earlier rule decides"
         return f"does not match: {', '.join(self.unmet)}" if self.unmet else "does not match"
@@ -146,6 +151,7 @@ class ExplainedWeight:
                     "matches": each.matches,
                     "decides": each.decides,
                     "unmet": list(each.unmet),
+                    "unanswered": each.unanswered,
                 }
                 for each in self.rules
             ],
@@ -229,6 +235,10 @@ def _headline(each: ExplainedWeight) -> str:
     planned = each.planned
     spec, rule = planned.spec, each.rule
     weight = f"{spec.name} ({spec.kind}, {'x'.join(map(str, spec.shape))}, {spec.size:,} weights)"
+    number = len(each.rules) + 1 if rule is None else rule.number
+    if earlier := [r for r in each.rules if r.unanswered and r.number < number]:
+        label, asks = earlier[0].label, earlier[0].unanswered
+        return f"{weight}: rule {label} may decide it; only the model says its {asks}"
     if rule is None:
         return f"{weight}: no rule matches, so it stays dense"
     where = "" if rule.written.file is None else f" ({rule.written})"

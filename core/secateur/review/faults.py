@@ -16,7 +16,7 @@ from secateur.policy.origins import Place, TablePath
 from secateur.policy.policy import Policy, PolicyLike, as_policy, validated
 from secateur.policy.reading.files import Layer, merged, read_layers, table_layers
 from secateur.policy.reading.lines import written_at
-from secateur.policy.reading.merging import Merged
+from secateur.policy.reading.merging import COMPONENTS, Merged
 from secateur.policy.reading.overrides import Overrides, override, vain
 from secateur.policy.sources import FORMATS
 from secateur.review.findings import PROBLEM, WARNING, Finding
@@ -72,6 +72,8 @@ def read_all(policy: PolicyLike, overrides: Overrides) -> Reading:
             whole = override(whole, overrides)
     except PolicyError as error:
         errors.append(error)
+    if whole is not None and any(layer.lacks_bases for layer in layers):
+        whole = _without_parts_of_bases(whole)
     name = None if isinstance(policy, Mapping) else os.fspath(policy)
     found = [_finding(error, name) for error in errors]
     if whole is None:
@@ -83,6 +85,16 @@ def read_all(policy: PolicyLike, overrides: Overrides) -> Reading:
     if rest is not None:
         found += [Finding(WARNING, note) for note in vain(overrides, rest.rules)]
     return Reading(rest, tuple(found), tuple(layers), is_partial=bool(errors or more))
+
+
+def _without_parts_of_bases(whole: Merged) -> Merged:
+    """Return a table in which nothing is wrong only because a base of it could not be read."""
+    table = {
+        key: value
+        for key, value in whole.table.items()
+        if key not in COMPONENTS or not isinstance(value, Mapping) or "kind" in value
+    }
+    return replace(whole, table={"schedule": _STAND_IN, **table})
 
 
 def _finding(error: PolicyError, policy: str | None) -> Finding:

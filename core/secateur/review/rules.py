@@ -71,6 +71,9 @@ def _with_line(policy: Policy, rule: ResolvedRule) -> str:
 
 def _unused_defaults(policy: Policy) -> Iterator[Remark]:
     pruning = [rule for rule in policy.rules if rule.prune]
+    if policy.rules and not pruning:
+        yield Remark(WARNING, ("rules",), "no rule prunes, so every weight stays dense")
+        return
     for part in COMPONENTS:
         given = part in policy.model_fields_set and getattr(policy, part) is not None
         if given and policy.rules and all(getattr(rule, part) is not None for rule in pruning):

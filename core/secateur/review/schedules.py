@@ -87,6 +87,9 @@ def _of_settings(method: Method) -> _Said:
 
 def _of_a_ramp(schedule: Gradual) -> _Said:
     first, last = schedule.initial_sparsity, schedule.final_sparsity
+    if schedule.begin_step == schedule.end_step:
+        text = "it begins and ends at the same step, so that the sparsity jumps; one_shot says so"
+        yield WARNING, "end_step", text
     if first > last:
         text = f"the sparsity falls from {first:g} to {last:g}; is it the other way round?"
         yield PROBLEM, "initial_sparsity", text

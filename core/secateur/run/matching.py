@@ -24,6 +24,7 @@ class Matching:
         deciding: The number of the rule that decides each weight, by its index.
         errors: What does not fit, and the number of its rule: rules that match nothing, or ask
             what a file does not say.
+        unanswered: By the number of a rule that cannot be answered on a file, what it asks.
 
     """
 
@@ -32,6 +33,7 @@ class Matching:
     matches: Mapping[int, Sequence[int]]
     deciding: Mapping[int, int]
     errors: Sequence[tuple[int, PolicyError]]
+    unanswered: Mapping[int, str]
 
 
 def match_rules(rules: Sequence[ResolvedRule], binding: Binding) -> Matching:
@@ -51,11 +53,11 @@ def match_rules(rules: Sequence[ResolvedRule], binding: Binding) -> Matching:
     layers = dict.fromkeys([*(binding.layers or ()), *(spec.layer for spec in specs)])
     candidates = Candidates(specs, list(layers))
     matches: dict[int, list[int]] = {}
-    unordered, unmatched = [], []
+    unordered, unmatched, unanswered = [], [], {}
     for rule in rules:
         if not binding.ordered and (unknown := rule.match.needs_live_model()):
             unordered.append((rule.number, unordered_error(rule, unknown)))
-            matches[rule.number] = []
+            matches[rule.number], unanswered[rule.number] = [], unknown
             continue
         matches[rule.number] = rule.match.select(candidates, binding.adapter)
         if rule.required and not matches[rule.number]:
@@ -64,7 +66,8 @@ def match_rules(rules: Sequence[ResolvedRule], binding: Binding) -> Matching:
     for number, indices in matches.items():
         for index in indices:
             deciding.setdefault(index, number)
-    return Matching(specs, candidates, matches, deciding, [*unordered, *unmatched])
+    errors = [*unordered, *unmatched]
+    return Matching(specs, candidates, matches, deciding, errors, unanswered)
 
 
 def _refuse_without_weights(binding: Binding) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from secateur.arrays.counts import keep_count
+from secateur.components.criteria import Regrowth
 from secateur.errors import PolicyError
 from secateur.run.plan import Plan
 from secateur.run.planned import RuleWeights
@@ -46,6 +47,25 @@ def target_at(rule: RuleWeights, step: int | None, began: Mapping[int, int] | No
             return None
         asked = running.sparsity(update)
     return rule.method.target(asked)
+
+
+def lets_come_back(rule: RuleWeights, step: int | None, began: Mapping[int, int] | None) -> bool:
+    """Return whether weights came back at this very step: they are zero until the next update.
+
+    Args:
+        rule: The rule and its weights, every step known.
+        step: As in `target_at`.
+        began: As in `target_at`.
+
+    """
+    running = ScheduleState(rule.method.schedule, began=(began or {}).get(rule.rule)).running
+    if not step or running.last_update(step) != step:
+        return False
+    before = running.last_update(step - 1)
+    if before is None:
+        return False
+    is_less = running.sparsity(step) < running.sparsity(before)
+    return is_less or isinstance(rule.method.criterion, Regrowth)
 
 
 def kept_of_each(rule: RuleWeights, totals: Sequence[int], target: float) -> list[int] | None:

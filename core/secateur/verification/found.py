@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from secateur.adapter.native_names import named_natively
 from secateur.arrays.counts import keep_count
 from secateur.errors import listed, shown
 from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.verification.asked import due_rules, kept_of_each
 from secateur.verification.judge import Look, problems, rule_problem
 from secateur.verification.outcome import VerifiedWeight
@@ -21,12 +22,25 @@ def rules_problems(
     looks: Mapping[str, Look],
     targets: Mapping[int, float | None],
     extra: float | None,
+    finds_any: Callable[[RuleWeights, float], bool],
 ) -> Iterator[str]:
-    """Yield what is wrong with the weights of a rule together, where scores decide among them."""
+    """Yield what is wrong with the weights of a rule together, where scores decide among them.
+
+    Args:
+        plan: The plan.
+        looks: What each weight holds.
+        targets: What each rule asks for.
+        extra: As in `problems`.
+        finds_any: Whether a rule whose weights have no zeros would prune any of them now.
+
+    """
     for rule, target in due_rules(plan, targets):
         held = [looks[spec.name] for spec in rule.specs]
         if rule.by_values:
-            if not any(each.values.zeros for each in held):
+            is_proven = all(mask.problem is None for each in held for mask in each.masks)
+            is_proven = is_proven and all(each.masks for each in held)
+            has_zeros = any(each.values.zeros for each in held)
+            if not has_zeros and not is_proven and finds_any(rule, target):
                 label = plan.policy.rule_label(rule.rule)
                 yield f"rule {label} prunes {rule.method.decided_by}: no weight has a zero"
             continue

@@ -31,6 +31,7 @@ class Look:
         groups: The groups of its pattern; None of other weights.
         sets: How it fits a pattern that fixes its sparsity; None of other weights.
         masks: What the given masks say of it.
+        is_growing: Whether some of it may have come back just now, and be zero still.
 
     """
 
@@ -40,6 +41,7 @@ class Look:
     groups: Groups | None
     sets: Sets | None
     masks: tuple[MaskLook, ...] = ()
+    is_growing: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -190,6 +192,8 @@ def most_more(look: Look, usual: float | None) -> float:
     Magnitude prunes what is zero by nature first: then there are as many zeros as asked, exactly.
     """
     groups = look.groups.total if look.groups else 0
+    if look.is_growing:
+        return groups
     if usual is not None:
         return usual * groups
     is_exact = look.method is not None and type(look.method.criterion) is Magnitude

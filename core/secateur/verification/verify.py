@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,19 @@ import numpy as np
 from secateur.adapter import Binding, Checkpoint, Weight, WeightSpec
 from secateur.adapter.native_names import named_natively
 from secateur.checkpoints.bind import CheckpointBinding
-from secateur.checkpoints.infer_kinds import Kinds
+from secateur.checkpoints.infer_kinds import QUANTIZED, Kinds
 from secateur.components.method import Method
 from secateur.errors import ModelError, listed, shown
 from secateur.hooks.dispatch import bind
 from secateur.layout import Array
+from secateur.masks.compute import compute
 from secateur.policy.policy import Policy, PolicyLike, as_policy
 from secateur.run.plan import Plan
+from secateur.run.planned import RuleWeights
 from secateur.run.resolve import on_steps, resolve
 from secateur.run.saved.about import versions
 from secateur.shipping.model_files import policy_noted_in, read_model_file
-from secateur.verification.asked import due_rules, kept_of_each, target_at
+from secateur.verification.asked import due_rules, kept_of_each, lets_come_back, target_at
 from secateur.verification.counted import count
 from secateur.verification.found import notes_on, proof_problems, rules_problems, weights_found
 from secateur.verification.judge import Look, compare, look
@@ -127,9 +129,20 @@ def verify_bound(
     _refuse_shards(binding)
     began = next((proof.began for proof in proofs if proof.step is not None), None)
     targets = {rule.rule: target_at(rule, step, began) for rule in plan.rule_weights}
-    looks = dict(_looks(binding, _methods(plan, targets), proofs, done))
+    growing = {
+        spec.name: rule.rule
+        for rule in plan.rule_weights
+        if targets[rule.rule] is not None and lets_come_back(rule, step, began)
+        for spec in rule.specs
+    }
+    looks = {
+        name: replace(held, is_growing=name in growing)
+        for name, held in _looks(binding, _methods(plan, targets), proofs, done)
+    }
     asked = _asked(plan, looks, targets)
-    together = rules_problems(plan, looks, targets, question.extra_zeros)
+    together = rules_problems(
+        plan, looks, targets, question.extra_zeros, lambda *rule: _finds_any(binding, *rule)
+    )
     return Verification(
         model=binding.adapter if path is None else str(path),
         sha256=_digest(path),
@@ -141,7 +154,14 @@ def verify_bound(
         problems=(*proof_problems(proofs, plan), *together),
         proven_by=tuple(proof.source for proof in proofs),
         versions=versions(binding.adapter),
-        notes=(*plan.policy_notes, *notes_on(looks), *_on_policy(noted, policy), *notes),
+        notes=(
+            *plan.policy_notes,
+            *notes_on(looks),
+            *_on_growing(growing.values(), step, proofs),
+            *_on_quantized(binding),
+            *_on_policy(noted, policy),
+            *notes,
+        ),
     )
 
 
@@ -152,6 +172,33 @@ def _on_policy(noted: str | None, policy: Policy) -> Iterator[str]:
             f"the file notes that policy {shown(str(noted)[:12])} pruned it, and this is "
             f"{policy.fingerprint[:12]}"
         )
+
+
+def _on_growing(rules: Iterable[int], step: int | None, proofs: Sequence[Proof]) -> Iterator[str]:
+    """Yield a note where zeros of weights that come back cannot be told from pruned ones."""
+    numbers = sorted({*rules})
+    if numbers and not proofs:
+        which = ", ".join(map(str, numbers))
+        yield (
+            f"rule {which} lets weights come back at step {step}, and they are zero until the "
+            "next update: only the state tells them from pruned ones, so more zeros are no fault"
+        )
+
+
+def _on_quantized(binding: Binding) -> Iterator[str]:
+    """Yield a note if weights were quantized, so that nothing is known of their zeros."""
+    names = [each.name for each in binding.skipped if QUANTIZED in each.reason]
+    if names:
+        yield f"quantized, so not verified: {listed(names, _MOST_NAMES)}"
+
+
+def _finds_any(binding: Binding, rule: RuleWeights, target: float) -> bool:
+    """Return whether a rule would prune any of its weights as they are now."""
+    if rule.watches_training or rule.method.keeps_zeros:
+        return True
+    names = {spec.name for spec in rule.specs}
+    weights = [weight for weight in binding.weights if weight.spec.name in names]
+    return not all(mask.all() for mask in compute(rule.method, weights, target).values())
 
 
 def _refuse_shards(binding: Binding) -> None:

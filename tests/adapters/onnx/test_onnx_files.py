@@ -237,3 +237,19 @@ def test_an_export_of_torch_is_known_by_the_names_of_its_modules(run, folder):
         ("body.0:kernel", 0),
         ("body.1:kernel", 0),
     ]
+
+
+def test_a_kernel_in_a_constant_node_is_listed_as_left_dense(run, tmp_path):
+    (tmp_path / "policy.toml").write_text(POLICY)
+    held = numpy_helper.from_array(made(6, 3), "inside")
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["y"], transB=1),
+        helper.make_node("Constant", [], ["k"], value=held),
+        helper.make_node("MatMul", ["y", "k"], ["z"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [], [], initializer=[numpy_helper.from_array(made(6, 4), "w")]
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    shown = run("plan", "policy.toml", "m.onnx").out
+    assert "k: float32 of rank 2: in a Constant node; export it as an initializer" in shown

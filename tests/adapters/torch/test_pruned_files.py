@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from argparse import Namespace
 from collections import OrderedDict
 
 import pytest
@@ -111,3 +112,26 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_none(run, folder):
         assert "without running code" in outcome.err
         assert len(outcome.err.splitlines()) == 1
     assert not (folder / "harm").exists()
+
+
+def test_a_second_state_dict_stays_as_it_is_and_is_said(run, folder):
+    state = network().state_dict() | {"hidden.empty.weight": torch.zeros(0, 4)}
+    averaged = {name: values.clone() for name, values in state.items()}
+    torch.save({"state_dict": state, "ema": averaged}, folder / "run.pt")
+    outcome = run("prune", "run.pt", "policy.toml", "-o", "pruned.pt")
+    assert outcome.code == 0, outcome.err
+    assert "holds weights too, and stays as it is: 'ema'" in " ".join(outcome.out.split())
+    after = torch.load("pruned.pt", weights_only=True)
+    assert all(torch.equal(after["ema"][name], values) for name, values in averaged.items())
+    assert not after["state_dict"]["hidden.weight"].all()
+
+
+def test_what_holds_objects_or_no_state_dict_says_what_to_save(run, folder):
+    torch.save({"model": network().state_dict(), "args": Namespace(a=1)}, folder / "args.pt")
+    torch.save({"net": network().state_dict(), "step": 3}, folder / "net.pt")
+    error = run("plan", "policy.toml", "args.pt").err
+    assert "it holds a argparse.Namespace, and only code can make one; save model.state" in error
+    assert (
+        "but tables under 'net'; save the model.state_dict()"
+        in run("plan", "policy.toml", "net.pt").err
+    )

@@ -52,7 +52,9 @@ def check(
     if json:
         show_json([each.to_dict() for each in found])
     else:
-        for each in found:
+        for number, each in enumerate(found):
+            if number:
+                typer.echo()
             show(each.view(fold=not every))
     if not all(each.ok and not (strict and each.warnings) for each in found):
         raise typer.Exit(1)

@@ -31,12 +31,14 @@ class Layer:
         own: What the file itself holds.
         bases: The names of all files that it extends, directly or not.
         references: What it extends, as it is written.
+        lacks_bases: Whether something that it extends could not be read.
 
     """
 
     own: Merged
     bases: frozenset[str]
     references: tuple[str, ...] = ()
+    lacks_bases: bool = False
 
 
 def read(reference: str) -> Merged:
@@ -125,7 +127,7 @@ class _Reading:
             return self._bases[source.key]
         try:
             self._check_chain(source, chain)
-            content = source.read()
+            content = self._content(source, chain)
             table = parse(content, source.suffix, source.name)
         except PolicyError as error:
             self.refuse(error)
@@ -134,6 +136,14 @@ class _Reading:
         bases = self.add_table(table, source.name, (*chain, source), text)
         self._bases[source.key] = bases | {source.name}
         return self._bases[source.key]
+
+    def _content(self, source: PolicySource, chain: tuple[PolicySource, ...]) -> bytes:
+        try:
+            return source.read()
+        except PolicyError as error:
+            raise PolicyError(
+                f"{error}; {chain[-1].name} extends it" if chain else str(error)
+            ) from None
 
     def _check_chain(self, source: PolicySource, chain: tuple[PolicySource, ...]) -> None:
         cycle = source.key in [each.key for each in chain]
@@ -153,6 +163,7 @@ class _Reading:
     ) -> frozenset[str]:
         """Add a table after its bases; return the names of these."""
         bases: frozenset[str] = frozenset()
+        lacks_bases = False
         try:
             check_table(table, name)
             references = _references(table.get("extends"), name)
@@ -164,11 +175,14 @@ class _Reading:
                 source = locate(reference, chain[-1] if chain else None)
             except PolicyError as error:
                 self.refuse(PolicyError(f"{name}: extends: {error}"))
+                lacks_bases = True
                 continue
-            bases |= self.add(source, chain)
+            found = self.add(source, chain)
+            lacks_bases = lacks_bases or not found
+            bases |= found
         files = tuple(path for path in (chain[-1].path,) if path) if chain else ()
         own = own_layer(table, Origins(name, files=files, texts=texts or {}), self.refuse)
-        self.layers.append(Layer(own, bases, tuple(references)))
+        self.layers.append(Layer(own, bases, tuple(references), lacks_bases))
         return bases
 
 
@@ -177,7 +191,7 @@ def _references(extends: Any, name: str) -> list[str]:
     if extends is None:
         return []
     for reference in references:
-        if not isinstance(reference, str):
+        if not isinstance(reference, str) or not reference.strip():
             raise PolicyError(
                 f"{name}: extends = {shown(extends)}: wanted the path of a policy file, or a list "
                 "of them"

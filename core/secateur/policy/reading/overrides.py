@@ -114,6 +114,7 @@ def override(base: Merged, overrides: Overrides) -> Merged:
     """
     tree = _as_tree(overrides)
     check_table(tree, overrides.name)
+    _check_lists(base.table, tree, overrides.name)
     rules = tree.pop("rules", None)
     written = dict(places(tree, overrides.name))
     table, settings = merge_tables(base, tree, written)
@@ -150,6 +151,20 @@ def _as_tree(overrides: Overrides) -> dict[str, Any]:
     return tree
 
 
+def _check_lists(table: Any, change: Any, where: str) -> None:
+    """Refuse a number as a key where the table holds a list, which is set as one."""
+    if not isinstance(table, Mapping) or not isinstance(change, Mapping):
+        return
+    for key, value in change.items():
+        known = table.get(key)
+        if key == "rules" or not isinstance(value, Mapping):
+            continue
+        here = f"{where}{key}" if where.endswith(".") else f"{where} {key}"
+        if isinstance(known, (list, tuple)) and all(str(each).isdecimal() for each in value):
+            raise PolicyError(f"{here} is a list, which is set whole: {here.split()[-1]}=[...]")
+        _check_lists(known, value, f"{here}.")
+
+
 def _split(key: Any, name: str) -> Iterator[str]:
     """Yield the parts of a dotted key; a part with a dot in it is quoted."""
     at, more = 0, True
@@ -178,6 +193,7 @@ def _override_rules(
         if not isinstance(change, Mapping):
             raise PolicyError(f"{name} rules.{label:.80}: wanted a key of the rule to set, too")
         index = labels[label]
+        _check_lists(rules[index], change, f"{name} rules.{label:.80}.")
         if not isinstance(rules[index], Mapping):
             continue  # which is an error of the file
         inherited = {
