@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from secateur.arrays.chunks import map_behind, map_threads
+from secateur.arrays.chunks import Behind, map_threads
 
 
 @pytest.fixture(autouse=True)
@@ -47,21 +47,28 @@ def test_a_process_that_was_forked_has_threads_of_its_own():
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_what_is_done_behind_comes_in_order_and_its_error_ends_it():
-    taken = []
+def test_what_is_done_behind_is_done_in_order_and_its_error_ends_it():
+    done = []
 
-    def items():
-        for number in range(100):
-            taken.append(number)
-            yield number
-
-    def work(number: int) -> int:
+    def task(number: int) -> None:
         if number == 7:
             raise OSError(28, "No space left on device")
-        return -number
+        time.sleep(0.001)
+        done.append(number)
 
-    behind = map_behind(work, items(), 3)
-    assert [next(behind) for _ in range(7)] == [-number for number in range(7)]
+    with Behind(3) as behind:
+        for number in range(7):
+            behind.do(lambda number=number: task(number))
+        behind.wait()
+        assert done == list(range(7))
+    given = []
+
+    def give() -> None:
+        with Behind(3) as behind:
+            for number in range(7, 100):
+                given.append(number)
+                behind.do(lambda number=number: task(number))
+
     with pytest.raises(OSError, match="No space"):
-        next(behind)
-    assert max(taken) <= 12
+        give()
+    assert len(given) < 9

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from threading import local
-from typing import TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,26 +73,49 @@ def _mark() -> None:
     _here.is_worker = True
 
 
-def map_behind(work: Callable[[T], R], items: Iterable[T], waiting: int) -> Iterator[R]:
-    """Yield ``work(item)`` for each item, which one thread does while this one makes the next.
+class Behind:
+    """One thread that does in order what it is given, while the caller goes on.
 
     What seldom needs the interpreter, as writing a file, is done beside NumPy at no cost.  Two
     threads of NumPy would wait for it after every few microseconds.
 
     Args:
-        work: Called in the other thread.
-        items: Taken in this thread.
-        waiting: The most items that were taken and are not done.
+        waiting: The most tasks that wait.
 
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="secateur") as pool:
-        begun = deque[Future[R]]()
+
+    def __init__(self, waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(1, "secateur-behind")
+        self._begun, self._waiting = deque[Future[object]](), waiting
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for all tasks; after an error only for the one that is being done."""
         try:
-            for item in items:
-                begun.append(pool.submit(work, item))
-                if len(begun) > waiting:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+            if kind is None:
+                self.wait()
         finally:
-            pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(cancel_futures=True)
+
+    def do(self, task: Callable[[], object]) -> None:
+        """Take a task; wait while there are too many.
+
+        Raises:
+            Exception: What an earlier task raised.
+
+        """
+        self._begun.append(self._pool.submit(task))
+        if len(self._begun) > self._waiting:
+            self._begun.popleft().result()
+
+    def wait(self) -> None:
+        """Wait until all tasks are done.
+
+        Raises:
+            Exception: What one of them raised.
+
+        """
+        while self._begun:
+            self._begun.popleft().result()

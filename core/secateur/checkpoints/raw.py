@@ -7,11 +7,12 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from secateur.adapter import Tensor
+from secateur.arrays.chunks import Behind
 from secateur.arrays.memory import ALIGNMENT, aligned
 from secateur.errors import ModelError
 from secateur.layout import Array
@@ -20,8 +21,13 @@ FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The dtypes of 8 bits that weights of a file may have."""
 AT_ONCE = 1 << 20
 """How many bytes are copied at a time."""
+_WAITING = 48
+"""The most pieces that wait until they are written: what a slow disk must hold up is little."""
 _TOGETHER, _BEHIND = 16 << 20, 128 << 20
 """After how many bytes the disk is told to write, and of how many it may have written some."""
+
+
+Put = Callable[[int, Array, Callable[[], object]], None]
 
 
 class InputFile:
@@ -93,19 +99,19 @@ class ElementsInFile:
 
 
 class PlacedPieces(ABC):
-    """The new values of a tensor, in pieces that several threads give in any order.
+    """The new values of a tensor, in pieces that are written later, from memory used again.
 
-    Where a file is written at any position, this takes the place of an iterator over pieces, so
-    that a thread writes what it has just computed, from memory that it uses again.
+    Where a file is written at any position, this takes the place of an iterator over pieces.
     """
 
     @abstractmethod
-    def place(self, put: Callable[[int, Array], None]) -> None:
+    def place(self, put: Put, wait: Callable[[], object]) -> None:
         """Give all pieces.
 
         Args:
-            put: Takes the index of the first element of a piece, and the piece, flat; when it
-                returns, the piece was written.
+            put: Takes the index of the first element of a piece, the piece, flat, and what is
+                called when it was written.
+            wait: Waits until all pieces were written, those of earlier tensors too.
 
         """
 
@@ -124,6 +130,42 @@ class Writer:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._since = descriptor, 0
+        self._behind = Behind(_WAITING)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Wait until all was written; after an error no thread writes any more."""
+        self._behind.__exit__(*error)
+
+    def write_later(self, offset: int, values: Array, done: Callable[[], object]) -> None:
+        """Write an array at a position, while the caller goes on.
+
+        Args:
+            offset: The position.
+            values: The array, flat; nobody else uses it until it was written.
+            done: Called then.
+
+        Raises:
+            OSError: Something given before cannot be written.
+
+        """
+
+        def write() -> None:
+            self.write(offset, values)
+            done()
+
+        self._behind.do(write)
+
+    def wait(self) -> None:
+        """Wait until all was written.
+
+        Raises:
+            OSError: Something cannot be written.
+
+        """
+        self._behind.wait()
 
     def write(self, offset: int, values: Array) -> None:
         """Write an array at a position.

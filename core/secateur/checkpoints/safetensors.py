@@ -79,30 +79,31 @@ class SafetensorsCheckpoint(Checkpoint):
         text += b" " * (-len(text) % 8)
         new.write(len(text).to_bytes(8, "little") + text)
         new.flush()
-        writer, start = Writer(new.fileno()), 8 + len(text)
-        for name in self.tensors:
-            begin, end = self._header.spans[name]
-            if name in changed:
-                self._write(writer, start + begin, name, changed[name])
-            else:
-                first = self._header.start + begin
-                writer.copy(self._file, first, first + end - begin, start + begin)
+        start = 8 + len(text)
+        with Writer(new.fileno()) as writer:
+            for name in self.tensors:
+                begin, end = self._header.spans[name]
+                if name in changed:
+                    self._write(writer, start + begin, name, changed[name])
+                else:
+                    first = self._header.start + begin
+                    writer.copy(self._file, first, first + end - begin, start + begin)
         self._file.check_unchanged()
 
     def _write(self, writer: Writer, offset: int, name: str, pieces: Pieces) -> None:
         """Write the new values of a tensor."""
-        itemsize, given = self._dtype(name).itemsize, list[int]()
-
-        def put(start: int, piece: Array) -> None:
-            writer.write(offset + start * itemsize, piece)
-            given.append(len(piece))
-
+        itemsize = self._dtype(name).itemsize
         if isinstance(pieces, PlacedPieces):
-            pieces.place(put)
-        else:
-            for piece in pieces():
-                put(sum(given), piece)
-        if sum(given) != self.tensors[name].size:
+            pieces.place(
+                lambda at, piece, done: writer.write_later(offset + at * itemsize, piece, done),
+                writer.wait,
+            )
+            return
+        given = 0
+        for piece in pieces():
+            writer.write(offset + given * itemsize, piece)
+            given += len(piece)
+        if given != self.tensors[name].size:
             raise ModelError(f"{self.path}: {name:.80}: the new values are not as many")
 
     def _dtype(self, name: str) -> np.dtype[Any]:

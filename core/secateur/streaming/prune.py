@@ -181,7 +181,7 @@ class Pruning:
         """Return what gives the new values of a tensor."""
         size = self.source.tensors[name].size
         counts = {weight.spec.name: self.counts[weight.spec.name] for weight in weights}
-        after = self._before if name == last else lambda: None
+        after = self._before if name == last else None
         read = partial(self.source.elements, name)
         return PrunedTensor(
             size, weights, read, self.masks.parts, counts, memory, self.advance, after

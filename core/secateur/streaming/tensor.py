@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from secateur.adapter import ReadElements
 from secateur.arrays import sizes
-from secateur.arrays.chunks import map_behind, pieces
+from secateur.arrays.chunks import pieces
 from secateur.arrays.memory import aligned
-from secateur.checkpoints.raw import ElementsInFile, PlacedPieces, comparable
+from secateur.checkpoints.raw import ElementsInFile, PlacedPieces, Put, comparable
 from secateur.layout import Array
 from secateur.masks.one_by_one import Parts
 from secateur.streaming.weights import StoredWeight
 from secateur.streaming.zeroing import Count, set_zeros
-
-_WAITING = 4
-"""The most pieces that wait until they are written."""
 
 
 class Memory:
@@ -67,7 +65,7 @@ class PrunedTensor(PlacedPieces):
         counts: What was written of each weight; added to.
         memory: For the pieces.
         advance: Called with the number of bytes of each piece, once it was written.
-        after: Called when all was written.
+        after: Called when all was written, of the last tensor.
 
     """
 
@@ -78,7 +76,7 @@ class PrunedTensor(PlacedPieces):
     counts: Mapping[str, Count]
     memory: Memory
     advance: Callable[[int], object]
-    after: Callable[[], object]
+    after: Callable[[], object] | None
 
     def __call__(self) -> Iterator[Array]:
         read = self.open()
@@ -87,32 +85,27 @@ class PrunedTensor(PlacedPieces):
             self._prune(piece, values)
             yield values
             self.advance(values.nbytes)
-        self.after()
+        if self.after:
+            self.after()
 
-    def place(self, put: Callable[[int, Array], None]) -> None:
-        read, itemsize = self.open(), self.weights[0].itemsize
+    def place(self, put: Put, wait: Callable[[], object]) -> None:
+        read = self.open()
+        for piece in self._pieces(read):
+            size = (piece.stop - piece.start) * self.weights[0].itemsize
+            memory = self.memory.take(size)
+            if isinstance(read, ElementsInFile):
+                values = read.into(piece.start, memory[:size].view(self.weights[0].stored_dtype))
+            else:
+                values = self._own(read(piece.start, piece.stop))
+            self._prune(piece, values)
+            put(piece.start, values, partial(self._written, memory, size))
+        if self.after:
+            wait()
+            self.after()
 
-        def masked() -> Iterator[tuple[int, Array, Array]]:
-            for piece in self._pieces(read):
-                size = (piece.stop - piece.start) * itemsize
-                memory = self.memory.take(size)
-                if isinstance(read, ElementsInFile):
-                    stored = memory[:size].view(self.weights[0].stored_dtype)
-                    values = read.into(piece.start, stored)
-                else:
-                    values = self._own(read(piece.start, piece.stop))
-                self._prune(piece, values)
-                yield piece.start, values, memory
-
-        def write(piece: tuple[int, Array, Array]) -> int:
-            start, values, memory = piece
-            put(start, values)
-            self.memory.give_back(memory)
-            return values.nbytes
-
-        for written in map_behind(write, masked(), _WAITING):
-            self.advance(written)
-        self.after()
+    def _written(self, memory: Array, size: int) -> None:
+        self.memory.give_back(memory)
+        self.advance(size)
 
     def _pieces(self, read: ReadElements) -> Iterator[Piece]:
         """Yield the pieces of the tensor, in order; their masks are found at the first."""
