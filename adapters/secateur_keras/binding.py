@@ -99,6 +99,8 @@ class KerasBinding(Binding):
 
     def enforce(self) -> None:
         is_new = self._is_new_step()
+        if is_new:
+            self.training.gradients.look()
         if self.training.is_counted:
             self.training.enforce()
         else:

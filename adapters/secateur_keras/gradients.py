@@ -15,7 +15,7 @@ from keras import ops
 
 from secateur.layout import Array
 from secateur_keras.masking import scope_of, variable_beside
-from secateur_keras.updates import parts
+from secateur_keras.updates import iterations, parts
 from secateur_keras.weight import to_numpy
 
 _UNWRITTEN = float("nan")
@@ -35,6 +35,9 @@ class GradientStores:
         self._watched = dict(variables)
         self._found: dict[str, Any] = {}
         self._hooked: dict[int, Any] = {}
+        self._owners: dict[str, set[int]] = {}
+        self._made: dict[int, int] = {}
+        self._idle: set[int] = set()
         self._stores: dict[str, Any] = {}
         if variables and _backend() != "torch":
             with scope_of(model):
@@ -55,12 +58,19 @@ class GradientStores:
         variable = self._watched.get(name)
         if variable is None:
             return None
-        value = self._found.get(name) if _backend() == "torch" else self._stores[name].value
-        gradient = None if value is None else to_numpy(value)
-        if gradient is None or (np.isnan(gradient.flat[:1]).all() and np.isnan(gradient).all()):
-            # the update leaves a variable alone that is frozen
-            return None if variable.trainable else np.zeros(variable.shape, variable.dtype)
-        return gradient
+        value = None
+        if self._owners.get(name, set()) - self._idle:
+            value = self._found.get(name) if _backend() == "torch" else self._stores[name].value
+        if value is not None:
+            return to_numpy(value)
+        # the update leaves a variable alone that is frozen
+        return None if variable.trainable else np.zeros(variable.shape, variable.dtype)
+
+    def look(self) -> None:
+        """Note which optimizers have made updates since the last look: what others left is old."""
+        made = {key: iterations(optimizer) for key, optimizer in self._hooked.items()}
+        self._idle = {key for key, count in made.items() if count == self._made.get(key)}
+        self._made = made
 
     def expect(self, wanted: bool) -> None:
         """Set whether the gradients of the updates to come are used.
@@ -94,9 +104,11 @@ class GradientStores:
             return False
         found = {id(part): part for one in optimizers for part in parts(one)}
         new = {key: part for key, part in found.items() if key not in self._hooked}
-        for part in new.values():
-            # Past the optimizer's own __setattr__, which would track what it is given.
-            object.__setattr__(part, _METHODS[_backend()], self._taking(part))
+        for key, part in new.items():
+            self._made[key] = iterations(part)
+            for method, replacement in self._taking(part).items():
+                # Past the optimizer's own __setattr__, which would track what it is given.
+                object.__setattr__(part, method, replacement)
         self._hooked |= new
         return bool(new)
 
@@ -104,35 +116,55 @@ class GradientStores:
         """Let go of all optimizers, and of the gradients."""
         hooked, self._hooked = self._hooked, {}
         for optimizer in hooked.values():
-            vars(optimizer).pop(_METHODS[_backend()], None)
+            for method in (_ONE, _ALL):
+                vars(optimizer).pop(method, None)
         self._watched, self._found, self._stores = {}, {}, {}
 
-    def _taking(self, optimizer: Any) -> Callable[..., None]:
-        """Return the method of an optimizer that applies gradients, taking them first."""
-        method = getattr(optimizer, _METHODS[_backend()])
+    def _taking(self, optimizer: Any) -> dict[str, Callable[..., None]]:
+        """Return the methods of an optimizer that apply gradients, taking them first."""
+        apply_one, apply_all = getattr(optimizer, _ONE), getattr(optimizer, _ALL)
         names = {optimizer._var_key(variable): name for name, variable in self._watched.items()}
 
-        def update_one(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        def name_of(variable: Any) -> str | None:
             name = names.get(optimizer._var_key(variable))
             if name is not None:
+                self._owners.setdefault(name, set()).add(id(optimizer))
+            return name
+
+        def update_one(gradient: Any, variable: Any, learning_rate: Any) -> None:
+            if (name := name_of(variable)) is not None:
                 self._store(optimizer, name, gradient)
-            method(gradient, variable, learning_rate)
+            apply_one(gradient, variable, learning_rate)
 
         def update_all(gradients: Any, variables: Any, learning_rate: Any) -> None:
             pairs = zip(variables, gradients, strict=True)
-            found = {names.get(optimizer._var_key(variable)): each for variable, each in pairs}
-            for name in names.values():
-                self._keep(name, found.get(name))
-            method(gradients, variables, learning_rate)
+            found = {name_of(variable): gradient for variable, gradient in pairs}
+            for key, name in names.items():
+                if name not in found and key in optimizer._trainable_variables_indices:
+                    self._miss(optimizer, name)
+                elif name in found and not is_one_by_one:
+                    self._keep(name, found[name])
+            apply_all(gradients, variables, learning_rate)
 
-        return update_one if _backend() == "tensorflow" else update_all
+        is_one_by_one = _backend() == "tensorflow"
+        return {_ALL: update_all} | ({_ONE: update_one} if is_one_by_one else {})
 
     def _keep(self, name: str, gradient: Any) -> None:
         """Keep a gradient on JAX, inside a step that it may trace, or on PyTorch."""
         if _backend() == "torch":
             self._found[name] = gradient if self._is_wanted else None
-        elif gradient is not None:
+        else:
             self._stores[name].assign(gradient)
+
+    def _miss(self, optimizer: Any, name: str) -> None:
+        """Keep that a variable of an optimizer has no part in its update."""
+        match _backend():
+            case "torch":
+                self._found.pop(name, None)
+            case "jax":
+                self._stores[name].assign(ops.zeros_like(self._stores[name].value))
+            case _:
+                self._store(optimizer, name, ops.zeros_like(self._stores[name].value))
 
     def _store(self, optimizer: Any, name: str, gradient: Any) -> None:
         """Keep a gradient on TensorFlow, where it is used; on each replica its own copy."""
@@ -151,12 +183,11 @@ class GradientStores:
             tf.cond(self._wanted.value, write, lambda: tf.constant(False))
 
 
-_METHODS = {
-    "tensorflow": "update_step",  # what it is given is summed over replicas
-    "jax": "_backend_update_step",
-    "torch": "_backend_update_step",  # where its optimizers work on all variables at once
-}
-"""The method of an optimizer by which its rule is given gradients, by backend."""
+_ONE = "update_step"
+"""The method of an optimizer that updates one variable; on TensorFlow its gradient is summed over
+replicas, as it is not before."""
+_ALL = "_backend_update_step"
+"""The method that updates all variables; on PyTorch its optimizers work on them at once."""
 
 
 def _backend() -> str:

@@ -207,6 +207,8 @@ class Training:
 
     def put_masks_into_optimizers(self) -> None:
         """Let optimizers see the masks, and keep the gradients, in their compiled updates."""
+        if self.gradients and optimizer_state.needed():
+            self._build_optimizer()
         if self.gradients.hook(self.optimizers()):
             retrace(self.trained)
         known = self._state_masks
@@ -216,6 +218,16 @@ class Training:
             for one in new:
                 known[id(one)] = optimizer_state.OptimizerStateMasks(one, masks)
             retrace(self.trained)
+
+    def _build_optimizer(self) -> None:
+        """Build the compiled optimizer, whose first update, in train_on_batch, is traced as others.
+
+        Only what is part of a built optimizer's state can leave the update.
+        """
+        if not self._given:
+            for one in self.optimizers():
+                if not one.built:
+                    one.build(self.trained.trainable_variables)
 
     def take_masks_from_optimizers(self) -> None:
         """Take the masks out of the state of all optimizers."""

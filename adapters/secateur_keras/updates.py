@@ -54,7 +54,8 @@ def moving_average(optimizer: Any, variable: Any) -> Any:
     return None
 
 
-def _iterations(optimizer: Any) -> int:
+def iterations(optimizer: Any) -> int:
+    """Return how many updates an optimizer has made; of several inside it, those of the busiest."""
     # Updates that were skipped for loss scaling, or that only accumulate, do not count here.
     counts = (part.iterations for part in parts(optimizer))  # no Variables, when they accumulate
     return max(int(to_numpy(getattr(count, "value", count))) for count in counts)
@@ -69,7 +70,7 @@ class UpdateCounter:
     """
 
     def __init__(self, optimizers: Sequence[Any]) -> None:
-        self._first = {id(one): _iterations(one) for one in optimizers}
+        self._first = {id(one): iterations(one) for one in optimizers}
         self._seen = dict(self._first)
 
     def total(self, optimizers: Sequence[Any]) -> int:
@@ -82,8 +83,8 @@ class UpdateCounter:
 
     def restart(self, optimizers: Sequence[Any]) -> None:
         """Count from here: what was pending was counted, or is not to be counted."""
-        self._seen = {id(one): _iterations(one) for one in optimizers}
+        self._seen = {id(one): iterations(one) for one in optimizers}
 
 
 def _most(optimizers: Sequence[Any], before: Mapping[int, int]) -> int:
-    return max([0, *(_iterations(one) - before.get(id(one), 0) for one in optimizers)])
+    return max([0, *(iterations(one) - before.get(id(one), 0) for one in optimizers)])

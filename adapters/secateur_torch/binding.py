@@ -163,7 +163,8 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         watched = owners(optimizer, parameters)
         self._training.warn_of_others(self.weights, watched)
         keep = partial(self._keep_gradients, pruner)
-        self._watch = OptimizerWatch(watched, pruner.step, self.enforce, self._take_turn, keep)
+        step = partial(self._step, pruner)
+        self._watch = OptimizerWatch(watched, step, self.enforce, self._take_turn, keep)
         self._watch.begin()
 
     @torch.no_grad()
@@ -188,6 +189,11 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
     def watch_gradients(self, names: Collection[str]) -> bool:
         self._gradients_of = [weight for weight in self.weights if weight.spec.name in names]
         return True
+
+    def _step(self, pruner: AttachedPruner) -> None:
+        pruner.step()
+        for weight in self._gradients_of:
+            weight.drop_gradient()
 
     def _keep_gradients(self, pruner: AttachedPruner, optimizer: Optimizer) -> None:
         """Copy the gradients of an update that is followed by backward passes of other losses."""

@@ -73,7 +73,7 @@ class TorchWeight(Weight):
 
     Attributes:
         kept: A copy of the last update's gradient, where the parameter may get another before it
-            is read; empty otherwise.
+            is read, and None once it was used; empty otherwise.
 
     """
 
@@ -153,6 +153,10 @@ class TorchWeight(Weight):
         """Copy the gradient that the parameter has now, to be read later."""
         gradient = self.current().grad
         self.kept = (None if gradient is None else gradient.detach().clone(),)
+
+    def drop_gradient(self) -> None:
+        """Forget the copy: a step without an update of the weight has no gradient of it."""
+        self.kept = (None,) if self.kept else ()
 
     def identity(self) -> object:
         return identity_of(self.slot, self._rows)

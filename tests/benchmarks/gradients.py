@@ -1,6 +1,6 @@
 """What criteria that watch training cost a step: PyTorch, and Keras on each backend, in turn.
 
-    python tests/benchmarks/gradients.py [--rounds 5] [--steps 5] [--only torch] [--before FOLDER]
+    python tests/benchmarks/gradients.py [--rounds 3] [--steps 8] [--only torch] [--before FOLDER]
 
 The MNIST network of 3.27 M weights, Adam, batch 128, all kernels pruned to 90 %.  Masks are
 recomputed at every 100th step, which falls outside of what is measured, or, where a row says so,
@@ -134,8 +134,8 @@ def work(framework: str, rounds: int, steps: int, names: Sequence[str]) -> None:
 def main() -> None:
     """Print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--only", choices=FRAMEWORKS)
     parser.add_argument("--before", type=Path, metavar="FOLDER")
     parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)

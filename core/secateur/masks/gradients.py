@@ -62,7 +62,8 @@ class Gradients:
             raise ModelError(
                 f"none of {names} has a gradient, which the criterion needs. In a loop of your "
                 "own, call pruner.step() after the optimizer's update and before gradients are "
-                "cleared, or pass gradients={name: array} to it."
+                "cleared, or pass gradients={name: array} to it; an update that was compiled "
+                "before secateur.attach() keeps none, so compile it after."
             )
 
 

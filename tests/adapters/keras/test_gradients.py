@@ -132,6 +132,40 @@ def test_it_has_the_loss_scale_undone():
     pruner.detach()
 
 
+def test_a_loop_of_batches_has_the_gradient_of_the_first_update():
+    model = network(sgd())
+    pruner = secateur.attach(model, policy())
+    before = model.get_layer("a").get_weights()[0]
+    model.train_on_batch(X, Y)
+    pruner.step()
+    moved = (before - model.get_layer("a").get_weights()[0]) / RATE
+    found = np.asarray(pruner.state_dict()["memory/gradient/a:kernel"])
+    np.testing.assert_allclose(found.reshape(6, 4).T, moved, rtol=2e-3, atol=1e-5)
+    pruner.detach()
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
+def test_a_step_without_an_update_of_a_weight_has_no_gradient_of_it():
+    model = keras.Sequential([keras.Input((3,))])
+    for name in "abc":
+        model.add(keras.layers.Dense(3, use_bias=False, name=name))
+    a, b, c = model.trainable_variables
+    one, two = sgd(), sgd()
+    one.build([a, b])
+    two.build([c])
+    pruner = secateur.attach(model, policy(), optimizer=[one, two])
+    for step in range(1, 5):
+        gradient = keras.ops.full((3, 3), float(step))
+        one.apply([gradient], [a if step % 2 else b])
+        if step != 2:
+            two.apply([gradient], [c])
+        pruner.step()
+        state = pruner.state_dict()
+        found = [np.asarray(state[f"memory/gradient/{name}:kernel"]).max() for name in "abc"]
+        assert found == [step * (step % 2), step * (1 - step % 2), step * (step != 2)]
+    pruner.detach()
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras has no steps_per_execution there")
 def test_the_gradient_at_an_update_of_the_masks_is_the_same_however_many_steps_run_at_once():
     found = []
