@@ -64,7 +64,7 @@ def prune_once(
         notes = (
             *live.notes(),
             *emptied_notes(planned, kept),
-            *_notes_on_zeros(pruned, found),
+            *_notes_on_zeros(pruned, found, kept),
             *zeros.all,
         )
     finally:
@@ -72,7 +72,11 @@ def prune_once(
     return make_report(planned, 0, found, kept, live, notes, binding.tensors)
 
 
-def _notes_on_zeros(pruned: list[Weight], found: Mapping[str, Array]) -> Iterator[str]:
+def _notes_on_zeros(
+    pruned: list[Weight], found: Mapping[str, Array], kept: Mapping[str, int]
+) -> Iterator[str]:
     """Yield a note if weights hold many more zeros than their masks prune."""
-    if sparser := excesses(pruned, sparsities(found)):
+    asked = {w.spec.name: 1 - kept[w.spec.name] / max(w.spec.size, 1) for w in pruned}
+    asked |= sparsities({w.spec.name: found[w.spec.name] for w in pruned if w.sharded})
+    if sparser := excesses(pruned, asked):
         yield zeros_note(sparser)
