@@ -114,6 +114,7 @@ def test_a_policy_and_a_model_are_told_apart_in_either_order(run, half, npz):
         outcome = run(first, half, npz, *rest)
         assert outcome.code == 0, outcome.err
         assert run(first, npz, half, *rest).out == outcome.out
+    assert "gone: no model of a known kind" in run("plan", "gone", half).err
 
 
 def test_a_depthwise_kernel_is_told_by_its_name_and_shape(run, half, tmp_path):

@@ -195,6 +195,13 @@ def test_a_folder_that_is_damaged_is_refused_in_one_line(run, folder, case):
     assert left_in() == {"model", half.name}
 
 
+def test_a_folder_is_not_written_under_the_name_of_a_file(run, folder):
+    outcome = run("prune", folder, policy("unstructured"), "-o", "new.safetensors")
+    assert outcome.code == 1
+    assert "a folder is written as a folder; give a name without .safetensors" in outcome.err
+    assert not Path("new.safetensors").exists()
+
+
 def test_other_files_with_weights_are_copied_and_said(run, folder):
     save_file(shards()["c.safetensors"], folder / "consolidated.safetensors")
     (folder / "pytorch_model.bin").write_bytes(b"x")

@@ -40,7 +40,6 @@ ASSUMED = (
     "otherwise by --kind 'GLOB=KIND'"
 )
 SKIP = "skip"
-QUANTIZED = "quantized; prune the weights before"
 _STATISTICS = ("running_mean", "running_var")
 """What PyTorch keeps in a file, and does not train."""
 _FUSED = "dense: query, key and value in one weight, one below the other, by the layer's name"
@@ -252,7 +251,7 @@ def _refusal(
         return f"{described}: not a kernel"
     if tensor.dtype not in (*FLOATS, *FLOAT8):
         is_quantized = _QUANTIZED.fullmatch(tensor.dtype) and is_kernel(tensor.name, framework)
-        why = QUANTIZED if is_quantized else "not a kernel"
+        why = "quantized; prune the weights before" if is_quantized else "not a kernel"
         return f"{described}: {why}"
     if said or packed:
         return None

@@ -17,6 +17,8 @@ from secateur.cli.output import progress
 from secateur.compare.masks import ModelWeights
 from secateur.errors import ModelError
 from secateur.hooks.dispatch import bind
+from secateur.policy import ready
+from secateur.policy.sources import FORMATS
 from secateur.shipping.model_files import model_suffixes, read_model_file
 
 
@@ -71,9 +73,14 @@ def in_order(policy: str, model: Path) -> tuple[str, Path]:
         model: What was given where the model is expected.
 
     """
-    if is_model_file(Path(policy)) and not is_model_file(model):
+    is_model = is_model_file(Path(policy)) and not is_model_file(model)
+    if is_model or (model.suffix in FORMATS and not _is_policy(policy)):
         return str(model), Path(policy)
     return policy, model
+
+
+def _is_policy(name: str) -> bool:
+    return name in ready.names() or Path(name).suffix in FORMATS
 
 
 def is_model_file(path: Path) -> bool:

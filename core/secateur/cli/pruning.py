@@ -27,7 +27,7 @@ from secateur.run.resolve import resolve
 from secateur.run.saved import state
 from secateur.run.saved.about import about
 from secateur.run.saved.state import State
-from secateur.shipping.model_files import checkpoint_file
+from secateur.shipping.model_files import checkpoint_file, model_suffixes
 from secateur.streaming.parallel import prune_together
 from secateur.streaming.prune import prune_file
 from secateur.streaming.weights import StoredWeight, stored_weights
@@ -97,6 +97,10 @@ def _output(checkpoint: Path, output: Path | None, in_place: bool) -> Path:
     if is_same_file(checkpoint, output) and not in_place:
         raise ModelError(
             f"{output}: the checkpoint itself; give another --output, or --in-place to replace it"
+        )
+    if checkpoint.is_dir() and output.suffix in model_suffixes() and not output.is_dir():
+        raise ModelError(
+            f"{output}: a folder is written as a folder; give a name without {output.suffix}"
         )
     if output.suffix != checkpoint.suffix and not checkpoint.is_dir():
         raise ModelError(f"{output}: wanted the format of the input, {checkpoint.suffix}")

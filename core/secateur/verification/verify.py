@@ -14,7 +14,7 @@ import numpy as np
 from secateur.adapter import Binding, Checkpoint, Weight, WeightSpec
 from secateur.adapter.native_names import named_natively
 from secateur.checkpoints.bind import CheckpointBinding
-from secateur.checkpoints.infer_kinds import QUANTIZED, Kinds
+from secateur.checkpoints.infer_kinds import Kinds
 from secateur.components.method import Method
 from secateur.errors import ModelError, listed, shown
 from secateur.hooks.dispatch import bind
@@ -187,7 +187,7 @@ def _on_growing(rules: Iterable[int], step: int | None, proofs: Sequence[Proof])
 
 def _on_quantized(binding: Binding) -> Iterator[str]:
     """Yield a note if weights were quantized, so that nothing is known of their zeros."""
-    names = [each.name for each in binding.skipped if QUANTIZED in each.reason]
+    names = [each.name for each in binding.skipped if "quantized" in each.reason]
     if names:
         yield f"quantized, so not verified: {listed(names, _MOST_NAMES)}"
 
