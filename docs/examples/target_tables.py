@@ -31,6 +31,7 @@ Written by `docs/examples/target_tables.py` from the data files; edit those.
 NEEDS = {
     "window": lambda value: "convolutions of 1x1 only",
     "groups": lambda value: "no grouped convolutions",
+    "spatial": lambda most: f"convolutions over at most {most} axes",
     "dtypes": lambda value: f"dtypes of the model: {_listed(value)}",
     "kinds": lambda value: f"kinds: {_listed(value)}",
     "multiple": lambda value: f"multiples: {_sizes(value)}",

@@ -197,3 +197,10 @@ def test_a_name_that_is_no_target_is_an_error_with_the_nearest():
     for wrong in (None, 5, "", "\0.toml"):
         with pytest.raises(secateur.TargetError):
             secateur.target(wrong, {"fc": np.ones((2, 2))})
+
+
+@pytest.mark.parametrize("target", ["ethos-u55", "ethos-u85", "xnnpack-arm", "xnnpack-x86", "fpga"])
+def test_a_convolution_over_three_axes_is_not_taken_where_no_source_says_so(target):
+    report = secateur.target(target, {"video": np.ones((64, 64, 3, 3, 3), "float32")})
+    assert report.policy is None
+    assert "over 3 axes: at most 2 are taken" in str(report)

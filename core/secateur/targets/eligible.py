@@ -45,6 +45,8 @@ def _unmet(need: Need, spec: WeightSpec) -> Iterator[str]:
         yield f"window {'x'.join(map(str, spec.shape[2:]))}: only 1x1 is taken"
     elif name == "groups" and (spec.groups or 1) > 1:
         yield f"grouped convolution ({spec.groups} groups)"
+    elif name == "spatial" and spec.kind in CONVOLUTIONS and len(spec.shape) - 2 > value:
+        yield f"convolution over {len(spec.shape) - 2} axes: at most {value} are taken"
     elif name == "multiple":
         yield from (
             f"{axis} = {size} is no multiple of {wanted}"

@@ -109,6 +109,7 @@ class Need(Table):
         dtypes: The dtypes that the model's weights may have, to be converted where needed.
         window: 1 where convolutions must be 1x1.
         groups: 1 where convolutions must not be grouped.
+        spatial: The most axes over which a convolution may run.
         multiple: What outputs and inputs must be multiples of.
         least: The least number of outputs and inputs.
         sparsity: How many zeros it takes.
@@ -121,6 +122,7 @@ class Need(Table):
     dtypes: Words | None = None
     window: Literal[1] | None = None
     groups: Literal[1] | None = None
+    spatial: Literal[1, 2] | None = None
     multiple: Sizes | None = None
     least: Sizes | None = None
     sparsity: Sparsity | None = None
@@ -150,9 +152,11 @@ class Need(Table):
     def __str__(self) -> str:
         name, value = self.condition
         words = ", ".join(value) if isinstance(value, tuple) else value
-        return {"window": "convolutions of 1x1 only", "groups": "no grouped convolutions"}.get(
-            name, f"{_IN_WORDS.get(name, name)}: {words}"
-        )
+        return {
+            "window": "convolutions of 1x1 only",
+            "groups": "no grouped convolutions",
+            "spatial": f"convolutions over at most {words} axes",
+        }.get(name, f"{_IN_WORDS.get(name, name)}: {words}")
 
 
 _IN_WORDS = {
