@@ -40,7 +40,7 @@ def clear_pruned(values: Array, mask: Array, *, out: Array | None = None) -> Non
         np.multiply(bits[own], kept[own].astype(bits.dtype), out=cleared[own])
 
     row = max(1, prod(bits.shape[1:]))
-    map_threads(clear, list(pieces(0, len(bits), max(1, sizes.CHUNK // row))))
+    map_threads(clear, list(pieces(0, len(bits), max(1, sizes.COMPARED // row))))
 
 
 def pruned_copy(values: Array, mask: Array) -> Array:

@@ -10,9 +10,9 @@ CHUNK = 1 << 19
 
 Smaller pieces fit the L2 cache better, but threads then wait for the interpreter lock."""
 COMPARED = 2 * CHUNK
-"""Keys of at most 32 bits that are compared with a bracket at a time, each in several short passes.
+"""Elements of at most 32 bits that are compared, or cleared, at a time, in several short passes.
 
-Threads that pass over half as many wait so often that two take longer than one."""
+Threads that pass over fewer wait for each other so often that two take as long as one."""
 SPAN = 8 * CHUNK
 """Positions of which one thread takes the keys at a time."""
 SMALL = 1 << 14

@@ -38,7 +38,7 @@ def keep_in_sets(elements: RankedGroups, axis: int, keep: int, of: int) -> Array
             keys = elements.keys_in(members).transpose(axis_first)
             _choose_first(keys, mask[members].transpose(axis_first), keep, of)
 
-    map_threads(choose, list(pieces(0, sets.size, sets.whole_rows(sizes.CHUNK // of))))
+    map_threads(choose, list(pieces(0, sets.size, sets.whole_rows(sizes.COMPARED // of))))
     return mask
 
 
