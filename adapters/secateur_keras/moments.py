@@ -1,4 +1,7 @@
-"""What an optimizer keeps of single values, such as momentum: cleared where values come back."""
+"""What an optimizer keeps of single values, such as momentum: cleared where values come back.
+
+What it begins with is zero for most; dividing by an accumulator of zero would be no number.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,12 @@ _OTHER_LISTS = ("_variables", "_trainable_variables")
 """Attributes of an optimizer that are lists of variables, and no slots."""
 
 
+_ACCUMULATORS = "_accumulators"
+"""The slots of Adagrad and Ftrl that begin with ``initial_accumulator_value``."""
+
+
 def clear_moments(optimizer: Any, variable: Any, kept: Array) -> None:
-    """Set to zero what an optimizer keeps of the values of a variable that come back.
+    """Set to what it was at first what an optimizer keeps of values that come back.
 
     That is every slot of the variable's shape: momentums, velocities, accumulators.
 
@@ -26,12 +33,12 @@ def clear_moments(optimizer: Any, variable: Any, kept: Array) -> None:
         kept: False where its values come back, in the variable's own layout.
 
     """
-    for slot in slots(optimizer, variable):
-        slot.assign(ops.where(kept, ops.convert_to_tensor(slot), ops.zeros((), slot.dtype)))
+    for slot, first in slots(optimizer, variable):
+        slot.assign(ops.where(kept, ops.convert_to_tensor(slot), ops.full((), first, slot.dtype)))
 
 
-def slots(optimizer: Any, variable: Any) -> Iterator[Any]:
-    """Yield what an optimizer keeps of a variable, value by value.
+def slots(optimizer: Any, variable: Any) -> Iterator[tuple[Any, float]]:
+    """Yield what an optimizer keeps of a variable, value by value, and what it begins with.
 
     Args:
         optimizer: The optimizer; one that is not built yet keeps nothing.
@@ -48,4 +55,5 @@ def slots(optimizer: Any, variable: Any) -> Iterator[Any]:
                 continue
             slot = slot_list[index]
             if isinstance(slot, keras.Variable) and tuple(slot.shape) == tuple(variable.shape):
-                yield slot
+                is_filled = name == _ACCUMULATORS
+                yield slot, getattr(part, "initial_accumulator_value", 0.0) if is_filled else 0.0

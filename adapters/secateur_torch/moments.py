@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from secateur_torch.weight import TorchWeight
 
 
+_FIRST = {"sum": "initial_accumulator_value", "step_size": "lr"}
+"""The option that says what a moment of Adagrad or Rprop begins with; others begin with zero."""
+
+
 def clear_moments(weight: TorchWeight, revived: Array, optimizers: Sequence[Optimizer]) -> None:
-    """Set to zero what optimizers keep of the values of a weight that come back.
+    """Set to what it was at first what optimizers keep of values of a weight that come back.
 
     That is every float tensor of the parameter's shape: ``momentum_buffer``, ``exp_avg``,
     ``exp_avg_sq`` and their like. What is kept of whole rows, or of all parameters together,
@@ -33,18 +37,31 @@ def clear_moments(weight: TorchWeight, revived: Array, optimizers: Sequence[Opti
     """
     kept = weight.native(~revived)
     parameter = weight.current()
-    for moment in _moments(parameter, optimizers):
+    for moment, first in _moments(parameter, optimizers):
         part = weight.part(moment)
-        clear_pruned(part, kept.to(part.device))
+        mask = kept.to(part.device)
+        clear_pruned(part, mask)
+        if first:
+            part.masked_fill_(~mask, first)
 
 
-def _moments(parameter: Tensor, optimizers: Sequence[Optimizer]) -> Iterator[Tensor]:
-    states = [optimizer.state.get(parameter) for optimizer in optimizers]
-    values = [value for state in states if isinstance(state, Mapping) for value in state.values()]
-    for value in values:
-        is_moment = isinstance(value, Tensor) and value.is_floating_point()
-        if is_moment and value.shape == parameter.shape:
-            yield value.detach()
+def _moments(parameter: Tensor, optimizers: Sequence[Optimizer]) -> Iterator[tuple[Tensor, float]]:
+    """Yield each moment of a parameter, and what it begins with."""
+    for optimizer in optimizers:
+        state = optimizer.state.get(parameter)
+        for name, value in state.items() if isinstance(state, Mapping) else ():
+            is_moment = isinstance(value, Tensor) and value.is_floating_point()
+            if is_moment and value.shape == parameter.shape:
+                yield value.detach(), _first(name, parameter, optimizer)
+
+
+def _first(name: object, parameter: Tensor, optimizer: Optimizer) -> float:
+    option = _FIRST.get(str(name))
+    if option is None:
+        return 0.0
+    groups = optimizer.param_groups
+    group = next(each for each in groups if any(one is parameter for one in each["params"]))
+    return float(group.get(option, 0.0))
 
 
 def warn_of_moments(revived: Mapping[str, Array]) -> None:

@@ -132,6 +132,17 @@ def test_it_has_the_loss_scale_undone():
     pruner.detach()
 
 
+def test_an_accumulator_of_what_comes_back_begins_as_in_a_new_optimizer():
+    model = network(keras.optimizers.Ftrl(0.1))  # which divides by it
+    pruner = secateur.attach(model, policy("set", final=0.5, begin=0, end_step=20))
+    fit(model, pruner)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    back = pruner.revived["a:kernel"].T
+    assert back.any()
+    assert (np.asarray(model.optimizer._accumulators[0])[back] == np.float32(0.1)).all()
+    pruner.detach()
+
+
 def test_a_loop_of_batches_has_the_gradient_of_the_first_update():
     model = network(sgd())
     pruner = secateur.attach(model, policy())
