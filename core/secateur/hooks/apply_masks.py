@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from secateur.adapter import Binding
-from secateur.hooks.at_work import Observer, is_observed, notify
+from secateur.hooks.at_work import Observer, notify
 from secateur.hooks.events import MasksUpdated
 from secateur.layout import Array
 
@@ -37,10 +37,9 @@ def apply_masks(
     """
     for mask in masks.values():
         mask.flags.writeable = False
-    if is_observed(observers):  # counting what all masks prune takes a while
-        seen, targets = MappingProxyType(dict(event.masks)), MappingProxyType(dict(event.targets))
-        sparsity = _of_all(binding, masks)
-        notify(replace(event, masks=seen, targets=targets, sparsity=sparsity), observers)
+    masks_seen, targets = MappingProxyType(dict(event.masks)), MappingProxyType(dict(event.targets))
+    sparsity = _of_all(binding, masks)
+    notify(replace(event, masks=masks_seen, targets=targets, sparsity=sparsity), observers)
     if once:
         binding.prune(masks)
     else:

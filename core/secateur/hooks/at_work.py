@@ -124,11 +124,6 @@ def commands(make: Callable[[], Any]) -> Iterator[tuple[Plugin, Any]]:
             yield plugin, app
 
 
-def is_observed(observers: Sequence[Observer] = ()) -> bool:
-    """Return whether anyone would be told of new masks: registered, or an observer of the run."""
-    return bool(observers or registry().manager.hook.secateur_masks_updated.get_hookimpls())
-
-
 def notify(event: MasksUpdated, observers: Sequence[Observer] = ()) -> None:
     """Call every observer of new masks: those that are registered, then those of the run.
 
