@@ -65,7 +65,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
     for seed in range(arguments.seeds):
         for name in names:
             if seed == 0 or name in _SEVERAL_SEEDS:
-                for variant in list(POLICIES)[: arguments.variants]:
+                for variant in [arguments.variant] if arguments.variant else list(POLICIES):
                     for framework in frameworks:
                         yield Run(name, framework, variant, seed)
 
@@ -88,7 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--network", choices=list(NETWORKS))
     parser.add_argument("--framework", choices=list(SUFFIXES))
     parser.add_argument("--seeds", type=int, default=3, help="how many, of the MNIST networks")
-    parser.add_argument("--variants", type=int, help="how many, dense first; all without it")
+    parser.add_argument("--variant", choices=list(POLICIES))
     parser.add_argument("--stop-after", type=float, default=1e9, metavar="MINUTES")
     return parser.parse_args()
 
