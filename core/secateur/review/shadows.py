@@ -43,15 +43,22 @@ def shadowed(rules: Sequence[ResolvedRule]) -> Iterator[Shadow]:
             continue
         if compared > _MOST_COMPARED:
             earlier = [each for each in earlier if each.match == Match()]
-        parts = _parts(rule.match, earlier)
-        compared += len(parts) * len(earlier)
-        behind = [_first_covering(part, earlier) for part in parts]
+        named = [each for each in earlier if _may_cover(each.match, rule.match)]
+        parts = _parts(rule.match, named)
+        compared += len(earlier) + len(parts) * len(named)
+        behind = [_first_covering(part, named) for part in parts]
         if all(behind):
             found = {each.number: each for each in behind if each}
             yield rule, [found[number] for number in sorted(found)]
             continue
         same[key] = rule
         earlier.append(rule)
+
+
+def _may_cover(wide: Match, narrow: Match) -> bool:
+    """Return whether a match covers some of the names that another one has."""
+    names = [(each,) for each in narrow.name] if isinstance(narrow.name, tuple) else [narrow.name]
+    return any(_covers_names(wide.name, each) for each in names)
 
 
 def _first_covering(match: Match, rules: Sequence[ResolvedRule]) -> ResolvedRule | None:
