@@ -58,16 +58,19 @@ def test_what_is_done_behind_is_done_in_order_and_its_error_ends_it():
 
     with Behind(3) as behind:
         for number in range(7):
-            behind.do(lambda number=number: task(number))
+            behind.do(lambda number=number: task(number), 1)
         behind.wait()
         assert done == list(range(7))
+    with Behind(3) as behind:
+        behind.do(lambda: task(1), 5)  # more than may wait
+        assert done[-1] == 1
     given = []
 
     def give() -> None:
         with Behind(3) as behind:
             for number in range(7, 100):
                 given.append(number)
-                behind.do(lambda number=number: task(number))
+                behind.do(lambda number=number: task(number), 1)
 
     with pytest.raises(OSError, match="No space"):
         give()

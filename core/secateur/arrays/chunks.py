@@ -80,13 +80,14 @@ class Behind:
     threads of NumPy would wait for it after every few microseconds.
 
     Args:
-        waiting: The most tasks that wait.
+        most: The most that the tasks which wait may be together, as their sizes say.
 
     """
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self, most: int) -> None:
         self._pool = ThreadPoolExecutor(1, "secateur-behind")
-        self._begun, self._waiting = deque[Future[object]](), waiting
+        self._begun, self._most = deque[tuple[Future[object], int]](), most
+        self._together = 0
 
     def __enter__(self) -> Self:
         return self
@@ -99,16 +100,21 @@ class Behind:
         finally:
             self._pool.shutdown(cancel_futures=True)
 
-    def do(self, task: Callable[[], object]) -> None:
-        """Take a task; wait while there are too many.
+    def do(self, task: Callable[[], object], size: int) -> None:
+        """Take a task; wait while all that were taken are too much.
+
+        Args:
+            task: The task.
+            size: How much it is.
 
         Raises:
             Exception: What an earlier task raised.
 
         """
-        self._begun.append(self._pool.submit(task))
-        if len(self._begun) > self._waiting:
-            self._begun.popleft().result()
+        self._begun.append((self._pool.submit(task), size))
+        self._together += size
+        while self._together > self._most:
+            self._wait_for_one()
 
     def wait(self) -> None:
         """Wait until all tasks are done.
@@ -118,4 +124,9 @@ class Behind:
 
         """
         while self._begun:
-            self._begun.popleft().result()
+            self._wait_for_one()
+
+    def _wait_for_one(self) -> None:
+        task, size = self._begun.popleft()
+        task.result()
+        self._together -= size

@@ -21,8 +21,8 @@ FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The dtypes of 8 bits that weights of a file may have."""
 AT_ONCE = 1 << 20
 """How many bytes are copied at a time."""
-_WAITING = 48
-"""The most pieces that wait until they are written: what a slow disk must hold up is little."""
+_WAITING = 48 << 20
+"""The most bytes that wait until they are written, while a threshold is found."""
 _TOGETHER, _BEHIND = 16 << 20, 128 << 20
 """After how many bytes the disk is told to write, and of how many it may have written some."""
 
@@ -156,7 +156,7 @@ class Writer:
             self.write(offset, values)
             done()
 
-        self._behind.do(write)
+        self._behind.do(write, values.nbytes)
 
     def wait(self) -> None:
         """Wait until all was written.
