@@ -30,12 +30,14 @@ class ModelExporter(Exporter):
         extra: The extra of secateur that installs what it needs.
         packages: The modules that it needs, by adapter.
         runtime: The package of its runtime.
+        bfloat16: Whether its runtime computes with such weights.
 
     """
 
     extra: ClassVar[str]
     packages: ClassVar[dict[str, tuple[str, ...]]]
     runtime: ClassVar[str]
+    bfloat16: ClassVar[bool] = True
 
     def refusal(self, source: ExportSource) -> str | None:
         if isinstance(source.model, Checkpoint) or source.adapter not in self.packages:
@@ -48,6 +50,11 @@ class ModelExporter(Exporter):
         for name in self.packages[source.adapter]:
             if not installed(name):
                 return f'this needs {name}: pip install "secateur[{self.extra}]"'
+        if not self.bfloat16 and any(str(w.dtype) == "bfloat16" for w in source.weights.values()):
+            return (
+                f"{self.runtime} has no operations for bfloat16 weights; convert the model to "
+                "float32 first, in PyTorch by model.float(): the zeros stay"
+            )
         return self.combination(source)
 
     def combination(self, source: ExportSource) -> str | None:

@@ -48,6 +48,7 @@ class LitertExporter(ModelExporter):
         PROGRAM: ("ai_edge_litert", "ai_edge_quantizer"),
     }
     runtime = "ai-edge-litert"
+    bfloat16 = False
 
     def combination(self, source: ExportSource) -> str | None:
         by_torch = source.adapter != KERAS or backend_of_keras() == "torch"

@@ -35,6 +35,7 @@ class OnnxExporter(ModelExporter):
         PROGRAM: ("onnx", "onnxruntime", "onnxscript"),
     }
     runtime = "onnxruntime"
+    bfloat16 = False
 
     def combination(self, source: ExportSource) -> str | None:
         if source.adapter == KERAS and backend_of_keras() == "jax":

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any
 
 
 @contextmanager
@@ -35,6 +36,17 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             logging.disable(disabled)
+            for handler in _handlers_on(said):
+                handler.setStream(sys.__stderr__ or sys.stderr)
+
+
+def _handlers_on(stream: object) -> Iterator[logging.StreamHandler[Any]]:
+    """Yield the handlers of a library that was imported meanwhile: the stream will be closed."""
+    named = logging.root.manager.loggerDict.values()
+    for logger in (logging.root, *(each for each in named if isinstance(each, logging.Logger))):
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
+                yield handler
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
-import torch  # noqa: F401  before TensorFlow
+import torch  # before TensorFlow
 
 import secateur
+from secateur.errors import ExportError
+from secateur_exports.quiet import quiet
 from tests.exports.networks import POLICY
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the converters, where they are imported
@@ -55,3 +59,20 @@ def test_the_zeros_of_a_bidirectional_lstm_are_found_in_dynamic_int8(tmp_path):
     net = pruned(Input((5, 8)), layers.Bidirectional(layers.LSTM(16)), layers.Dense(4))
     exported = secateur.export(net, tmp_path / "net.onnx", to="onnx", quantize="dynamic")
     assert [weight.dtypes for weight in exported.weights] == [("int8",)] * 5
+
+
+def test_bfloat16_weights_are_refused_with_what_to_do(tmp_path):
+    net = torch.nn.Linear(8, 8).bfloat16()
+    for to, name in (("onnx", "net.onnx"), ("litert", "net.tflite")):
+        with pytest.raises(ExportError, match=r"model\.float\(\)"):
+            secateur.export(net, tmp_path / name, to=to, inputs=torch.zeros(1, 8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_library_that_set_up_logging_during_an_export_still_logs(capfd):
+    logger = logging.getLogger("made.in.quiet")
+    with quiet():
+        logger.addHandler(logging.StreamHandler())
+    logger.warning("afterwards")
+    logger.handlers.clear()
+    assert "Logging error" not in capfd.readouterr().err
