@@ -95,7 +95,10 @@ def test_a_sharded_run_goes_on_in_one_plain_process(run, alone, tmp_path):
         pruner.detach()
 
 
-SELDOM = ("blocks, uniform", "channels out", "equal weights", "few values", "bfloat16")
+SELDOM = (
+    *("blocks, uniform", "channels out", "threshold"),
+    *("equal weights", "few values", "bfloat16"),
+)
 OFTEN = (*(name for name in POLICIES if name not in SELDOM), "long channels", "tall embedding")
 MEMORY = [*OFTEN, *(pytest.param(name, marks=pytest.mark.thorough) for name in SELDOM)]
 
