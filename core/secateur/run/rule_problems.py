@@ -86,11 +86,14 @@ def too_few_to_move(weights: RuleWeights) -> str | None:
     criterion, schedule = method.criterion, method.schedule
     if not isinstance(criterion, Regrowth) or schedule.percentages() or schedule.begin_when:
         return None
-    first = schedule.earliest
-    fraction = float(criterion.fraction_at(first, schedule.latest or 0))
+    first, names = schedule.earliest, [spec.name for spec in weights.specs]
     sparsity = schedule.sparsity(first)
-    targets = method.distribution.targets(weights.specs, sparsity)
-    counts = [method.pattern.group_count(spec) for spec in weights.specs]
+    with attributed(criterion, first, names):
+        fraction = float(criterion.fraction_at(first, schedule.latest or 0))
+    with attributed(method.distribution, first, names):
+        targets = method.distribution.targets(weights.specs, sparsity)
+    with attributed(method.pattern, first, names):
+        counts = [method.pattern.group_count(spec) for spec in weights.specs]
     if targets is None:
         kept = [keep_count(sum(counts), sparsity)]
     else:
