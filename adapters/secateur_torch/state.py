@@ -62,6 +62,11 @@ def _check(name: str, value: Any) -> None:
         raise ModelError(
             f"{name:.80} is sharded over processes; gather the state dict, and pack that"
         )
+    if value.is_meta:
+        raise ModelError(
+            f"{name:.80} is on the meta device and has no values yet; load them first, such as by "
+            "model.to_empty(device='cpu') and load_state_dict"
+        )
     if special := special_layout(value):
         raise ModelError(
             f"{name:.80} is {special}; its values cannot be read or written. To compare or measure "

@@ -44,6 +44,8 @@ def test_what_cannot_be_estimated_is_said(tmp_path, monkeypatch):
             secateur.estimate(target, model)
     with pytest.raises(secateur.TargetError, match="no configuration of ethos-u85"):
         secateur.estimate("ethos-u85", DATA / "dense.tflite", configuration="ethos-u55-128")
+    with pytest.raises(secateur.TargetError, match="fpga has no configurations"):
+        secateur.estimate("fpga", {"fc": np.eye(4)}, configuration="ethos-u55-128")
     monkeypatch.setattr("secateur.targets.estimate.find_spec", lambda name: None)
     with pytest.raises(secateur.TargetError, match=r'pip install "secateur\[vela\]"'):
         secateur.estimate("ethos-u55", DATA / "dense.tflite")

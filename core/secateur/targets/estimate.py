@@ -160,6 +160,8 @@ def of_bound(
             found = _of_file(target, tool, path, configuration)
         calibrated = "random or example inputs" if inputs is None else "the given inputs"
         return replace(found, notes=(*found.notes, f"exported to int8 on {calibrated}"))
+    if configuration is not None:
+        raise TargetError("fpga has no configurations; leave --configuration out")
     from secateur.targets.luts import luts
 
     figures, notes = luts(load(target), binding.weights)
