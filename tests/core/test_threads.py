@@ -40,6 +40,7 @@ def test_when_work_fails_no_thread_works_on():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # JAX, if it is here
 def test_a_process_that_was_forked_has_threads_of_its_own():
     assert map_threads(abs, [-1, -2]) == [1, 2]
     if not (child := os.fork()):

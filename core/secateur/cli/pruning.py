@@ -100,7 +100,8 @@ def _output(checkpoint: Path, output: Path | None, in_place: bool) -> Path:
         )
     if checkpoint.is_dir() and output.suffix in model_suffixes() and not output.is_dir():
         raise ModelError(
-            f"{output}: a folder is written as a folder; give a name without {output.suffix}"
+            f"{output}: {checkpoint.name} is a folder, and a folder is written as a folder; "
+            f"give a name without {output.suffix}"
         )
     if output.suffix != checkpoint.suffix and not checkpoint.is_dir():
         raise ModelError(f"{output}: wanted the format of the input, {checkpoint.suffix}")

@@ -106,7 +106,7 @@ def look_at(
     above = inside = 0
     keys_inside, offsets = [np.empty(0, f"u{group.bits // 8}")], [np.empty(0, np.uint32)]
     low, high = bracket
-    length = min(sizes.COMPARED, sizes.COMPARED * 32 // group.bits)
+    length = sizes.COMPARED if group.bits <= 32 else sizes.CHUNK * 32 // group.bits
     for start, stop in pieces(span.start, span.stop, length):
         keys = group.keys(slice(start, stop))
         kept = np.greater_equal(keys, low, out=None if mask is None else mask[start:stop])
