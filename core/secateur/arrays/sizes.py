@@ -30,7 +30,7 @@ GATHERED = 1 << 15
 WHOLE = 32 << 20
 """Bytes of the largest weight of a file that is read whole where its mask is made at once."""
 PIECE = 1 << 20
-"""Bytes of a file that are read, masked and written at a time."""
+"""Bytes of a file that are read, masked or copied, and written at a time."""
 READ_TOGETHER = 256
 """Neighbours that are read together where single elements of a file are sampled."""
 UPDATED = CHUNK // 8

@@ -12,8 +12,9 @@ from typing import IO
 import numpy as np
 
 from secateur.adapter import Checkpoint, Pieces, ReadElements
+from secateur.arrays import sizes
 from secateur.checkpoints.npz_members import SUFFIX, check_archive, declared
-from secateur.checkpoints.raw import AT_ONCE, ElementsInFile, InputFile
+from secateur.checkpoints.raw import ElementsInFile, InputFile
 from secateur.checkpoints.safetensors import in_one_piece
 from secateur.errors import ModelError
 from secateur.files import atomically, comment_on, policy_in
@@ -105,7 +106,7 @@ class NpzCheckpoint(Checkpoint):
                 return None
             np.lib.format.read_array_header_1_0(file)
             header = file.tell()
-            while file.read(AT_ONCE):  # the checksum is compared at the end of the member
+            while file.read(sizes.PIECE):  # the checksum is compared at the end of the member
                 pass
         local = self._file.read(member.header_offset, np.empty(_LOCAL_HEADER, np.uint8)).tobytes()
         lengths: tuple[int, int] = struct.unpack("<2H", local[-4:])

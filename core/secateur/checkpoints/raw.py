@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from secateur.adapter import Tensor
+from secateur.arrays import sizes
 from secateur.arrays.chunks import Behind
 from secateur.arrays.memory import ALIGNMENT, aligned
 from secateur.errors import ModelError
@@ -19,13 +20,10 @@ from secateur.layout import Array
 
 FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The dtypes of 8 bits that weights of a file may have."""
-AT_ONCE = 1 << 20
-"""How many bytes are copied at a time."""
 _WAITING = 48 << 20
 """The most bytes that wait until they are written, while a threshold is found."""
 _TOGETHER, _BEHIND = 16 << 20, 128 << 20
 """After how many bytes the disk is told to write, and of how many it may have written some."""
-
 
 Put = Callable[[int, Array, Callable[[], object]], None]
 
@@ -198,9 +196,9 @@ class Writer:
             offset: Where the first byte goes.
 
         """
-        buffer = aligned(min(AT_ONCE, stop - start), np.dtype(np.uint8))
-        for at in range(start, stop, AT_ONCE):
-            self.write(offset + at - start, file.read(at, buffer[: min(AT_ONCE, stop - at)]))
+        buffer = aligned(min(sizes.PIECE, stop - start), np.dtype(np.uint8))
+        for at in range(start, stop, sizes.PIECE):
+            self.write(offset + at - start, file.read(at, buffer[: min(sizes.PIECE, stop - at)]))
 
 
 def dtype_of(tensor: Tensor, path: Path) -> np.dtype[Any]:
