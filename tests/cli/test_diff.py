@@ -167,6 +167,22 @@ def test_tensors_that_one_checkpoint_lacks_or_shapes_otherwise_are_shown(run, tm
     assert run("diff", "a.npz", "b.npz").code == 0
 
 
+def test_a_changed_value_is_seen_in_every_dtype(run, tmp_path):
+    from ml_dtypes import float8_e4m3fn
+    from safetensors.numpy import save_file
+
+    dtypes = ["bool", "int8", "int64", "uint16", "float64", "complex64", float8_e4m3fn]
+    before = {str(np.dtype(dtype)): np.ones(3, dtype) for dtype in dtypes}
+    for name, values in before.items():
+        after = {**before, name: values * [1, 0, 1]}
+        after[name] = after[name].astype(values.dtype)
+        save_file(before, tmp_path / "a.safetensors")
+        save_file(after, tmp_path / "b.safetensors")
+        outcome = run("diff", "a.safetensors", "b.safetensors", "--json", "--exit-code")
+        changed = {row["name"]: row["changed"] for row in outcome.json}
+        assert (outcome.code, changed) == (1, {**dict.fromkeys(before, 0), name: 1})
+
+
 @pytest.mark.usefixtures("policies")
 def test_a_rule_that_matches_nothing_names_the_policy_and_the_rule(run, npz, tmp_path):
     (tmp_path / "d.toml").write_text(BASE + 'match = { kind = "rnn" }')

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from secateur.adapter import Checkpoint
-from secateur.layout import FLOATS
+from secateur.checkpoints.raw import comparable
+from secateur.layout import FLOATS, Array
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class TensorChange:
         name: Its name.
         shapes: Its shape in each; None where a checkpoint has no such tensor.
         zeros: The number of zeros in each; None where there are no floats.
-        changed: How many values differ; None where shapes differ or there are no floats.
+        changed: How many values differ; None where shapes differ.
 
     """
 
@@ -41,15 +42,30 @@ def tensor_change(before: Checkpoint, after: Checkpoint, name: str) -> TensorCha
 
     """
     found = [each.tensors.get(name) for each in (before, after)]
-    readable = [
-        each.read(name) if tensor and tensor.dtype in FLOATS else None
+    values = [
+        None if tensor is None else comparable(each.read(name))
         for each, tensor in zip((before, after), found, strict=True)
     ]
-    zeros = [None if v is None else v.size - int(np.count_nonzero(v)) for v in readable]
     shapes = [None if tensor is None else tensor.shape for tensor in found]
-    first, second = readable
+    zeros = [None if v is None or not _is_float(v) else _zeros(v) for v in values]
+    first, second = values
     changed = None
     if first is not None and second is not None and shapes[0] == shapes[1]:
-        same = (first == second) | (np.isnan(first) & np.isnan(second))
-        changed = first.size - int(np.count_nonzero(same))
+        changed = _changed(first, second)
     return TensorChange(name, (shapes[0], shapes[1]), (zeros[0], zeros[1]), changed)
+
+
+def _is_float(values: Array) -> bool:
+    return values.dtype.name in FLOATS
+
+
+def _zeros(values: Array) -> int:
+    return values.size - int(np.count_nonzero(values))
+
+
+def _changed(first: Array, second: Array) -> int:
+    """Count the values that differ; those of other dtypes do, unless both are floats."""
+    if first.dtype != second.dtype and not (_is_float(first) and _is_float(second)):
+        return first.size
+    same = (first == second) | ((first != first) & (second != second))
+    return first.size - int(np.count_nonzero(same))
