@@ -42,7 +42,8 @@ class TorchCheckpoint(Checkpoint):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load has no error class of its own
             raise ModelError(
-                f"{path}: no state dict that can be loaded without running code: {_why(error)}"
+                f"{path}: no state dict that can be loaded without running code: "
+                f"{_why(path, error)}"
             ) from error
         self._loaded = loaded
         self._state = _tensors(loaded)
@@ -56,7 +57,12 @@ class TorchCheckpoint(Checkpoint):
         self.noted_policy = _policy_noted_in(path)
         self.untouched = _copies(loaded, self._state)
         own = {id(tensor) for tensor in self._state.values()}
-        others = [tensor for tensor in _tensors_in(loaded) if id(tensor) not in own]
+        others = [
+            tensor
+            for mapping in _mappings_in(loaded)
+            for tensor in mapping.values()
+            if isinstance(tensor, TorchTensor) and id(tensor) not in own
+        ]
         if size := sum(tensor.numel() * tensor.element_size() for tensor in others):
             advice = "torch.save(model.state_dict(), path) leaves them out"
             self.notes = [f"{size:,} bytes are no weights, but an optimizer's or others; {advice}"]
@@ -83,7 +89,10 @@ class TorchCheckpoint(Checkpoint):
                 if name in changed:
                     with torch.no_grad():
                         self._state[name].copy_(from_numpy(changed[name]))
-            torch.save(self._loaded, file)
+            try:
+                torch.save(self._loaded, file)
+            except RecursionError as error:
+                raise ModelError(f"{self.path}: is nested too deeply to be written") from error
             _note_policy(file, fingerprint)
 
     def _check_apart(self, names: Sequence[str]) -> None:
@@ -162,23 +171,30 @@ def _tied(state: Mapping[str, TorchTensor]) -> dict[str, str]:
     return found
 
 
-def _tensors_in(value: object) -> Iterator[TorchTensor]:
-    """Yield every tensor in nested mappings and sequences."""
-    if isinstance(value, TorchTensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for held in value.values():
-            yield from _tensors_in(held)
-    elif isinstance(value, list | tuple):
-        for held in value:
-            yield from _tensors_in(held)
+def _mappings_in(value: object) -> Iterator[Mapping[object, object]]:
+    """Yield nested mappings, and sequences as such, each once: a file may hold them in circles."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        held = waiting.pop()
+        if id(held) in seen:
+            continue
+        seen.add(id(held))
+        if isinstance(held, list | tuple):
+            held = dict(enumerate(held))
+        if isinstance(held, Mapping):
+            yield held
+            waiting += held.values()
 
 
-def _why(error: Exception) -> str:
+def _why(path: Path, error: Exception) -> str:
     """Return why a file was not loaded, in one line, and what to do where it holds objects."""
     text = str(error).strip()
     if found := _OBJECT.search(text):
         return f"it holds a {found[1]}, and only code can make one; save model.state_dict() alone"
+    if path.is_file() and not path.stat().st_size:
+        return "it is empty"
+    if isinstance(error, KeyError):  # what torch.load raises at a byte that begins nothing
+        return "torch.save does not write such files"
     return (text.splitlines() or [type(error).__name__])[0][:200]
 
 
@@ -198,13 +214,24 @@ def _copies(loaded: object, state: Mapping[str, TorchTensor]) -> list[str]:
     """Return the keys of other state dicts of the same model, such as a moving average."""
     if not isinstance(loaded, Mapping):
         return []
+    names, own = {_unwrapped(name) for name in state}, {id(tensor) for tensor in state.values()}
     return [
         shown(key)
         for key, value in loaded.items()
-        if isinstance(value, Mapping)
-        and any(isinstance(value.get(name), TorchTensor) for name in state)
-        and not any(value.get(name) is tensor for name, tensor in state.items())
+        if any(
+            _unwrapped(name) in names and id(tensor) not in own
+            for table in _mappings_in(value)
+            for name, tensor in table.items()
+            if isinstance(name, str) and isinstance(tensor, TorchTensor)
+        )
     ]
+
+
+def _unwrapped(name: str) -> str:
+    """Return a name as it is without DistributedDataParallel, AveragedModel and compile."""
+    for wrapper in ("module.", "_orig_mod."):
+        name = name.removeprefix(wrapper)
+    return name
 
 
 def _tensors(loaded: object) -> dict[str, TorchTensor]:

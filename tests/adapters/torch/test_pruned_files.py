@@ -117,10 +117,14 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_none(run, folder):
 def test_a_second_state_dict_stays_as_it_is_and_is_said(run, folder):
     state = network().state_dict() | {"hidden.empty.weight": torch.zeros(0, 4)}
     averaged = {name: values.clone() for name, values in state.items()}
-    torch.save({"state_dict": state, "ema": averaged}, folder / "run.pt")
+    wrapped = {f"module.{name}": values.clone() for name, values in state.items()}
+    saved = {"state_dict": state, "ema": averaged, "swa": {"updates": 1, "model": wrapped}}
+    saved["twice"] = [[]] * 2
+    saved["twice"][0].append(saved["twice"])  # a circle
+    torch.save(saved, folder / "run.pt")
     outcome = run("prune", "run.pt", "policy.toml", "-o", "pruned.pt")
     assert outcome.code == 0, outcome.err
-    assert "holds weights too, and stays as it is: 'ema'" in " ".join(outcome.out.split())
+    assert "holds weights too, and stays as it is: 'ema', 'swa'" in " ".join(outcome.out.split())
     after = torch.load("pruned.pt", weights_only=True)
     assert all(torch.equal(after["ema"][name], values) for name, values in averaged.items())
     assert not after["state_dict"]["hidden.weight"].all()
@@ -129,6 +133,8 @@ def test_a_second_state_dict_stays_as_it_is_and_is_said(run, folder):
 def test_what_holds_objects_or_no_state_dict_says_what_to_save(run, folder):
     torch.save({"model": network().state_dict(), "args": Namespace(a=1)}, folder / "args.pt")
     torch.save({"net": network().state_dict(), "step": 3}, folder / "net.pt")
+    (folder / "empty.pt").touch()
+    assert run("plan", "policy.toml", "empty.pt").err.endswith("code: it is empty\n")
     error = run("plan", "policy.toml", "args.pt").err
     assert "it holds a argparse.Namespace, and only code can make one; save model.state" in error
     assert (
