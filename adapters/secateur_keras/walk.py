@@ -23,7 +23,7 @@ from secateur.adapter import (
     collect,
     unknown_layer,
 )
-from secateur.errors import ModelError
+from secateur.errors import ModelError, listed
 from secateur_keras.layers import (
     NORMALIZATION_LAYERS,
     check_unmodified,
@@ -280,17 +280,12 @@ def _check_built(model: Any, unbuilt: Sequence[str], has_weights: bool) -> None:
     if parts and has_weights:
         raise ModelError(
             f"{model.name} holds layers that are not built, and have no weights yet: "
-            f"{_listed(unbuilt)}. Call each on a batch, or call its build(input_shape); then "
+            f"{listed(unbuilt)}. Call each on a batch, or call its build(input_shape); then "
             "attach."
         )
-    what = f"its layers are ({_listed(unbuilt)})" if unbuilt else "the model is"
+    what = f"its layers are ({listed(unbuilt)})" if unbuilt else "the model is"
     raise ModelError(
         f"{model.name} has no weights to prune yet: {what} not built. Call it on a batch, "
         "start a Sequential with keras.Input(shape), or call model.build(input_shape); then "
         "attach."
     )
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

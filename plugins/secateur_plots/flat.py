@@ -37,16 +37,13 @@ class Flat:
     column_label: str
 
 
-def lay_flat(
-    values: object, pattern: PatternLike | None = None, kind: str | None = None, name: str = ""
-) -> Flat:
+def lay_flat(values: object, pattern: PatternLike | None = None, kind: str | None = None) -> Flat:
     """Return a weight or its mask as rows of outputs and columns of inputs.
 
     Args:
         values: A mask, True = kept, or a weight, whose zeros are pruned; in canonical layout.
         pattern: The pattern, as in a policy; None draws no groups.
         kind: The kind of the weight; by default dense for two axes, and conv for more.
-        name: The weight's name, for errors.
 
     Raises:
         ModelError: It is no such array, or there is no such kind.
@@ -56,8 +53,8 @@ def lay_flat(
     if array.ndim == 1:
         array = array[None]
     if array.dtype.kind not in "bfiu" and "float" not in array.dtype.name:
-        raise ModelError(f"{name or 'a mask'} is an array of {array.dtype}, not of numbers")
-    spec = _spec(array, kind, name)
+        raise ModelError(f"a mask is an array of {array.dtype}, not of numbers")
+    spec = _spec(array, kind)
     mask = array.astype(bool) if array.dtype.kind == "b" else array != 0
     axis = kind_named(spec.kind)
     tile = (1,) * mask.ndim if pattern is None else _tile(pattern, spec)
@@ -118,17 +115,17 @@ def parsed(pattern: PatternLike) -> Pattern:
     return Policy.parse({"schedule": schedule, "pattern": table}).pattern
 
 
-def _spec(array: Array, kind: str | None, name: str) -> WeightSpec:
+def _spec(array: Array, kind: str | None) -> WeightSpec:
     chosen = kind or _KIND_OF_RANK.get(array.ndim)
     try:
         ranks = kind_named(str(chosen)).ranks
     except KeyError:
         raise ModelError(
-            f"{name or 'an array'} of shape {array.shape}: no kind {shown(chosen)}; pass kind="
+            f"an array of shape {array.shape}: no kind {shown(chosen)}; pass kind="
         ) from None
     if array.ndim not in ranks:
         raise ModelError(f"a {chosen} weight has {ranks} axes, not the shape {array.shape}")
-    return WeightSpec(name, str(chosen), "kernel", array.shape, array.dtype.name, name)
+    return WeightSpec("mask", str(chosen), "kernel", array.shape, array.dtype.name, "mask")
 
 
 def _tile(pattern: PatternLike, spec: WeightSpec) -> tuple[int, ...]:

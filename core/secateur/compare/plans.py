@@ -8,6 +8,7 @@ from typing import Any
 
 from secateur.run.plan import Plan
 from secateur.run.planned import PlannedWeight
+from secateur.tables import format_sparsity
 
 Pair = tuple[PlannedWeight | None, PlannedWeight | None]
 """One weight in two plans; None where a plan has no such weight."""
@@ -53,6 +54,18 @@ def _target(planned: PlannedWeight | None, plan: Plan) -> Any:
         return planned and (planned.pruned, planned.target)
     rule = next(rule for rule in plan.rule_weights if rule.rule == planned.rule)
     return rule.method.distribution, rule.method.final, rule.specs
+
+
+def end_in_words(planned: PlannedWeight) -> str:
+    """Return where a weight ends: its sparsity, what decides it, or that it stays dense.
+
+    Args:
+        planned: The weight.
+
+    """
+    if not planned.pruned:
+        return "dense"
+    return planned.by if planned.target is None else format_sparsity(planned.target)
 
 
 def twin_changes(first: Plan, second: Plan) -> list[Pair]:

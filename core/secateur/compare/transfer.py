@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from secateur.adapter import Weight, WeightSpec
-from secateur.errors import ModelError, nearest
+from secateur.errors import ModelError, nearest, shown
 from secateur.hooks.apply_masks import apply_masks, sparsities
 from secateur.hooks.dispatch import bind
 from secateur.hooks.events import MasksUpdated
@@ -55,7 +55,7 @@ def transfer(masks: Any, to_model: Any, *, names: Mapping[str, str] | None = Non
         spec = by_name.get(aliases.get(wanted, wanted))
         if spec is None:
             raise ModelError(
-                f"the mask of {name!r} has no weight {wanted!r} to go to in this "
+                f"the mask of {shown(name)} has no weight {shown(wanted)} to go to in this "
                 f"{binding.adapter} model: {nearest(wanted, by_name)}. Pass names={{...}}."
             )
         fitted[spec.name] = _checked(name, mask, spec)
@@ -72,7 +72,7 @@ def _check_names(names: Any) -> None:
     fits = isinstance(names, Mapping) and all(isinstance(n, str) for n in (*names, *names.values()))
     if names is not None and not fits:
         raise ModelError(
-            f'wanted names={{"old": "new"}}, a mapping of name to name, got {names!r:.80}'
+            f'wanted names={{"old": "new"}}, a mapping of name to name, got {shown(names)}'
         )
 
 
@@ -115,7 +115,7 @@ def _checked(name: str, mask: Array, spec: WeightSpec) -> Array:
     mask = np.array(mask)
     if mask.dtype != np.bool_ or mask.shape != spec.shape:
         raise ModelError(
-            f"the mask of {name!r} is {mask.dtype} of shape {mask.shape}, and {spec.name} needs "
-            f"bool of shape {spec.shape}; nothing was changed"
+            f"the mask of {shown(name)} is {mask.dtype} of shape {mask.shape}, and {spec.name} "
+            f"needs bool of shape {spec.shape}; nothing was changed"
         )
     return mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from secateur.compare.plans import Pair, plan_changes
+from secateur.compare.plans import Pair, end_in_words, plan_changes
 from secateur.compare.policies import Change, policy_changes
 from secateur.components.words import method_in_words, table_in_words
 from secateur.errors import listed
@@ -141,11 +141,7 @@ def _weights(pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def _end(planned: PlannedWeight | None) -> str:
-    if planned is None:
-        return "-"
-    if not planned.pruned:
-        return "dense"
-    return planned.by if planned.target is None else format_sparsity(planned.target)
+    return "-" if planned is None else end_in_words(planned)
 
 
 def _kind(old: PlannedWeight | None, new: PlannedWeight | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from secateur.adapter import Binding, Weight
 from secateur.hooks.apply_masks import apply_masks, sparsities
@@ -15,14 +15,12 @@ from secateur.run.checks.live import LiveModel, changes_of, emptied_notes
 from secateur.run.checks.needs import check_one_shot
 from secateur.run.checks.sparse_start import excesses, zeros_note
 from secateur.run.plan import Plan
-from secateur.run.planned import RuleWeights
 from secateur.run.report import Report, make_report
 
 
 def prune_once(
     binding: Binding,
     planned: Plan,
-    done: Callable[[RuleWeights], object] = lambda rule: None,
     observers: Sequence[Observer] = (),
 ) -> Report:
     """Prune a bound model to the final sparsity of its plan, and let go of it.
@@ -30,7 +28,6 @@ def prune_once(
     Args:
         binding: The model.
         planned: The plan for it.
-        done: Called after the masks of each rule were computed, for a progress bar.
         observers: The observers of this run.
 
     Raises:
@@ -52,7 +49,6 @@ def prune_once(
         final = rule.method.final
         found |= masks.compute(rule.method, members, final, 0, None, binding.workers)
         targets |= {spec.name: final for spec in rule.specs}
-        done(rule)
     kept = masks.kept(found, binding.workers)
     for rule in planned.rule_weights:
         targets |= rule.held(kept)

@@ -71,7 +71,7 @@ def prune_together(
 
 
 def _share(source: FolderCheckpoint, workers: Workers) -> list[str]:
-    """Return the files of this worker: the largest first, each to whom has least so far."""
+    """Return the files of this worker: the largest first, each to the one with least so far."""
     shares: list[list[str]] = [[] for _ in range(workers.count)]
     loads = [0] * workers.count
     sizes = {name: (source.path / name).stat().st_size for name in source.files}

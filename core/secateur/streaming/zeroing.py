@@ -34,7 +34,7 @@ def set_zeros(values: Array, mask: Array, count: Count) -> None:
     Args:
         values: Some values of a weight, flat; changed in place.
         mask: Their mask, flat, True = kept.
-        count: What was counted of the weight so far; several threads may add to it.
+        count: What was counted of the weight so far; added to.
 
     """
     bits = values.view(f"u{values.dtype.itemsize}")

@@ -9,7 +9,6 @@ import numpy as np
 
 from secateur.adapter import WeightSpec
 from secateur.components.patterns import NM, Block
-from secateur.kinds import kind_named
 from secateur.layout import Array
 from secateur.targets.target import Use
 
@@ -33,11 +32,6 @@ class Zeros:
     broken: int = 0
     sets: int = 0
 
-    @property
-    def sparsity(self) -> float:
-        """The fraction of zeros."""
-        return self.zeros / self.size if self.size else 0.0
-
 
 def count_zeros(use: Use, spec: WeightSpec, nonzero: Array) -> Zeros:
     """Return how the zeros of a weight lie, for one use of a target.
@@ -57,7 +51,7 @@ def count_zeros(use: Use, spec: WeightSpec, nonzero: Array) -> Zeros:
     """
     zeros = nonzero.size - int(np.count_nonzero(nonzero))
     if isinstance(use.pattern, NM):
-        kept = _per_tile(nonzero, _extent(spec, of=use.pattern.of))
+        kept = _per_tile(nonzero, use.pattern.extent(spec))
         broken = int(np.count_nonzero(kept > use.pattern.keep))
         return Zeros(nonzero.size, zeros, zeros, broken, kept.size)
     if isinstance(use.pattern, Block):
@@ -66,11 +60,6 @@ def count_zeros(use: Use, spec: WeightSpec, nonzero: Array) -> Zeros:
         sizes = _per_tile(np.ones_like(nonzero), extent)
         return Zeros(nonzero.size, zeros, int(sizes[empty].sum()))
     return Zeros(nonzero.size, zeros, zeros)
-
-
-def _extent(spec: WeightSpec, of: int) -> tuple[int, ...]:
-    axis = kind_named(spec.kind).in_axis
-    return tuple(of if each == axis else 1 for each in range(len(spec.shape)))
 
 
 def _per_tile(marked: Array, extent: Sequence[int]) -> Array:

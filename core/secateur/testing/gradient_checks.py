@@ -20,6 +20,7 @@ from secateur.layout import Array
 from secateur.run.pruner import Pruner
 from secateur.testing import policies
 from secateur.testing.layers import example, network
+from secateur.testing.state_checks import by_dict, by_file
 from secateur.testing.suite import Suite, assert_masked, assert_same_bits, assert_same_masks
 
 
@@ -61,15 +62,6 @@ class Moving(RigL):
         order = np.argsort(context.index)
         Watching.given[context.name] = weight[order], gradient[order]
         return {"steps": state["steps"] + 1}
-
-
-def _by_dict(old: Pruner, new: Pruner, folder: Path) -> None:
-    new.load_state_dict(old.state_dict())
-
-
-def _by_file(old: Pruner, new: Pruner, folder: Path) -> None:
-    old.save(folder / "pruner.npz")
-    new.load(folder / "pruner.npz")
 
 
 class GradientChecks(Suite):
@@ -140,7 +132,7 @@ class GradientChecks(Suite):
                 assert np.count_nonzero(mask) == round(mask.size * 0.5), f"{name}, step {step}"
         pruner.detach()
 
-    @pytest.mark.parametrize("carry", [_by_dict, _by_file], ids=["state_dict", "file"])
+    @pytest.mark.parametrize("carry", [by_dict, by_file], ids=["state_dict", "file"])
     @pytest.mark.usefixtures("_watching")
     def test_memory_is_part_of_the_state(
         self, carry: Callable[[Pruner, Pruner, Path], None], tmp_path: Path

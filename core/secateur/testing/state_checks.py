@@ -1,4 +1,4 @@
-"""Checks that a run can be stopped and resumed, and a model saved and loaded as ever."""
+"""Checks that a run can be stopped and resumed, and a model saved and loaded as usual."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from secateur.testing.layers import network
 from secateur.testing.suite import Suite, assert_masked, assert_same_bits, assert_same_masks
 
 
-def _by_dict(old: Pruner, new: Pruner, folder: Path) -> None:
+def by_dict(old: Pruner, new: Pruner, folder: Path) -> None:
+    """Carry a state from one pruner to another in a dictionary."""
     new.load_state_dict(old.state_dict())
 
 
-def _by_file(old: Pruner, new: Pruner, folder: Path) -> None:
+def by_file(old: Pruner, new: Pruner, folder: Path) -> None:
+    """Carry a state from one pruner to another in a file."""
     old.save(folder / "pruner.npz")
     new.load(folder / "pruner.npz")
 
@@ -30,7 +32,7 @@ def _by_file(old: Pruner, new: Pruner, folder: Path) -> None:
 class StateChecks(Suite):
     """What checkpoints must do."""
 
-    @pytest.mark.parametrize("carry", [_by_dict, _by_file], ids=["state_dict", "file"])
+    @pytest.mark.parametrize("carry", [by_dict, by_file], ids=["state_dict", "file"])
     def test_a_resumed_run_equals_the_uninterrupted_one(
         self, carry: Callable[[Pruner, Pruner, Path], None], tmp_path: Path
     ) -> None:

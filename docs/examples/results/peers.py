@@ -22,7 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from networks import fill_keras
 from records import ROOT, Outcome, Run
-from training import EPSILON, Training, fresh_torch, measured, torch_labels, torch_training
+from training import (
+    EPSILON,
+    Training,
+    fresh_torch,
+    keras_labels,
+    measured,
+    torch_labels,
+    torch_training,
+)
 
 PYTHON = Path(os.environ.get("SECATEUR_PEERS", ROOT / ".venv-peers" / "bin" / "python"))
 _MISSING = "{python} is not here: `make results` sets up the environment of the peers"
@@ -88,10 +96,7 @@ def _tfmot(run: Run, training: Training, folder: Path) -> Outcome:
     path = folder / f"{run.name}.h5"
     stripped.save_weights(path)
 
-    def labels(model: Any, samples: Any) -> Any:
-        return model.predict(samples, batch_size=500, verbose=0).argmax(1)
-
-    return measured(labels, stripped, training, path, {})
+    return measured(keras_labels, stripped, training, path, {})
 
 
 def _torch_prune(run: Run, training: Training, folder: Path) -> Outcome:

@@ -88,7 +88,7 @@ def measured(
 
 def labels_of(framework: str) -> Any:
     """Return the function that tells the class a network of a framework gives each sample."""
-    return _keras_labels if framework == "keras" else torch_labels
+    return keras_labels if framework == "keras" else torch_labels
 
 
 def fresh_keras(training: Training) -> Any:
@@ -194,7 +194,7 @@ def _ended(pruner: Any) -> dict[str, Any]:
     return found
 
 
-def _keras_labels(model: Any, samples: Any) -> Any:
+def keras_labels(model: Any, samples: Any) -> Any:
     return model.predict(samples, batch_size=500, verbose=0).argmax(1)
 
 

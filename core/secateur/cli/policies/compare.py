@@ -14,7 +14,13 @@ from secateur.cli.app import Json, Kind, Set, TotalSteps, app, load_policy
 from secateur.cli.model_files import is_model_file, open_model, open_weights
 from secateur.cli.output import progress, show, show_json, table
 from secateur.compare.masks import mask_changes
-from secateur.compare.plans import Pair, plan_changes, rule_counts, twin_changes
+from secateur.compare.plans import (
+    Pair,
+    end_in_words,
+    plan_changes,
+    rule_counts,
+    twin_changes,
+)
 from secateur.compare.policies import policy_changes
 from secateur.compare.tensors import tensor_change
 from secateur.compare.words import review_comment
@@ -26,7 +32,7 @@ from secateur.policy.policy import Policy
 from secateur.run.plan import Plan
 from secateur.run.planned import PlannedWeight
 from secateur.run.resolve import resolve
-from secateur.tables import Column, Lines, Paragraph, Table, View, format_sparsity
+from secateur.tables import Column, Lines, Paragraph, Table, View
 from secateur.tables.markdown import as_markdown
 
 _CHANGES = (
@@ -253,13 +259,7 @@ def _outcome(planned: PlannedWeight | None, policy: Policy) -> str:
     if planned is None:
         return "no such weight"
     rule = "no rule" if planned.rule is None else f"rule {policy.rule_label(planned.rule)}"
-    return f"{rule}, {_target(planned)}"
-
-
-def _target(planned: PlannedWeight) -> str:
-    if not planned.pruned:
-        return "dense"
-    return planned.by if planned.target is None else format_sparsity(planned.target)
+    return f"{rule}, {end_in_words(planned)}"
 
 
 def _as_dicts(pairs: list[Pair]) -> list[dict[str, Any]]:

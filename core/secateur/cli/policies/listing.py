@@ -8,7 +8,7 @@ import typer
 
 from secateur.cli.app import Json, app
 from secateur.cli.output import show, show_json, table
-from secateur.errors import PolicyError, nearest
+from secateur.errors import PolicyError, nearest, shown
 from secateur.hooks.registry import registry
 from secateur.policy import ready
 from secateur.policy.schema import policy_schema
@@ -73,7 +73,7 @@ def policies(
     """List the ready policies, or print one."""
     known = ready.names()
     if name is not None and name not in known:
-        raise PolicyError(f"no ready policy {name!r}: {nearest(name, known)}")
+        raise PolicyError(f"no ready policy {shown(name)}: {nearest(name, known)}")
     if json:
         chosen = known if name is None else (name,)
         show_json([{"name": each, "about": ready.about(each)} for each in chosen])

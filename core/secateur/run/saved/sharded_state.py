@@ -14,7 +14,7 @@ import numpy as np
 from secateur.adapter import Binding
 from secateur.arrays import sizes
 from secateur.arrays.chunks import pieces
-from secateur.errors import StateError
+from secateur.errors import StateError, listed, shown
 from secateur.layout import Array
 from secateur.masks.partition import MOST_ROUNDS
 from secateur.run.saved.state import State, checked_memory, mask_key, memory_key
@@ -143,8 +143,8 @@ class ShardedMasks:
         weight = self._weights.get(name)
         if weight is None or weight.spec.shape != shape:
             raise StateError(
-                f"the state has a mask of shape {shape} for {name!r}, which this model has not; "
-                f"it has: {', '.join(f'{n} {w.spec.shape}' for n, w in self._weights.items())}"
+                f"the state has a mask of shape {shape} for {shown(name)}, which this model has "
+                f"not; it has: {listed(f'{n} {w.spec.shape}' for n, w in self._weights.items())}"
             )
         count = weight.read().size
         chunk = self._binding.chunk(stored)
@@ -159,7 +159,9 @@ class ShardedMasks:
         """Return what is held here of a stored array of memory, whole or in chunks."""
         weight = self._weights.get(name)
         if weight is None or weight.spec.shape != shape:
-            raise StateError(f"the state has memory of {name!r} {shape}, which this model has not")
+            raise StateError(
+                f"the state has memory of {shown(name)} {shape}, which this model has not"
+            )
         count = weight.read().size
         chunk = self._binding.chunk(stored)
         if chunk is not None:
