@@ -15,7 +15,7 @@ CLASSIFIER = images(
     blocks=False,
     tries=False,
     learned="""The network and its training are those that were chosen on MNIST; nothing was tuned
-here. Clothes ask more of this network than digits do: dense, it is wrong ten times as often, and
+here. Clothes ask more of this network than digits do: dense, it is wrong nine times as often, and
 weights that it has to spare on MNIST are in use. At 90 % that costs more than half a point.""",
 )
 TASK = CLASSIFIER.task()
