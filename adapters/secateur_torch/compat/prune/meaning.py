@@ -199,7 +199,10 @@ def _channels(pruned: _Pruned, methods: Sequence[Any]) -> tuple[str, Tensor]:
     dims = {method.dim % ndim for method in methods}
     norms = {getattr(method, "n", 2) for method in methods}
     if norms - {2, "fro"}:
-        raise NoMeaningError(f"was pruned by the norm {norms.pop()!r}; policies go by the L2 norm")
+        raise NoMeaningError(
+            f"was pruned by the norm {norms.pop()!r}, and only the L2 norm is translated; a rule "
+            'that you write may say pattern = { kind = "channel", pooling = "l1" }, "max" or "min"'
+        )
     if len(dims) > 1 or len(pruned.weights) > 1:
         raise NoMeaningError("was pruned along several dimensions, or packs several weights")
     dim, weight = dims.pop(), pruned.weights[0]
