@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from secateur.errors import ModelError, StateWarning
+from secateur.errors import ModelError, StateWarning, listed
 from secateur_torch.updates import OptimizerWatch, owned_ids
 from secateur_torch.weight import TorchWeight
 
@@ -66,9 +66,8 @@ class Training:
         owned = set().union(*map(owned_ids, watched))
         names = [w.spec.name for w in self._trainable(weights) if id(w.current()) not in owned]
         if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             warnings.warn(
-                f"optimizer= does not update {', '.join(names[:_SHOWN])}{more}, which the policy "
+                f"optimizer= does not update {listed(names, _SHOWN)}, which the policy "
                 "prunes: they get new masks, and when something else updates them, pruned values "
                 "come back. Pass all optimizers, as optimizer=[one, two], or make the optimizer "
                 "from the model's present parameters",

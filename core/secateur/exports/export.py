@@ -19,7 +19,7 @@ from secateur.exports.verify import check_outputs, check_zeros
 from secateur.files import check_absent, check_output
 from secateur.hooks.at_work import exporter, run_exporter
 from secateur.hooks.dispatch import bind
-from secateur.hooks.exporter import QUANTIZATIONS, ExportSource, Reading
+from secateur.hooks.exporter import QUANTIZATIONS, ExportSource, Reading, source_of
 from secateur.layout import Array
 
 
@@ -111,17 +111,7 @@ def export_bound(
         OSError: As `export`.
 
     """
-    weights = {weight.spec.name: weight.read() for weight in binding.weights}
-    source = ExportSource(
-        model=model,
-        adapter=binding.adapter,
-        weights=weights,
-        masks={name: array != 0 for name, array in weights.items()} if masks is None else masks,
-        kinds={weight.spec.name: weight.spec.kind for weight in binding.weights},
-        quantize=wanted.quantize,
-        inputs=wanted.inputs,
-        calibration=wanted.calibration,
-    )
+    source = source_of(model, binding, wanted.quantize, wanted.inputs, wanted.calibration, masks)
     to = wanted.to
     if reason := run_exporter(to, path, lambda each: each.refusal(source)):
         raise ExportError(f"to={to!r}: {reason}")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from secateur.adapter import Binding
 from secateur.layout import Array
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
@@ -48,6 +49,38 @@ class ExportSource:
     calibration: Any = None
 
 
+def source_of(
+    model: Any,
+    binding: Binding,
+    quantize: str,
+    inputs: Any = None,
+    calibration: Any = None,
+    masks: Mapping[str, Array] | None = None,
+) -> ExportSource:
+    """Return what an exporter is given of a bound model.
+
+    Args:
+        model: The model.
+        binding: The model, bound.
+        quantize: As in `ExportSource`.
+        inputs: As there.
+        calibration: As there.
+        masks: As there; without them, what is not zero is kept.
+
+    """
+    weights = {weight.spec.name: weight.read() for weight in binding.weights}
+    return ExportSource(
+        model=model,
+        adapter=binding.adapter,
+        weights=weights,
+        masks={name: array != 0 for name, array in weights.items()} if masks is None else masks,
+        kinds={weight.spec.name: weight.spec.kind for weight in binding.weights},
+        quantize=quantize,
+        inputs=inputs,
+        calibration=calibration,
+    )
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor as it lies in a written file.
@@ -57,7 +90,7 @@ class StoredTensor:
         values: What is stored, which for a quantized tensor are integers.
         zero_point: The integer that stands for 0; or one for each index of `axis`, or an array
             that broadcasts.
-        scale: What one step of a quantized tensor is worth, likewise.
+        scale: What one step of a quantized tensor is worth, in the same form.
         axis: The axis along which `zero_point` and `scale` differ, where they do.
 
     Example:

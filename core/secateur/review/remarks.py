@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from secateur.errors import listed
 from secateur.policy.origins import TablePath
 from secateur.policy.policy import Policy
 from secateur.policy.reading.lines import Written
@@ -53,8 +54,7 @@ def named(policy: Policy, rules: Iterable[ResolvedRule]) -> str:
         repr(rule.id) if rule.id else _place(policy.written_at(("rules", rule.number - 1)), rule)
         for rule in rules
     ]
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return f"rule{'s' * (len(labels) > 1)} {', '.join(labels[:5])}{more}"
+    return f"rule{'s' * (len(labels) > 1)} {listed(labels, 5)}"
 
 
 def _place(written: Written, rule: ResolvedRule) -> str:

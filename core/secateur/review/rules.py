@@ -36,7 +36,7 @@ def rule_remarks(
     if not is_partial:
         yield from _unused_defaults(policy)
     for rule in policy.resolved_rules:
-        yield from _of_match(policy, rule)
+        yield from _of_match(rule)
         if rule.method is None:
             yield from _in_vain(policy, rule)
         else:
@@ -81,7 +81,7 @@ def _unused_defaults(policy: Policy) -> Iterator[Remark]:
             yield Remark(WARNING, (part,), text)
 
 
-def _of_match(policy: Policy, rule: ResolvedRule) -> Iterator[Remark]:
+def _of_match(rule: ResolvedRule) -> Iterator[Remark]:
     match, path = rule.match, ("rules", rule.number - 1, "match")
     if match.kind and match.role:
         known = {role for kind in match.kind for role in kind_named(kind).roles}

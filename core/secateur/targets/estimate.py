@@ -15,7 +15,7 @@ from secateur.adapter import Binding
 from secateur.errors import ExportError, TargetError, listed
 from secateur.hooks.at_work import run_exporter
 from secateur.hooks.dispatch import bind
-from secateur.hooks.exporter import ExportSource
+from secateur.hooks.exporter import source_of
 from secateur.tables import Column, Paragraph, Printed, Table, View
 from secateur.targets.load import load
 
@@ -171,16 +171,7 @@ def of_bound(
 
 def _export(model: Any, binding: Binding, path: Path, inputs: Any) -> None:
     """Write a model as an int8 file, and compare nothing: its costs do not depend on its values."""
-    weights = {weight.spec.name: weight.read() for weight in binding.weights}
-    source = ExportSource(
-        model=model,
-        adapter=binding.adapter,
-        weights=weights,
-        masks={name: values != 0 for name, values in weights.items()},
-        kinds={weight.spec.name: weight.spec.kind for weight in binding.weights},
-        quantize="int8",
-        inputs=inputs,
-    )
+    source = source_of(model, binding, "int8", inputs)
     if reason := run_exporter(_EXPORTER, path, lambda each: each.refusal(source)):
         raise ExportError(f"to={_EXPORTER!r}: {reason}")
     run_exporter(_EXPORTER, path, lambda each: each.export(source, path))
