@@ -49,7 +49,7 @@ class Frames:
         updates: The updates that are shown.
         data: The bits of the first picture, then what changes from each to the next; deflated,
             in base64.
-        other: The last mask of the other run at the same dots, likewise; "" without one.
+        other: The last mask of the other run at the same dots, in the same form; "" without one.
 
     """
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from secateur import RecordedUpdate, Recording, write_atomically
-from secateur.errors import PluginError, RecordingError
+from secateur.errors import PluginError, RecordingError, listed
 from secateur.layout import Array
 
 SUFFIXES = (".gif", ".webp", ".mp4")
@@ -124,8 +124,9 @@ def frames(recording: Recording, weight: str, width: int = 960) -> Iterator[Fram
     updates = recording.updates(weight)
     if not updates:
         changing = [name for name in recording.weights if recording.updates(name)]
-        named = ", ".join(changing[:8])
-        raise RecordingError(f"{weight} was not pruned in this run; these were: {named or 'none'}")
+        raise RecordingError(
+            f"{weight} was not pruned in this run; these were: {listed(changing, 8) or 'none'}"
+        )
     plane = recording.weights[weight].plane
     if not plane.size:
         raise RecordingError(f"{weight} has no elements to draw")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, PURPLE, RED, SKY = (
+BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY = (
     "#0072B2",
     "#D55E00",
     "#009E73",
@@ -18,7 +18,7 @@ BLUE, ORANGE, GREEN, PURPLE, RED, SKY = (
     "#56B4E9",
 )
 """Of Okabe and Ito, whose colours differ for colour-blind readers, and in lightness."""
-SERIES = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY)
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY)
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "os^Dv"
 GRID = "#D55E00"

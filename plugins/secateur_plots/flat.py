@@ -24,7 +24,7 @@ class Flat:
     Attributes:
         kept: True = kept; two axes.
         row_edges: The rows before which a group of the pattern begins, but for the first.
-        column_edges: The columns likewise.
+        column_edges: The columns before which one begins, but for the first.
         row_label: What the rows are.
         column_label: What the columns are.
 

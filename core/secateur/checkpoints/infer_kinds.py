@@ -31,7 +31,7 @@ from secateur.checkpoints.inferred.habits import (
 from secateur.checkpoints.inferred.packed import is_packed, packed_parts
 from secateur.checkpoints.parts import Part
 from secateur.checkpoints.raw import FLOAT8
-from secateur.errors import ModelError, nearest
+from secateur.errors import ModelError, listed, nearest
 from secateur.kinds import kind_names
 from secateur.layout import FLOATS
 
@@ -230,9 +230,7 @@ def _weight_names(name: str, parts: Sequence[Part]) -> list[str]:
 def _check_globs(kinds: Kinds, names: Mapping[str, Iterable[str]]) -> None:
     for glob, _ in kinds:
         if not any(_fits(each, glob) for each in names.values()):
-            shown = ", ".join(f"{name:.80}" for name in list(names)[:_SHOWN])
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            raise ModelError(f"--kind: {glob!r:.80} fits none of: {shown}{more}")
+            raise ModelError(f"--kind: {glob!r:.80} fits none of: {listed(names, _SHOWN)}")
 
 
 def _fits(names: Iterable[str], glob: str) -> bool:

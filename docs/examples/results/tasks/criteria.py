@@ -38,7 +38,7 @@ same sparsity in each layer (`erk`), in Keras and in PyTorch.** Nothing was tune
 What the rows say:
 
 - **On images magnitude and movement come out alike; on speech movement is ahead**, by more than
-  half a point at 90 % and by about two points at 95 %.
+  half a point at 90 % and by one and a half to two points at 95 %.
 - *Saliency* looks at one batch at each update of the masks, and lies below both.
 - *RigL* and *AC/DC* need longer runs than these: RigL moves weights for a few hundred steps here,
   and is barely above random masks.
