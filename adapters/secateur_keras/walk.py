@@ -34,6 +34,8 @@ from secateur_keras.layers import (
 NOT_BUILT = "not built: the layer was never called on data, and has no weights yet"
 VECTORS = "holds vectors only, which are never pruned"
 BIT_WIDTHS = "holds the bit widths of a quantizer, which are never pruned"
+_SHOWN = 5
+"""How many layers an error lists."""
 
 
 @dataclass(frozen=True)
@@ -280,10 +282,10 @@ def _check_built(model: Any, unbuilt: Sequence[str], has_weights: bool) -> None:
     if parts and has_weights:
         raise ModelError(
             f"{model.name} holds layers that are not built, and have no weights yet: "
-            f"{listed(unbuilt)}. Call each on a batch, or call its build(input_shape); then "
-            "attach."
+            f"{listed(unbuilt, _SHOWN)}. Call each on a batch, or call its build(input_shape); "
+            "then attach."
         )
-    what = f"its layers are ({listed(unbuilt)})" if unbuilt else "the model is"
+    what = f"its layers are ({listed(unbuilt, _SHOWN)})" if unbuilt else "the model is"
     raise ModelError(
         f"{model.name} has no weights to prune yet: {what} not built. Call it on a batch, "
         "start a Sequential with keras.Input(shape), or call model.build(input_shape); then "
