@@ -91,6 +91,7 @@ LEGAL = {
         {"schedule": HALF, "rules": [{"match": {"kind": "conv", "role": "query"}}]},
         "has the role kernel, never query",
     ),
+    "an empty list": ({"schedule": HALF, "rules": [{"match": {"name": []}}]}, "matches nothing"),
     "shadowed by two": (
         {
             "schedule": HALF,

@@ -159,8 +159,8 @@ def _weight_map(index: Path) -> dict[str, str]:
     """Return which file holds each tensor, by the index."""
     try:
         table = json.loads(read_bounded(index, _LARGEST_INDEX), object_pairs_hook=_distinct)
-        found = table["weight_map"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        found = table.get("weight_map") if isinstance(table, dict) else None
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{index}: no index of a checkpoint: {error}") from error
     if not isinstance(found, dict) or not found:
         raise ModelError(f"{index}: its weight_map names no tensor")

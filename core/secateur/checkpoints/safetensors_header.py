@@ -84,7 +84,7 @@ def read_header(path: Path) -> Header:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(LARGEST_HEADER, size - 8):
-            raise ValueError(f"its header claims {length} bytes")
+            raise ValueError(f"the file has {size} bytes, and its header claims {length}")
         return parse_header(file.read(length), size - 8 - length)
 
 

@@ -89,6 +89,9 @@ def _of_match(rule: ResolvedRule) -> Iterator[Remark]:
             text = f"a weight of kind {' or '.join(match.kind)} has the role "
             text += f"{' or '.join(sorted(known))}, never {' or '.join(match.role)}"
             yield Remark(PROBLEM, (*path, "role"), text, rule)
+    for key in ("kind", "role", "name", "position"):
+        if getattr(match, key) == ():
+            yield Remark(PROBLEM, (*path, key), f"{key} = [] matches nothing", rule)
     if match.max_size == 0:
         yield Remark(PROBLEM, (*path, "max_size"), "max_size = 0 matches empty weights only", rule)
     globs = match.name if isinstance(match.name, tuple) else ()
