@@ -115,7 +115,8 @@ def _load(path: Path) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras has no error class of its own
-        why = " ".join(str(error).split())[:300]
+        cause = str(error).rpartition("Exception encountered: ")[2].partition("Full object")[0]
+        why = " ".join(cause.split())[:300]
         raise ModelError(f"{path}: Keras cannot load it: {why}") from error
 
 

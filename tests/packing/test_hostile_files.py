@@ -78,6 +78,7 @@ BAD = {
     "int_as_int8": changed(values="int8", dtype="int32"),
     "part_size": with_part(shape=[3, 8]),
     "part_channels": with_part(channels=-1),
+    "part_kind": with_part(kind=3),
     "part_step": with_part(steps=[["eval", [1]]]),
     "part_argument": with_part(steps=[["take", "1"]]),
     "part_take": with_part(steps=[["take", [0, 0]]]),

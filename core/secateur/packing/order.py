@@ -34,6 +34,7 @@ class Part:
         shape: Its canonical shape.
         channels: The number of its output channels, along its first axes.
         steps: Lead from its canonical layout to that of the tensor, or its rows.
+        kind: The name of its kind; empty where the file does not say it.
 
     """
 
@@ -41,6 +42,7 @@ class Part:
     shape: tuple[int, ...]
     channels: int
     steps: tuple[Step, ...] = ()
+    kind: str = ""
 
     @property
     def size(self) -> int:
@@ -72,7 +74,7 @@ def _part(part: StatePart, shape: tuple[int, ...]) -> Part | None:
         return None
     canonical = part.layout.to_canonical(np.broadcast_to(np.empty(()), own)).shape
     channels = prod(canonical[: kind_named(part.kind).out_axis + 1])
-    return Part(part.weight, canonical, channels, steps)
+    return Part(part.weight, canonical, channels, steps, part.kind)
 
 
 def _steps(layout: Layout) -> tuple[Step, ...] | None:
@@ -107,7 +109,7 @@ def state_parts(parts: Sequence[Part]) -> tuple[StatePart, ...]:
         layout, shape = _layout(part)
         rows = (row, row + shape[0]) if len(parts) > 1 else None
         row += shape[0] if shape else 0
-        found.append(StatePart(part.weight, "dense", layout, rows))
+        found.append(StatePart(part.weight, part.kind or "dense", layout, rows))
     return tuple(found)
 
 
@@ -218,9 +220,11 @@ def read_parts(found: Any, size: int) -> tuple[Part, ...]:
 def _read_part(found: Any) -> Part:
     if not isinstance(found, dict) or not isinstance(found.get("weight"), str):
         raise ModelError("a part has no name")
-    channels, steps = found.get("channels"), found.get("steps", [])
+    channels, steps, kind = found.get("channels"), found.get("steps", []), found.get("kind", "")
     if not is_shape(found.get("shape")) or type(channels) is not int or channels < 0:
         raise ModelError(f"{shown(found['weight'])}: no shape or no channels")
+    if not isinstance(kind, str):
+        raise ModelError(f"{shown(found['weight'])}: {shown(kind)} is no kind")
     if not isinstance(steps, list) or len(steps) > _MOST_STEPS:
         raise ModelError(f"{shown(found['weight'])}: its steps are no list")
     for step in steps:
@@ -233,6 +237,7 @@ def _read_part(found: Any) -> Part:
         tuple(found["shape"]),
         channels,
         tuple((word, tuple(argument)) for word, argument in steps),
+        kind,
     )
 
 
@@ -247,6 +252,7 @@ def write_part(part: Part) -> dict[str, Any]:
     """Return a part as the manifest holds it."""
     return {
         "weight": part.weight,
+        "kind": part.kind,
         "shape": list(part.shape),
         "channels": part.channels,
         "steps": [[word, list(argument)] for word, argument in part.steps],

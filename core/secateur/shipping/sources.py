@@ -80,7 +80,7 @@ def open_source(model: Any, kinds: Kinds = ()) -> Source:
 def _file_tensors(checkpoint: Checkpoint, kinds: Kinds) -> list[StateTensor]:
     parts: dict[str, list[StatePart]] = {}
     for part in infer(checkpoint, kinds).parts:
-        kind = part.kind or "dense"  # without a kind it is by rank, and outputs come first
+        kind = part.kind or ("dense" if len(checkpoint.tensors[part.tensor].shape) == 2 else "conv")
         parts.setdefault(part.tensor, []).append(
             StatePart(part.weight, kind, part.layout, part.rows)
         )

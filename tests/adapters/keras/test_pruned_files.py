@@ -110,6 +110,27 @@ def test_twins_as_keras_file_and_as_weights_file_differ_in_no_bit(run, files):
     assert "no twin" not in outcome.out
 
 
+def test_a_packed_file_has_the_weights_that_were_packed(run, files):
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8, name="square")])
+    model.save(files / "square.keras")  # whose shape does not tell its layout
+    (files / "policy.toml").write_text(
+        'schedule = { kind = "one_shot", final_sparsity = 0.5 }\n'
+        'pattern = { kind = "n_m", keep = 2, of = 4 }\n'
+        '[[rules]]\nmatch = { name = "square:kernel", kind = "dense" }'
+    )
+    for words in (
+        ["prune", "square.keras", "policy.toml", "--in-place"],
+        ["pack", "square.keras", "-o", "a.packed", "--allow-larger"],
+        ["verify", "a.packed", "--policy", "policy.toml"],
+        ["diff", "square.keras", "a.packed", "--exit-code"],
+    ):
+        outcome = run(*words)
+        assert outcome.code == 0, (words, outcome.out, outcome.err)
+    pack = ["pack", "net.weights.h5", "-o", "net.packed", "--allow-larger"]
+    assert run(*pack).code == 0
+    assert "0 mask bits differ" in run("diff", "net.weights.h5", "net.packed", "--exit-code").out
+
+
 def test_a_layer_of_no_known_class_is_left_dense_until_kind_says_what_it_is(run, files):
     with h5py.File("odd.weights.h5", "w") as file:
         file["mine/vars/0"] = np.random.default_rng(0).normal(size=(6, 4)).astype("f")
