@@ -63,10 +63,11 @@ class ModelExporter(Exporter):
 
     def export(self, source: ExportSource, path: Path) -> Reading:
         model = open_model(source)
-        with self._doing("running the model"):  # first: Keras exports only what was called once
-            expected = self.expected(model)
-        with self._doing("converting"), model.unchanged():
-            notes = self.convert(source, model, path)
+        with model.unchanged():
+            with self._doing("running the model"):  # Keras exports only what was called once
+                expected = self.expected(model)
+            with self._doing("converting"):
+                notes = self.convert(source, model, path)
         with self._doing("running the file"):
             outputs = self.run(path, model)
         with self._doing("reading the file"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -89,10 +89,36 @@ class KerasModel(Model):
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        if self.backend != "torch":
+        with _in_one_precision(self.model), self._evaluating():
             yield
-            return
+
+    def _evaluating(self) -> AbstractContextManager[None]:
+        if self.backend != "torch":
+            return nullcontext()
         from secateur_exports.torch_model import evaluating
 
-        with evaluating(self.model):
-            yield
+        return evaluating(self.model)
+
+
+@contextmanager
+def _in_one_precision(model: Any) -> Iterator[None]:
+    """Let every layer compute in the dtype of its weights; afterwards each has its own policy.
+
+    Mixed precision is for training: no runtime mixes float16 and float32 as Keras does.
+
+    Args:
+        model: The model.
+
+    """
+    mixed = [
+        (layer, layer.dtype_policy)
+        for layer in model._flatten_layers()
+        if layer.compute_dtype != layer.variable_dtype
+    ]
+    try:
+        for layer, policy in mixed:
+            layer.dtype_policy = policy.variable_dtype
+        yield
+    finally:
+        for layer, policy in mixed:
+            layer.dtype_policy = policy

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur import ExportSource, StoredTensor
+from secateur import ExportError, ExportSource, StoredTensor
 from secateur.layout import Array
 from secateur_exports.base import KERAS, PROGRAM, TORCH, ModelExporter
 from secateur_exports.models import Model
@@ -43,6 +43,11 @@ class OpenvinoExporter(ModelExporter):
     def convert(self, source: ExportSource, model: Model, path: Path) -> Sequence[str]:
         import openvino
 
+        if path.suffix != ".xml":
+            raise ExportError(
+                f"{path.name}: OpenVINO reads no model whose name does not end in .xml; write "
+                f"{path.stem}.xml, and its weights go to {path.stem}.bin"
+            )
         onnx_file = path.with_name(f"{path.stem}.onnx")
         before = replace(source, quantize="none") if source.quantize == "float16" else source
         notes = write_onnx(before, model, onnx_file)

@@ -53,6 +53,26 @@ def test_grouped_convolutions_of_keras_become_onnx(tmp_path):
     assert not tf.config.functions_run_eagerly()
 
 
+def test_keras_models_of_mixed_precision_are_written_in_that_of_their_weights(tmp_path):
+    from keras import Input, layers
+
+    inner = layers.Dense(16, "relu", dtype="mixed_float16")
+    net = pruned(Input((8,)), inner, layers.Dense(4, dtype="mixed_bfloat16"))
+    for to, name in (("litert", "net.tflite"), ("onnx", "net.onnx"), ("openvino", "net.xml")):
+        exported = secateur.export(net, tmp_path / name, to=to)
+        assert exported.relative_difference < 1e-5
+    assert [layer.compute_dtype for layer in net.layers] == ["float16", "bfloat16"]
+
+
+def test_openvino_is_told_a_name_that_it_can_read(tmp_path):
+    from keras import Input, layers
+
+    net = pruned(Input((8,)), layers.Dense(4))
+    with pytest.raises(ExportError, match=r"write net\.xml"):
+        secateur.export(net, tmp_path / "net.ov", to="openvino")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_zeros_of_a_bidirectional_lstm_are_found_in_dynamic_int8(tmp_path):
     from keras import Input, layers
 
