@@ -2,12 +2,15 @@
 
     python docs/examples/deployment/choosing.py
 
-The last 5,000 training images judge; the test images are not looked at.
+The last 5,000 training images judge; the test images are not looked at.  Each way is a line of
+docs/results/deployment-choices.jsonl, of which `make deployment` makes a table; what is there is
+not done again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -16,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from data import Data
 from networks import NETWORKS
+from page import choices
 from training import fit_torch
 from variants import POLICIES, between
 
@@ -31,8 +35,11 @@ _TRIED = (
 """Variant, epochs after the first, the part in which masks grow, whether the rate falls."""
 
 
+_LINES = Path(__file__).resolve().parents[2] / "results" / "deployment-choices.jsonl"
+
+
 def main() -> None:
-    """Train in PyTorch in each way from one dense network, and print a table."""
+    """Train in PyTorch in each way from one dense network."""
     torch.set_num_threads(1)
     whole = NETWORKS["cnn"]
     found = whole.data()
@@ -42,26 +49,32 @@ def main() -> None:
     network = dataclasses.replace(whole, data=lambda: seen)
     start = network.torch(0)
     fit_torch(start, network, network.epochs[0], None, 0, False)
-    print(
-        "| variant | epochs | masks grow | rate | accuracy, % |\n| --- | --- | --- | --- | ---: |"
-    )
+    done = choices(_LINES)
     for variant, epochs, part, falls in _TRIED:
+        way = {
+            "variant": variant,
+            "epochs": f"1 + {epochs}",
+            "masks grow": " to ".join(part) if part else "",
+            "rate": "falls to 0" if falls else "stays",
+        }
+        if any(way.items() <= line.items() for line in done):
+            continue
         model = network.torch(0)
         model.load_state_dict(start.state_dict())
         policy = part and between(POLICIES[variant], *part)
         fit_torch(model, network, epochs, policy, 0, falls)
-        rate = "falls to 0" if falls else "stays"
-        grow = " to ".join(part) if part else ""
-        cells = (variant, f"1 + {epochs}", grow, rate, f"{_accuracy(model, found):.2f}")
-        print("| " + " | ".join(cells) + " |", flush=True)
+        line = way | {"right": _right(model, found), "of": _HELD_OUT}
+        print(json.dumps(line), flush=True)
+        with _LINES.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
-def _accuracy(model: torch.nn.Module, found: Data) -> float:
+def _right(model: torch.nn.Module, found: Data) -> int:
     network = NETWORKS["cnn"]
     samples = torch.from_numpy(network.inputs("torch", found.train_x[-_HELD_OUT:]))
     labels = torch.from_numpy(found.train_y[-_HELD_OUT:])
     with torch.no_grad():
-        return 100 * float((model.eval()(samples).argmax(1) == labels).float().mean())
+        return int((model.eval()(samples).argmax(1) == labels).sum())
 
 
 if __name__ == "__main__":

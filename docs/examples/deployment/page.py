@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,6 +50,8 @@ of the difference to the dense network on the same samples. Latency is that of o
 thread, the tenth percentile of all calls, as other programs ran meanwhile. MobileNetV2 has random
 weights, since there is no labelled data for it here, and is pruned in one shot.
 """
+_TRIED = """Accuracy on 5,000 training images that were held out; one seed, in PyTorch, by
+`docs/examples/deployment/choosing.py`."""
 _TRAINED = """In [What zeros save](targets.md) the same MLP has random weights, and the factors are
 larger: what a network learns compresses better than random numbers when it is dense, and worse
 when it is pruned."""
@@ -66,9 +69,27 @@ def write_page(path: Path, lines: Sequence[Line]) -> None:
     for title, make in _SECTIONS.items():
         if text := make(lines):
             parts.append(f"## {title}\n\n{text}\n")
+    if tried := choices(path.with_name("deployment-choices.jsonl")):
+        parts.append(f"## How the MNIST CNN is trained\n\n{_TRIED}\n\n{_choices(tried)}\n")
     tools = ("keras", "torch", "ai-edge-litert", "onnxruntime", "openvino", "ethos-u-vela", "da4ml")
     parts.append(f"{versions(*tools)} {platform.machine()}, {os.cpu_count()} cores.\n")
     path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def choices(path: Path) -> list[Line]:
+    """Return what `choosing.py` found, a line for each way to train."""
+    return (
+        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    )
+
+
+def _choices(tried: Sequence[Line]) -> str:
+    words = ("variant", "epochs", "masks grow", "rate")
+    rows = [
+        (*(line[word] for word in words), f"{100 * line['right'] / line['of']:.2f}")
+        for line in tried
+    ]
+    return table((*words, "accuracy, %"), rows, words=len(words))
 
 
 def _goals(lines: Sequence[Line]) -> str:
