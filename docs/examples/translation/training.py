@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from translation import corpus, pieces
 from translation.shape import SMALL
 from translation.torch_network import Translator
-from translation.variants import BATCH, EPOCHS, POLICIES, RATE, SHAPES, START
+from translation.variants import BATCH, EPOCHS, LONGER, POLICIES, RATE, SHAPES, START
 
 import secateur
 
@@ -77,7 +77,8 @@ def _trained(training: Training, folder: Path) -> Translator:
         _fit(model, training, more, None, falls=True)
     else:
         model = load(replace(training, variant=START), folder)
-        _fit(model, training, more, POLICIES[training.variant], falls=True)
+        epochs = LONGER.get(training.variant, more)
+        _fit(model, training, epochs, POLICIES[training.variant], falls=True)
     return model
 
 

@@ -41,7 +41,11 @@ POLICIES: dict[str, Any] = {
     "one shot, 80 %": at_once(0.8),
     "random masks, 80 %": at_once(0.8, criterion="random"),
     "smaller dense, 80 %": None,
+    "dense, longer": None,
+    "gradual, 80 %, longer": gradual(0.8),
 }
 """Every variant, and its policy."""
+LONGER = {"dense, longer": 12, "gradual, 80 %, longer": 12}
+"""How many epochs more than the start, where they are not those of `EPOCHS`."""
 SHAPES = {"smaller dense, 80 %": replace(SMALL, units=29)}
 """Networks of another size: this one has about as many weights as stay at 80 %."""

@@ -12,7 +12,7 @@ from page_tables import table
 from pages import comparison
 from records import Line, Outcome, Run
 from translation.shape import SMALL
-from translation.variants import EPOCHS, POLICIES, RATE, START, at_once
+from translation.variants import EPOCHS, LONGER, POLICIES, RATE, START, at_once
 
 from tasks import Task
 
@@ -36,6 +36,7 @@ def runs(quick: bool) -> Iterator[Run]:
     yield from (run(row) for row in (*_SEVERAL_SEEDS[3:], *_ONE_SEED))
     for seed in (1, 2):
         yield from (run(row, seed) for row in _SEVERAL_SEEDS)
+    yield from (run(row) for row in LONGER)
 
 
 def make(run: Run, folder: Path) -> Outcome:
@@ -127,13 +128,14 @@ def _twins(run: Run, folder: Path) -> Outcome:
 
 def page(lines: Sequence[Line]) -> str:
     """Return the page."""
-    full = [line for line in lines if not line["quick"]]
+    longer = [line for line in lines if line["row"] in LONGER]
+    full = [line for line in lines if not line["quick"] and line not in longer]
     order = (*_SEVERAL_SEEDS, *_ONE_SEED, _TWINS)
     parts = [_INTRODUCTION.format(**vars(SMALL), dense=EPOCHS[0], more=EPOCHS[1], rate=RATE)]
     if full:
-        parts += [_measured(full), comparison(full, order, "dense"), _aim(full), _missing(full)]
+        parts += [_measured(full), comparison(full, order, "dense"), _aim(full), _missing(full + longer)]
         parts += ["## On lines that resemble no training line", _UNLIKE, _unlike(full, order)]
-        parts += [_twins_in_words(full), _LEARNED]
+        parts += [_longer(longer), _twins_in_words(full), _LEARNED]
     quick = [line for line in lines if line["quick"]]
     if quick:
         rows = [(x["row"], x["seed"], f"{x['value']:.2f}", x["nonzeros"]) for x in quick]
@@ -194,6 +196,22 @@ def _unlike(lines: Sequence[Line], order: Sequence[str]) -> str:
         for x in chosen
     ]
     return table(head, rows)
+
+
+def _longer(lines: Sequence[Line]) -> str:
+    """Return what the rows that train longer score."""
+    if len(lines) < len(LONGER):
+        return ""
+    epochs = max(LONGER.values())
+    words = ("BLEU", "BLEU, unlike")
+    rows = [
+        (line["row"], f"{line['value']:.2f}", f"{line['BLEU, unlike']:.2f}", line["nonzeros"])
+        for line in lines
+    ]
+    return (
+        f"## Trained longer\n\nThe first seed again, {epochs} epochs after the start instead of "
+        f"{EPOCHS[1]}.\n\n{table(('row', *words, 'non-zeros'), rows)}"
+    )
 
 
 def _twins_in_words(lines: Sequence[Line]) -> str:
