@@ -76,8 +76,9 @@ class OpenvinoExporter(ModelExporter):
         found = []
         for each in openvino.Core().read_model(path).get_ops():
             if each.get_type_name() == "Constant":
-                zero, scale = _quantization(each)
                 name, values = each.get_friendly_name(), np.array(each.data)
+                # what multiplies a float may be a weight, where a batch norm is beside it
+                zero, scale = _quantization(each) if values.dtype.kind in "iu" else (0, 1.0)
                 found.append(StoredTensor(name, values, zero, scale))
         return found
 

@@ -96,3 +96,17 @@ def test_a_library_that_set_up_logging_during_an_export_still_logs(capfd):
     logger.warning("afterwards")
     logger.handlers.clear()
     assert "Logging error" not in capfd.readouterr().err
+
+
+def test_a_float_that_openvino_multiplies_by_a_weight_is_not_taken_for_a_quantized_one(tmp_path):
+    import openvino
+    from openvino import opset13 as op
+
+    from secateur_exports.openvino import OpenvinoExporter
+
+    scale, weight = np.ones((4, 1, 1, 1), np.float32), np.ones((4, 1, 3, 3), np.float32)
+    images = op.parameter([1, 1, 6, 6], np.float32)
+    made = op.convolution(images, op.multiply(scale, weight), [1, 1], [0, 0], [0, 0], [1, 1])
+    openvino.save_model(openvino.Model([made], [images]), tmp_path / "net.xml")
+    for tensor in OpenvinoExporter().tensors(tmp_path / "net.xml"):
+        assert tensor.real().shape == tensor.is_zero().shape == tensor.values.shape

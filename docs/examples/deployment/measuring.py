@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -61,7 +62,8 @@ def measure(run: Run, form: str, folder: Path) -> Figures:
     try:
         return _how(form)(run, form, folder)
     except Exception as error:  # whatever a runtime raises becomes a row of the page
-        return {"refused": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        words = " ".join(str(error).replace(f"{folder}{os.sep}", "").split())
+        return {"refused": f"{type(error).__name__}: {words[:300]}"}
 
 
 def _how(form: str) -> Callable[[Run, str, Path], Figures]:
