@@ -133,7 +133,8 @@ def page(lines: Sequence[Line]) -> str:
     order = (*_SEVERAL_SEEDS, *_ONE_SEED, _TWINS)
     parts = [_INTRODUCTION.format(**vars(SMALL), dense=EPOCHS[0], more=EPOCHS[1], rate=RATE)]
     if full:
-        parts += [_measured(full), comparison(full, order, "dense"), _aim(full), _missing(full + longer)]
+        parts += [_measured(full), comparison(full, order, "dense"), _aim(full)]
+        parts.append(_missing(full + longer))
         parts += ["## On lines that resemble no training line", _UNLIKE, _unlike(full, order)]
         parts += [_longer(longer), _twins_in_words(full), _LEARNED]
     quick = [line for line in lines if line["quick"]]
