@@ -104,7 +104,8 @@ class KerasModel(Model):
 def _in_one_precision(model: Any) -> Iterator[None]:
     """Let every layer compute in the dtype of its weights; afterwards each has its own policy.
 
-    Mixed precision is for training: no runtime mixes float16 and float32 as Keras does.
+    Mixed precision is for training: no runtime mixes float16 and float32 as Keras does.  A
+    quantized layer keeps its policy, which says how its integers are read.
 
     Args:
         model: The model.
@@ -114,6 +115,7 @@ def _in_one_precision(model: Any) -> Iterator[None]:
         (layer, layer.dtype_policy)
         for layer in model._flatten_layers()
         if layer.compute_dtype != layer.variable_dtype
+        and not isinstance(layer.dtype_policy, keras.dtype_policies.QuantizedDTypePolicy)
     ]
     try:
         for layer, policy in mixed:

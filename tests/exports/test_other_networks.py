@@ -64,6 +64,20 @@ def test_keras_models_of_mixed_precision_are_written_in_that_of_their_weights(tm
     assert [layer.compute_dtype for layer in net.layers] == ["float16", "bfloat16"]
 
 
+def test_a_quantized_layer_of_mixed_precision_is_compared_with_its_own_policy():
+    from keras import Input, layers
+
+    from secateur_exports.keras_model import KerasModel
+
+    net = pruned(Input((8,)), layers.Dense(16, dtype="mixed_bfloat16"))
+    net.layers[0].quantize("int8")
+    model = KerasModel(net, None)
+    (before,) = model.run(model.inputs)
+    with model.unchanged():
+        (after,) = model.run(model.inputs)
+    np.testing.assert_array_equal(before, after)
+
+
 def test_openvino_is_told_a_name_that_it_can_read(tmp_path):
     from keras import Input, layers
 
