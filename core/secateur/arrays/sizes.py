@@ -29,7 +29,7 @@ GATHERED = 1 << 15
 """Elements, or groups, that a worker brings together in a round: each takes some hundred bytes."""
 WHOLE = 32 << 20
 """Bytes of the largest weight of a file that is read whole where its mask is made at once."""
-PIECE = 1 << 20
+PIECE = 2 << 20
 """Bytes of a file that are read, masked or copied, and written at a time."""
 READ_TOGETHER = 256
 """Neighbours that are read together where single elements of a file are sampled."""

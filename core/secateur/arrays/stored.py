@@ -18,6 +18,8 @@ ReadFlat = Callable[[int, int], Array]
 """Returns the elements from one position in the file to before another."""
 _GAP = 1 << 12
 """Positions that are closer than this are read together."""
+_LONG = 64
+"""Runs of neighbours that are longer than this are read one by one, with nothing in between."""
 _WASTE = 4
 """How many times as much as is wanted may be read, where that saves reads."""
 
@@ -60,16 +62,29 @@ class StoredArray:
         """Return the values at some positions in the file."""
         if isinstance(positions, slice):
             return self._read(*positions.indices(self.size)[:2])
+        if not len(positions):
+            return np.empty(0, self.dtype)
         order = np.argsort(positions, kind="stable")
         ordered = positions[order]
         found = np.empty(len(positions), self.dtype)
-        apart = np.flatnonzero(np.diff(ordered) > _GAP) + 1
-        ends = [0, *apart.tolist(), len(ordered)] if len(ordered) else []
-        for begin, end in pairwise(ends):
-            first, last = int(ordered[begin]), int(ordered[end - 1]) + 1
+        found[order] = self._at_ordered(ordered)
+        return found
+
+    def _at_ordered(self, positions: Array) -> Array:
+        """Return the values at ascending positions."""
+        found = np.empty(len(positions), self.dtype)
+        steps = np.diff(positions)
+        runs = _split(steps != 1)
+        if len(positions) >= _LONG * len(runs):
+            for begin, end in runs:
+                start = int(positions[begin])
+                found[begin:end] = self._read(start, start + end - begin)
+            return found
+        for begin, end in _split(steps > _GAP):
+            first, last = int(positions[begin]), int(positions[end - 1]) + 1
             for start, stop in pieces(first, last, sizes.CHUNK):
-                some = slice(*(begin + np.searchsorted(ordered[begin:end], [start, stop])))
-                found[order[some]] = self._read(start, stop)[ordered[some] - start]
+                some = slice(*(begin + np.searchsorted(positions[begin:end], [start, stop])))
+                found[some] = self._read(start, stop)[positions[some] - start]
         return found
 
     def _in_file(self, region: list[tuple[int, int]], offset: int) -> Array:
@@ -88,6 +103,15 @@ class StoredArray:
         start, stop = region[0]
         parts = [self._in_file(region[1:], offset + at * steps[0]) for at in range(start, stop)]
         return np.stack(parts)
+
+
+def _split(apart: Array) -> list[tuple[int, int]]:
+    """Return the ranges of a sequence, split where two neighbours are apart.
+
+    >>> _split(np.array([False, True]))
+    [(0, 2), (2, 3)]
+    """
+    return list(pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(apart) + 1]))
 
 
 class FileOrder:

@@ -40,6 +40,12 @@ def set_zeros(values: Array, mask: Array, count: Count) -> None:
     bits = values.view(f"u{values.dtype.itemsize}")
     np.multiply(bits, mask.astype(bits.dtype), out=bits)
     nonzero = int(np.count_nonzero(bits))
-    minus_zeros = int(np.count_nonzero(bits == bits.dtype.type(1 << (8 * bits.itemsize - 1))))
     kept = max(int(np.count_nonzero(mask)), nonzero)
-    count.add(kept, len(bits) - nonzero + minus_zeros)
+    count.add(kept, len(bits) - nonzero + _minus_zeros(bits))
+
+
+def _minus_zeros(bits: Array) -> int:
+    """Return how many have the bits of -0.0, the least of all integers."""
+    signed = bits.view(f"i{bits.itemsize}")
+    least = signed.min(initial=0)
+    return int(np.count_nonzero(signed == least)) if least == np.iinfo(signed.dtype).min else 0
