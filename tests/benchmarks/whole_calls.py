@@ -145,6 +145,7 @@ def of_flax(weight: Array) -> dict[str, tuple[Reset, Way]]:
 
     def reset() -> None:
         model.kernel.set_value(jax.numpy.array(weight).block_until_ready())
+        jax.numpy.zeros(()).block_until_ready()  # at which JAX gives back the values before
 
     return pruning(model, reset)
 
