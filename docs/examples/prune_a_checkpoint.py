@@ -1,6 +1,6 @@
 """Memory and time of ``secateur prune`` beside ``cp``, on a checkpoint that is made for it.
 
-    python docs/examples/prune_a_checkpoint.py [--gigabytes 8] [--dtype bfloat16] [--rounds 2]
+    python docs/examples/prune_a_checkpoint.py [--gigabytes 8] [--dtype bfloat16] [--rounds 5]
         [--folder DIR] [--page docs/how-to/prune-a-checkpoint.md]
 
 The checkpoint has the names and shapes of a language model, in four files.  All commands run in
@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--gigabytes", type=float, default=8.0)
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where there is room")
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()

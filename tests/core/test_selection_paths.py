@@ -15,9 +15,11 @@ from secateur.components.criteria import Magnitude
 from secateur.components.patterns import NM, Block
 from secateur.selection import histogram as digits
 from secateur.selection import select as selection
+from secateur.selection import threshold as thresholds
 from secateur.selection.brackets import guess
 from secateur.selection.elements import Elements
 from secateur.selection.select import select
+from secateur.selection.threshold import threshold
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -95,6 +97,36 @@ def test_brackets_histograms_and_ties(data, given):
 def test_histograms_only_as_over_shards(data, given):
     size = sum(array.size for array in given)
     assert_selects(given, data.draw(st.integers(0, size)), sharded=True)
+
+
+@given(data=st.data(), given=arrays(), collected=st.sampled_from([3, 1000]))
+def test_a_threshold_gives_the_same_masks(data, given, collected):
+    keep = data.draw(st.integers(0, sum(array.size for array in given)))
+    groups = [elements(array) for array in given]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sizes, "COLLECTED", collected)
+        found = threshold(groups, keep)
+    for number, wanted in enumerate(expected(given, keep)):
+        np.testing.assert_array_equal(found.mask(number, groups[number]), wanted)
+
+
+@pytest.mark.parametrize("layouts", [["c"], ["transposed"], ["c", "c", "offset"], ["c", "f"]])
+def test_few_keys_are_counted_in_one_pass(monkeypatch, threads, layouts):
+    monkeypatch.setattr(thresholds, "kth_key", None)
+    monkeypatch.setattr(thresholds, "_inside", None)
+    chance = np.random.default_rng(0)
+    near = {"c": 1.0, "transposed": 1.0, "offset": 1.01, "f": 1.02}  # a few bfloat16 apart
+    given = [
+        arranged(
+            (chance.random((30, 20)) / 99 + near[layout]).astype(DTYPES["bfloat16"]), layout, chance
+        )
+        for layout in layouts
+    ]
+    groups = [elements(array) for array in given]
+    for keep in range(1, 600 * len(given), 97):
+        found = threshold(groups, keep)
+        for number, wanted in enumerate(expected(given, keep)):
+            np.testing.assert_array_equal(found.mask(number, groups[number]), wanted)
 
 
 @given(data=st.data(), given=arrays(most=1), seed=st.integers(0, 99))

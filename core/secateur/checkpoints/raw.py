@@ -22,7 +22,7 @@ FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 """The dtypes of 8 bits that weights of a file may have."""
 _WAITING = 48 << 20
 """The most bytes that wait until they are written, while a threshold is found."""
-_TOGETHER, _BEHIND = 32 << 20, 64 << 20
+_TOGETHER, _BEHIND = 16 << 20, 128 << 20
 """After how many bytes the disk is told to write, and of how many it may have written some."""
 
 Put = Callable[[int, Array, Callable[[], object]], None]

@@ -16,11 +16,15 @@ from secateur.arrays import sizes
 from secateur.arrays.chunks import map_threads, pieces
 from secateur.layout import Array
 from secateur.selection.brackets.guess import Bracket, brackets
-from secateur.selection.brackets.look import look
+from secateur.selection.brackets.look import count_each, look
 from secateur.selection.groups import RankedGroups
 from secateur.selection.histogram import Span, kth_key
 from secateur.selection.ties.first import Cut, cut_known_ties, cut_ties
 from secateur.workers import SINGLE, Workers
+
+FEW = 8
+"""Up to so many keys in a bracket are counted one by one: as fast as to collect what they hold,
+and of 16-bit floats, of which a key holds one in some hundred, it is often too much to collect."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,34 @@ def threshold(groups: Sequence[RankedGroups], keep: int, workers: Workers = SING
         return Threshold(None, None)
     spans = [span for number, group in enumerate(groups) for span in spans_of(number, group)]
     if workers.count == 1 and not any(group.is_part for group in groups):
-        for bracket in brackets(groups, keep):
-            if found := _inside(groups, spans, keep, bracket):
+        for bracket in brackets(groups, keep, FEW):
+            find = _among_few if bracket.is_of(FEW) else _inside
+            if found := find(groups, spans, keep, bracket):
                 return found
     key, stay, tied = kth_key(groups, spans, keep, workers)
     if stay == tied:
         return Threshold(key, None)
     numbers = [number for number, group in enumerate(groups) if group.count]
-    return Threshold(key, cut_ties(groups, key, spans, numbers, stay, workers))
+    unknown = [(span, None) for span in spans]
+    return Threshold(key, cut_ties(groups, key, unknown, numbers, stay, workers))
+
+
+def _among_few(
+    groups: Sequence[RankedGroups], spans: Sequence[Span], keep: int, bracket: Bracket
+) -> Threshold | None:
+    """Return the threshold, if it is in a bracket of few keys, by one pass that counts each."""
+    counts = count_each(groups, spans, bracket)
+    at_least = counts.sum(axis=0)
+    if not at_least[-1] < keep <= at_least[0]:
+        return None
+    which = int(np.flatnonzero(at_least >= keep)[-1])
+    key, stay = bracket.low + which, keep - int(at_least[which + 1])
+    if keep == at_least[which]:
+        return Threshold(key, None)
+    equal = (counts[:, which] - counts[:, which + 1]).tolist()
+    tied = [(span, count) for span, count in zip(spans, equal, strict=True) if count]
+    numbers = sorted({span.number for span, _ in tied})
+    return Threshold(key, cut_ties(groups, key, tied, numbers, stay, SINGLE))
 
 
 def _inside(
@@ -116,11 +140,6 @@ def _inside(
         return Threshold(bracket.high, None)
     if wanted == seen.inside:
         return Threshold(bracket.low, None)
-    if bracket.is_one_key:
-        tied = [result.span for result in seen.results if result.inside]
-        numbers = sorted({span.number for span in tied})
-        cut = cut_ties(groups, bracket.low, tied, numbers, wanted, SINGLE)
-        return Threshold(bracket.low, cut)
     if not seen.is_whole:
         return None
     found = [result for result in seen.results if result.inside]

@@ -32,13 +32,19 @@ class Bracket(NamedTuple):
         """Whether all keys inside are equal."""
         return self.high == self.low + 1
 
+    def is_of(self, few: int) -> bool:
+        """Return whether there are so few keys, or fewer, inside."""
+        return self.high is not None and self.high - self.low <= few
 
-def brackets(groups: Sequence[RankedGroups], keep: int) -> Iterator[Bracket]:
+
+def brackets(groups: Sequence[RankedGroups], keep: int, few: int = 1) -> Iterator[Bracket]:
     """Guess, by a sample, brackets around the k-th highest key; the likeliest first.
 
     Args:
         groups: One entry per weight, each held whole.
         keep: Which key, from 1 for the highest.
+        few: So many keys are told apart by counting each: a bracket of no more is not narrowed
+            further, however many groups it may hold.
 
     """
     size = sum(group.size for group in groups)
@@ -48,10 +54,10 @@ def brackets(groups: Sequence[RankedGroups], keep: int) -> Iterator[Bracket]:
     sample = _sample(groups, size // min(int(size ** (2 / 3)), MOST_SAMPLED))
     rank = len(sample) * (1 - keep / size)
     for sigmas in SIGMAS:
-        yield from _around(sample, rank, sigmas)
+        yield from _around(sample, rank, sigmas, few)
 
 
-def _around(sample: Array, rank: float, sigmas: int) -> Iterator[Bracket]:
+def _around(sample: Array, rank: float, sigmas: int, few: int) -> Iterator[Bracket]:
     """Guess from a sample, in which the k-th highest key has about this rank from below."""
     slack = sigmas * sqrt(max(rank * (1 - rank / len(sample)), 1)) + 1
 
@@ -65,7 +71,9 @@ def _around(sample: Array, rank: float, sigmas: int) -> Iterator[Bracket]:
     guess = int(sample[middle])
     high = int(sample[above]) if above <= last else None
     end = None if high is None else high + (not is_tied(high))
-    if is_tied(guess):
+    if high is not None and high - low < few:
+        likely = [Bracket(low, high + 1)]
+    elif is_tied(guess):
         likely = [Bracket(guess, guess + 1), Bracket(guess + 1, end), Bracket(low, guess)]
     else:
         edges = [edge for edge in (low, high) if edge is not None and is_tied(edge)]

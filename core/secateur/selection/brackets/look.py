@@ -125,3 +125,31 @@ def look_at(
                 offsets.append((where + (start - span.start)).astype(np.uint32))
         del keys  # or they would take memory while the next are made
     return PassResult(span, above, inside, np.concatenate(keys_inside), np.concatenate(offsets))
+
+
+def count_each(groups: Sequence[RankedGroups], spans: Sequence[Span], bracket: Bracket) -> Array:
+    """Count how many keys of each span are at least each key of a bracket, and above it.
+
+    Args:
+        groups: One entry per weight.
+        spans: Where to look.
+        bracket: The bracket, of few keys.
+
+    Returns:
+        One row for each span: the keys from the lowest on, then what lies above.
+
+    Raises:
+        WeightError: A value is NaN or infinite.
+
+    """
+    low, high = bracket
+    edges = range(low, low + 1 if high is None else high + 1)
+
+    def count(span: Span) -> Array:
+        group, counts = groups[span.number], np.zeros(len(edges), np.int64)
+        for start, stop in pieces(span.start, span.stop, sizes.COMPARED):
+            keys = group.keys(slice(start, stop))
+            counts += [np.count_nonzero(keys >= edge) for edge in edges]
+        return counts
+
+    return np.array(map_threads(count, spans))

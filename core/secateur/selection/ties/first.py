@@ -86,10 +86,10 @@ def keep_first_ties(
     tied = workers.total(tied)
     if stay == tied.sum():
         return
-    some = [span for span, count in ties.spans if count]
+    some = [(span, count) for span, count in ties.spans if count]
     cut = cut_ties(groups, ties.key, some, np.flatnonzero(tied).tolist(), stay, workers)
     spans: dict[int, list[Span]] = {}
-    for span in some:
+    for span, _ in some:
         spans.setdefault(span.number, []).append(span)
     for number, own in spans.items():
         cut.apply(number, groups[number], masks[number], own)
@@ -98,7 +98,7 @@ def keep_first_ties(
 def cut_ties(
     groups: Sequence[RankedGroups],
     key: int,
-    spans: Sequence[Span],
+    tied: Sequence[tuple[Span, int | None]],
     numbers: Sequence[int],
     stay: int,
     workers: Workers,
@@ -108,7 +108,8 @@ def cut_ties(
     Args:
         groups: The groups of all weights.
         key: The key of the ties.
-        spans: Where they are among the groups that this process holds.
+        tied: Where they are among the groups that this process holds, in order, and how many, as
+            far as that is known.
         numbers: The numbers of the weights that have some, on any worker.
         stay: How many stay; fewer than there are.
         workers: The processes that hold the weights.
@@ -116,11 +117,12 @@ def cut_ties(
     """
     if not stay:
         return Cut(key, -1, {})
+    spans = [span for span, _ in tied]
     if any(groups[number].is_part for number in numbers):
         return _cut_of_parts(groups, key, spans, stay, workers)
-    if len(numbers) == 1:
+    if len(numbers) == 1 and not groups[numbers[0]].order.is_canonical:
         return Cut(key, last_of_one(groups[numbers[0]], key, spans, stay), {})
-    last, stay_there = last_of_several(groups, key, spans, stay)
+    last, stay_there = last_of_several(groups, key, tied, stay)
     found = {n: position_of_tie(groups[n], key, last) for n in numbers}
     at_last = {n: position for n, position in found.items() if position is not None}
     return Cut(key, last, _dropped_at_last(groups, at_last, stay_there, workers))

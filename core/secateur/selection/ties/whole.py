@@ -55,39 +55,64 @@ def last_of_one(group: RankedGroups, key: int, spans: Sequence[Span], stay: int)
     return index
 
 
-class _Rows:
-    """The counts of a weight's ties by row: along its first axis that is longer than one."""
+class _Bands:
+    """The counts of a weight's ties by bands of canonical indices, in order.
 
-    def __init__(self, group: RankedGroups, key: int, spans: Sequence[Span]) -> None:
+    Args:
+        counts: How many ties each band has.
+        starts: The first index of each.
+        size: The index after the last band.
+
+    """
+
+    def __init__(self, counts: Array, starts: Array, size: int) -> None:
+        self.counts, self.starts = counts, starts
+        self.ends = np.append(starts[1:], size)
+
+    @classmethod
+    def rows(cls, group: RankedGroups, key: int, spans: Sequence[Span]) -> _Bands:
+        """Count the ties by row: along the first axis that is longer than one."""
         axis = next((axis for axis, length in enumerate(group.shape) if length > 1), 0)
-        self.counts = _count_along(group, key, spans, _whole(group), axis)
-        self._size, self._row = group.size, prod(group.shape[axis + 1 :])
-        self.starts = np.arange(len(self.counts)) * self._row
-        self.ends = self.starts + self._row
+        counts = _count_along(group, key, spans, _whole(group), axis)
+        return cls(counts, np.arange(len(counts)) * prod(group.shape[axis + 1 :]), group.size)
+
+    @classmethod
+    def spans(cls, group: RankedGroups, tied: Sequence[tuple[Span, int]]) -> _Bands:
+        """Take the spans of a weight whose positions are canonical indices."""
+        starts = np.array([span.start for span, _ in tied])
+        return cls(np.array([count for _, count in tied]), starts, group.size)
 
     def before(self, index: int) -> tuple[int, int]:
-        """Return where the row of an index begins, and how many ties lie before it."""
-        row = min(index // self._row, len(self.counts))
-        return row * self._row, int(self.counts[:row].sum())
+        """Return where the band of an index begins, and how many ties lie before it."""
+        band = int(np.searchsorted(self.ends, index, "right"))
+        start = self.starts[band] if band < len(self.starts) else self.ends[-1]
+        return int(start), int(self.counts[:band].sum())
 
 
 def last_of_several(
-    groups: Sequence[RankedGroups], key: int, spans: Sequence[Span], stay: int
+    groups: Sequence[RankedGroups], key: int, tied: Sequence[tuple[Span, int | None]], stay: int
 ) -> tuple[int, int]:
     """Return the canonical index of tie number `stay` by index, and its number among those there.
 
-    The ties of weights whose rows begin, or end, before an index are bounds of how many lie
+    The ties of weights whose bands begin, or end, before an index are bounds of how many lie
     before it; between the bounds, a radix histogram finds it.
+
+    Args:
+        groups: The groups of all weights.
+        key: The key of the ties.
+        tied: Where they are, and how many, as far as that is known.
+        stay: The number, from 1.
+
     """
-    rows = {
-        number: _Rows(groups[number], key, [span for span in spans if span.number == number])
-        for number in sorted({span.number for span in spans})
+    bands = {
+        number: _bands(groups[number], key, [each for each in tied if each[0].number == number])
+        for number in sorted({span.number for span, _ in tied})
     }
-    counts = np.concatenate([each.counts for each in rows.values()])
-    lowest = _reach(np.concatenate([each.starts for each in rows.values()]), counts, stay)
-    end = _reach(np.concatenate([each.ends for each in rows.values()]), counts, stay)
+    counts = np.concatenate([each.counts for each in bands.values()])
+    lowest = _reach(np.concatenate([each.starts for each in bands.values()]), counts, stay)
+    end = _reach(np.concatenate([each.ends for each in bands.values()]), counts, stay)
     windows, highest = [], end - 1
-    for number, each in rows.items():
+    for number, each in bands.items():
         begin, before = each.before(lowest)
         windows.append(Span(number, begin, max(min(end, groups[number].size), begin)))
         stay -= before
@@ -100,6 +125,13 @@ def last_of_several(
 
     found, stay, _ = kth_largest(count, max(highest.bit_length(), 1), stay)
     return highest - found, stay
+
+
+def _bands(group: RankedGroups, key: int, tied: Sequence[tuple[Span, int | None]]) -> _Bands:
+    known = [(span, count) for span, count in tied if count is not None]
+    if group.order.is_canonical and len(known) == len(tied):
+        return _Bands.spans(group, known)
+    return _Bands.rows(group, key, [span for span, _ in tied])
 
 
 def _reach(indices: Array, counts: Array, stay: int) -> int:
