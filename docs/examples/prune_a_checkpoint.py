@@ -3,8 +3,9 @@
     python docs/examples/prune_a_checkpoint.py [--gigabytes 8] [--dtype bfloat16] [--rounds 5]
         [--folder DIR] [--page docs/how-to/prune-a-checkpoint.md]
 
-The checkpoint has the names and shapes of a language model, in four files.  All commands run in
-turn, `rounds` times, each after the whole input was read once, so that all find it in memory as
+The checkpoint has the names and shapes of a language model, in four files.  All commands run
+`rounds` times, in an order that is drawn anew for each round, since one finds memory as the one
+before it left it, and each after the whole input was read once, so that all find it in memory as
 far as it fits; the shortest time counts.  ``cp`` is done when all is in the page cache, ``sync``
 and ``secateur prune`` when the disk has it.  It takes three times the room of the checkpoint.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -67,7 +69,7 @@ def make(folder: Path, gigabytes: float, dtype: str) -> int:
     for name, shape in weights:
         files[written * FILES // total].append((name, shape))
         written += prod(shape) * itemsize
-    where, random = {}, np.random.default_rng(0)
+    where, chance = {}, np.random.default_rng(0)
     for number, some in enumerate(files, 1):
         file_name = f"model-{number:05}-of-{FILES:05}.safetensors"
         header, end = {}, 0
@@ -80,7 +82,7 @@ def make(folder: Path, gigabytes: float, dtype: str) -> int:
             file.write(struct.pack("<Q", len(text)) + text)
             for start in range(0, end // itemsize, AT_ONCE):
                 count = min(AT_ONCE, end // itemsize - start)
-                values = random.standard_normal(count, np.float32) / 50
+                values = chance.standard_normal(count, np.float32) / 50
                 file.write(values.astype(kind).tobytes())
     index = {"metadata": {"total_size": total}, "weight_map": where}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -127,10 +129,11 @@ def run(folder: Path, gigabytes: float, dtype: str, rounds: int) -> str:
         secateur = [sys.executable, "-m", "secateur", "prune", str(source), str(policy)]
         commands[f"`secateur prune`, {name}"] = [*secateur, "-o", str(target)]
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
+    order = random.Random(0)  # noqa: S311 any order will do
     for _ in range(rounds):
-        for name, command in commands.items():
+        for name in order.sample(list(commands), len(commands)):
             read_once(source)
-            found[name].append(measure(command))
+            found[name].append(measure(commands[name]))
             shutil.rmtree(target)
     best = {name: [min(each) for each in zip(*times, strict=True)] for name, times in found.items()}
     copy = best["`cp -r`"]
