@@ -27,6 +27,7 @@ from secateur_keras.overrides import computed_in
 
 Entries = tuple[LayerWeight, ...]
 
+_LSTM_GATES = 4
 TEACH = "a plugin's secateur_layer_weights hook can teach it"
 
 
@@ -211,12 +212,12 @@ def _conv_lstm(layer: Any) -> Entries:
     )
 
 
-def _gated_conv(layer: Any, attribute: str, gates: int = 4) -> Layout:
+def _gated_conv(layer: Any, attribute: str) -> Layout:
     """``(*spatial, in, gate*out)`` to ``(gate, out, in, *spatial)``."""
-    shape = _gated_shape(layer, attribute, gates, "cell.filters")
+    shape = _gated_shape(layer, attribute, _LSTM_GATES, "cell.filters")
     *spatial, inputs, outputs = shape
     last = len(spatial)
-    split = Reshape(shape, (*spatial, inputs, gates, outputs // gates))
+    split = Reshape(shape, (*spatial, inputs, _LSTM_GATES, outputs // _LSTM_GATES))
     return Layout((split, Transpose((last + 1, last + 2, last, *range(last)))))
 
 
@@ -267,10 +268,10 @@ _TABLE: dict[type, Callable[[Any], Entries]] = {
     _L.SeparableConv2D: _separable,
     _L.Embedding: _embedding,
     _L.SimpleRNN: _rnn(1, prefix="cell."),
-    _L.LSTM: _rnn(4, prefix="cell."),
+    _L.LSTM: _rnn(_LSTM_GATES, prefix="cell."),
     _L.GRU: _rnn(3, KERAS_GRU_GATES, prefix="cell."),
     _L.SimpleRNNCell: _rnn(1),
-    _L.LSTMCell: _rnn(4),
+    _L.LSTMCell: _rnn(_LSTM_GATES),
     _L.GRUCell: _rnn(3, KERAS_GRU_GATES),
     _L.ConvLSTM1D: _conv_lstm,
     _L.ConvLSTM2D: _conv_lstm,

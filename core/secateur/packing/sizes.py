@@ -121,7 +121,6 @@ def measure(
     tensors: Iterable[StateTensor],
     content: bytes | None = None,
     notes: Sequence[str] = (),
-    done: Callable[[int], object] = lambda size: None,
 ) -> Sizes:
     """Return the sizes of a model's tensors.
 
@@ -129,17 +128,12 @@ def measure(
         tensors: The tensors.
         content: The bytes of the file that they are in; without it, all is the sum of the rows.
         notes: What else the user should know.
-        done: Called with the bytes of each row once it was compressed, for a progress bar.
 
     """
     methods = measures()
     pieces = [*_pieces(list(tensors))]
-
-    def measured(piece: tuple[str, Callable[[], list[Array]]]) -> WeightSizes:
-        return _measured(piece[0], piece[1], methods, done)
-
     with ThreadPoolExecutor() as pool:
-        rows = list(pool.map(measured, pieces))
+        rows = list(pool.map(lambda piece: _measured(piece[0], piece[1], methods), pieces))
         if content is None:
             total = _sum(rows, methods)
             what = "all is the sum of the rows, each compressed by itself"
@@ -147,7 +141,6 @@ def measure(
             results = pool.map(lambda method: method(content), methods.values())
             compressed = dict(zip(methods, results, strict=True))
             total = WeightSizes("all", len(content), compressed, _sum(rows, methods).entropy)
-            done(len(content))
             what = "all is the file itself; the entropy is that of the rows"
     return Sizes(tuple(rows), total, (what, *notes))
 
@@ -169,16 +162,12 @@ def _pieces(tensors: Sequence[StateTensor]) -> Iterable[tuple[str, Callable[[], 
 
 
 def _measured(
-    name: str,
-    read: Callable[[], list[Array]],
-    methods: dict[str, Callable[[bytes], int]],
-    done: Callable[[int], object],
+    name: str, read: Callable[[], list[Array]], methods: dict[str, Callable[[bytes], int]]
 ) -> WeightSizes:
     arrays = [np.ascontiguousarray(array) for array in read()]
     content = b"".join(array.tobytes() for array in arrays)
     compressed = {method: length(content) for method, length in methods.items()}
     entropy = sum(entropy_bound(array) for array in arrays)
-    done(len(content))
     return WeightSizes(name, len(content), compressed, entropy)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from secateur.checkpoints.infer_kinds import Kinds
@@ -10,9 +9,7 @@ from secateur.packing.sizes import Sizes, measure
 from secateur.shipping.sources import open_source
 
 
-def sizes(
-    model: Any, kinds: Kinds = (), done: Callable[[int], object] = lambda size: None
-) -> Sizes:
+def sizes(model: Any, kinds: Kinds = ()) -> Sizes:
     """Return how large a model is: raw, gzip, zstd, xz, and the entropy of masks and values.
 
     Every figure is measured: weight by weight, and in all. Compressing 10 MB takes some seconds.
@@ -20,7 +17,6 @@ def sizes(
     Args:
         model: A model that `plan` takes, or the path of a model's file.
         kinds: Pairs of a glob and a kind, for tensors of a file whose names do not tell it.
-        done: Called with the bytes of each row once it was compressed, for a progress bar.
 
     Returns:
         The figures; they print as a table. Of a file, all is the file as it is; of a
@@ -40,4 +36,4 @@ def sizes(
     source = open_source(model, kinds)
     path = source.path
     content = path.read_bytes() if path is not None and path.is_file() else None
-    return measure(source.tensors, content, source.notes, done)
+    return measure(source.tensors, content, source.notes)

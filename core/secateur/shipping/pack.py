@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,6 @@ def pack(
     kinds: Kinds = (),
     allow_larger: bool = False,
     overwrite: bool = False,
-    done: Callable[[int], object] = lambda size: None,
 ) -> Packed:
     """Write a model, or the tensors of a file, as a small packed file.
 
@@ -136,7 +135,6 @@ def pack(
         kinds: Pairs of a glob and a kind, for tensors of a file whose names do not tell it.
         allow_larger: Write the file even if it is no smaller than what it is made of.
         overwrite: Whether a file at `path` may be replaced.
-        done: Called with the bytes of each tensor once it is encoded, for a progress bar.
 
     Returns:
         What packing came to.
@@ -164,11 +162,9 @@ def pack(
     source = open_source(model, kinds)
     if source.is_packed:
         raise ModelError(f"{source} is packed already; unpack it first, and pack that")
-    encoded, given = [], masks or {}
+    given = masks or {}
     _check_masks(given, source)
-    for tensor in source.tensors:
-        encoded.append(encode(tensor, form, given))
-        done(encoded[-1][0].nbytes)
+    encoded = [encode(tensor, form, given) for tensor in source.tensors]
     packed = to_bytes(encoded, source.adapter, compression)
     raw = sum(entry.nbytes for entry, _ in encoded)
     if not allow_larger:
