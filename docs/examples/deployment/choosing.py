@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from data import Data
+from json_lines import append_line
 from networks import NETWORKS
 from page import choices
 from training import fit_torch
@@ -65,8 +66,7 @@ def main() -> None:
         fit_torch(model, network, epochs, policy, 0, falls)
         line = way | {"right": _right(model, found), "of": _HELD_OUT}
         print(json.dumps(line), flush=True)
-        with _LINES.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(_LINES, line)
 
 
 def _right(model: torch.nn.Module, found: Data) -> int:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
+from json_lines import Line, read_lines
 from measuring import ETHOS, EXPORTS, FORMS, LUTS, OWN, PACKED, SPARSE, forms_of
 from networks import NETWORKS
 from page_tables import table, versions
 from training import Run
 from variants import DENSE, POLICIES
 
-Line = dict[str, Any]
 _MOST_BELOW = 0.1
+_WAY = ("variant", "epochs", "masks grow", "rate")
+"""What tells one way to train the CNN from another."""
 _NAMES = {"keras": "Keras", "torch": "PyTorch"}
 _HEAD = """# What pruning is worth when a network is shipped
 
@@ -78,18 +78,15 @@ def write_page(path: Path, lines: Sequence[Line]) -> None:
 
 def choices(path: Path) -> list[Line]:
     """Return what `choosing.py` found, a line for each way to train."""
-    return (
-        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    )
+    return read_lines(path, lambda line: tuple(line[word] for word in _WAY))
 
 
 def _choices(tried: Sequence[Line]) -> str:
-    words = ("variant", "epochs", "masks grow", "rate")
     rows = [
-        (*(line[word] for word in words), f"{100 * line['right'] / line['of']:.2f}")
+        (*(line[word] for word in _WAY), f"{100 * line['right'] / line['of']:.2f}")
         for line in tried
     ]
-    return table((*words, "accuracy, %"), rows, words=len(words))
+    return table((*_WAY, "accuracy, %"), rows, words=len(_WAY))
 
 
 def _goals(lines: Sequence[Line]) -> str:

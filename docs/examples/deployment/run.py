@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mnist
 import torch  # before TensorFlow
+from json_lines import Line, append_line, read_lines
 from measuring import forms_of, measure
 from networks import NETWORKS
 from page import write_page
@@ -41,10 +42,11 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
     end = time.monotonic() + 60 * arguments.stop_after
-    lines = RESULTS / "deployment.jsonl"
+    path = RESULTS / "deployment.jsonl"
     for run in _runs(arguments):
         for form in forms_of(run):
-            done = {_key(line) for line in _read(lines) if "right" not in line or "gained" in line}
+            lines = read_lines(path, _key)
+            done = {_key(line) for line in lines if "right" not in line or "gained" in line}
             if (run.network, run.framework, run.variant, run.seed, form) in done:
                 continue
             if time.monotonic() > end:
@@ -53,9 +55,8 @@ def main() -> None:
             train(run, FOLDER)
             line = {**vars(run), "form": form, **measure(run, form, FOLDER)}
             print(json.dumps(line), flush=True)
-            with lines.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-    write_page(RESULTS / "deployment.md", _read(lines))
+            append_line(path, line)
+    write_page(RESULTS / "deployment.md", read_lines(path, _key))
 
 
 def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
@@ -70,16 +71,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
                         yield Run(name, framework, variant, seed)
 
 
-def _read(lines: Path) -> list[dict[str, object]]:
-    text = lines.read_text(encoding="utf-8") if lines.exists() else ""
-    whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    if len(whole) < len(text.splitlines()):  # it was stopped while it wrote
-        lines.write_text("".join(whole), encoding="utf-8")
-    found = [json.loads(line) for line in whole]
-    return list({_key(line): line for line in found}.values())  # the last one of each counts
-
-
-def _key(line: dict[str, object]) -> tuple[object, ...]:
+def _key(line: Line) -> tuple[object, ...]:
     return tuple(line[word] for word in ("network", "framework", "variant", "seed", "form"))
 
 

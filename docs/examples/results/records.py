@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from counting import counts
+from json_lines import Line, append_line, read_lines
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results"
@@ -24,7 +24,6 @@ _TOLD = {
     "torch.nn.utils.prune": ("torch",),
 }
 """The packages whose versions a line names, by framework."""
-Line = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -107,19 +106,16 @@ def line_of(run: Run, outcome: Outcome, seconds: float) -> Line:
 
 def read(task: str) -> list[Line]:
     """Return the lines of a task; half a line at the end, of a run that was killed, is cut off."""
-    path = RESULTS / f"{task}.jsonl"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    if len(whole) < len(text.splitlines()):
-        path.write_text("".join(whole), encoding="utf-8")
-    found = [json.loads(line) for line in whole]
-    return list({key(line): line for line in found}.values())  # the last one of each counts
+    return read_lines(_path(task), key)
 
 
 def append(task: str, line: Line) -> None:
     """Add a line to those of a task."""
-    with (RESULTS / f"{task}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    append_line(_path(task), line)
+
+
+def _path(task: str) -> Path:
+    return RESULTS / f"{task}.jsonl"
 
 
 def key(line: Line) -> tuple[object, ...]:

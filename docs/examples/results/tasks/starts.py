@@ -34,8 +34,9 @@ Three rules of thumb, from the rows below:
    late in a run of fixed length: use it where the run may then go on for longer.
 2. **Prune fast at first, and slowly at the end.** Powers 3 and 5 came out alike; a cosine lies some
    points behind, and a straight line more: worse than all at once half way.
-3. **Leave a part without updates, and do not mind how long.** Ends from 40 to 90 % of the run lie
-   within each other's spread; only where nothing is left, half a point is lost.
+3. **Leave a part without updates, and do not mind how long.** The means of ends at 40, 60, 75 and
+   90 % of the run lie within 0.4 points; that of an end at 100 %, which leaves none, is 0.4 to 0.8
+   points below them, about as much as seeds differ.
 
 ![The loss and the sparsity in training, for each way to begin](starts-course.png)
 
