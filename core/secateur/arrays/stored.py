@@ -19,7 +19,7 @@ ReadFlat = Callable[[int, int], Array]
 _GAP = 1 << 12
 """Positions that are closer than this are read together."""
 _LONG = 64
-"""Runs of neighbours that are longer than this are read one by one, with nothing in between."""
+"""Runs of neighbours that are so long on average are read one by one, with nothing in between."""
 _WASTE = 4
 """How many times as much as is wanted may be read, where that saves reads."""
 

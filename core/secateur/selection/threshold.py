@@ -23,8 +23,8 @@ from secateur.selection.ties.first import Cut, cut_known_ties, cut_ties
 from secateur.workers import SINGLE, Workers
 
 FEW = 8
-"""Up to so many keys in a bracket are counted one by one: as fast as to collect what they hold,
-and of 16-bit floats, of which a key holds one in some hundred, it is often too much to collect."""
+"""The groups of up to so many keys are counted key by key.  That is as fast as to collect them, and
+of 16-bit floats, of which a hundredth may have one key, there are often too many to collect."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,11 @@ def threshold(groups: Sequence[RankedGroups], keep: int, workers: Workers = SING
     spans = [span for number, group in enumerate(groups) for span in spans_of(number, group)]
     if workers.count == 1 and not any(group.is_part for group in groups):
         for bracket in brackets(groups, keep, FEW):
-            find = _among_few if bracket.is_of(FEW) else _inside
-            if found := find(groups, spans, keep, bracket):
+            if edges := bracket.edges(FEW):
+                found = _among_few(groups, spans, keep, edges)
+            else:
+                found = _inside(groups, spans, keep, bracket)
+            if found:
                 return found
     key, stay, tied = kth_key(groups, spans, keep, workers)
     if stay == tied:
@@ -111,15 +114,23 @@ def threshold(groups: Sequence[RankedGroups], keep: int, workers: Workers = SING
 
 
 def _among_few(
-    groups: Sequence[RankedGroups], spans: Sequence[Span], keep: int, bracket: Bracket
+    groups: Sequence[RankedGroups], spans: Sequence[Span], keep: int, edges: range
 ) -> Threshold | None:
-    """Return the threshold, if it is in a bracket of few keys, by one pass that counts each."""
-    counts = count_each(groups, spans, bracket)
+    """Return the threshold, if it is one of a few keys, by one pass that counts each.
+
+    Args:
+        groups: As in `threshold`.
+        spans: All of their spans.
+        keep: As in `threshold`.
+        edges: The keys, and the one after the last.
+
+    """
+    counts = count_each(groups, spans, edges)
     at_least = counts.sum(axis=0)
     if not at_least[-1] < keep <= at_least[0]:
         return None
     which = int(np.flatnonzero(at_least >= keep)[-1])
-    key, stay = bracket.low + which, keep - int(at_least[which + 1])
+    key, stay = edges[which], keep - int(at_least[which + 1])
     if keep == at_least[which]:
         return Threshold(key, None)
     equal = (counts[:, which] - counts[:, which + 1]).tolist()

@@ -32,9 +32,11 @@ class Bracket(NamedTuple):
         """Whether all keys inside are equal."""
         return self.high == self.low + 1
 
-    def is_of(self, few: int) -> bool:
-        """Return whether there are so few keys, or fewer, inside."""
-        return self.high is not None and self.high - self.low <= few
+    def edges(self, most: int) -> range | None:
+        """Return the keys inside and the one after; None where more than `most` are inside."""
+        if self.high is None or self.high - self.low > most:
+            return None
+        return range(self.low, self.high + 1)
 
 
 def brackets(groups: Sequence[RankedGroups], keep: int, few: int = 1) -> Iterator[Bracket]:
@@ -43,8 +45,8 @@ def brackets(groups: Sequence[RankedGroups], keep: int, few: int = 1) -> Iterato
     Args:
         groups: One entry per weight, each held whole.
         keep: Which key, from 1 for the highest.
-        few: So many keys are told apart by counting each: a bracket of no more is not narrowed
-            further, however many groups it may hold.
+        few: A bracket of at most so many keys is not narrowed further, however many groups
+            have them: the caller counts each key.
 
     """
     size = sum(group.size for group in groups)

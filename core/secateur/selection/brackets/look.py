@@ -106,8 +106,7 @@ def look_at(
     above = inside = 0
     keys_inside, offsets = [np.empty(0, f"u{group.bits // 8}")], [np.empty(0, np.uint32)]
     low, high = bracket
-    length = sizes.COMPARED if group.bits <= 32 else sizes.CHUNK * 32 // group.bits
-    for start, stop in pieces(span.start, span.stop, length):
+    for start, stop in pieces(span.start, span.stop, _compared(group)):
         keys = group.keys(slice(start, stop))
         kept = np.greater_equal(keys, low, out=None if mask is None else mask[start:stop])
         between = kept
@@ -127,29 +126,32 @@ def look_at(
     return PassResult(span, above, inside, np.concatenate(keys_inside), np.concatenate(offsets))
 
 
-def count_each(groups: Sequence[RankedGroups], spans: Sequence[Span], bracket: Bracket) -> Array:
-    """Count how many keys of each span are at least each key of a bracket, and above it.
+def count_each(groups: Sequence[RankedGroups], spans: Sequence[Span], edges: range) -> Array:
+    """Count how many keys of each span are at least as high as each of some edges.
 
     Args:
         groups: One entry per weight.
         spans: Where to look.
-        bracket: The bracket, of few keys.
+        edges: The edges, which are few.
 
     Returns:
-        One row for each span: the keys from the lowest on, then what lies above.
+        One row for each span, with a column for each edge.
 
     Raises:
         WeightError: A value is NaN or infinite.
 
     """
-    low, high = bracket
-    edges = range(low, low + 1 if high is None else high + 1)
 
     def count(span: Span) -> Array:
         group, counts = groups[span.number], np.zeros(len(edges), np.int64)
-        for start, stop in pieces(span.start, span.stop, sizes.COMPARED):
+        for start, stop in pieces(span.start, span.stop, _compared(group)):
             keys = group.keys(slice(start, stop))
             counts += [np.count_nonzero(keys >= edge) for edge in edges]
         return counts
 
     return np.array(map_threads(count, spans))
+
+
+def _compared(group: RankedGroups) -> int:
+    """Return how many keys of a weight are compared at a time."""
+    return sizes.COMPARED if group.bits <= 32 else sizes.CHUNK * 32 // group.bits
