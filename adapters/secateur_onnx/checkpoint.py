@@ -43,6 +43,9 @@ class OnnxCheckpoint(Checkpoint):
             self._model = onnx.load(path, load_external_data=False)
         except Exception as error:  # protobuf's errors have no base of their own
             raise ModelError(f"{path}: not a whole ONNX file: {in_words(error, 200)}") from error
+        if not (self._model.ir_version and self._model.HasField("graph")):
+            why = "it has no graph" if path.stat().st_size else "it is empty"
+            raise ModelError(f"{path}: not a whole ONNX file: {why}")
         graph = self._model.graph
         self._tensors: dict[str, Any] = {}
         for tensor in graph.initializer:

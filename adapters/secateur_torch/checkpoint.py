@@ -193,9 +193,20 @@ def _why(path: Path, error: Exception) -> str:
         return f"it holds a {found[1]}, and only code can make one; save model.state_dict() alone"
     if path.is_file() and not path.stat().st_size:
         return "it is empty"
+    if _is_cut_short(path):
+        return "its archive is cut short or damaged"
     if isinstance(error, KeyError):  # what torch.load raises at a byte that begins nothing
         return "torch.save does not write such files"
     return (text.splitlines() or [type(error).__name__])[0][:200]
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Return whether a file begins as an archive, and has not the table that ends one."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        begins = file.read(2) == b"PK"
+    return begins and not zipfile.is_zipfile(path)
 
 
 def _besides(loaded: object) -> str:

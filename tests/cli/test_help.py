@@ -12,7 +12,9 @@ import pytest
 
 import secateur
 from secateur.cli import whole_app
+from secateur.cli.app import MODELS
 from secateur.policy import ready
+from secateur.shipping.model_files import model_suffixes
 
 EXAMPLE = "Example: secateur "
 
@@ -41,6 +43,11 @@ def _order(command) -> int:
 def test_the_example_is_shown_by_help(run):
     outcome = run("plan", "--help")
     assert "Example: secateur plan policy.toml" in outcome.out
+
+
+def test_the_help_names_every_file_that_is_read():
+    for suffix in model_suffixes():
+        assert suffix.removeprefix("." if suffix == ".packed" else "") in MODELS
 
 
 @pytest.mark.slow

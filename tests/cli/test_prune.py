@@ -186,7 +186,10 @@ REFUSED = {
     "no_ready_policy": (["plan", "cnn-81", "model.npz"], "did you mean 'cnn-80'?"),
     "no_model": (["plan", "half.toml", "missing.npz"], "missing.npz: no such file"),
     "no_torch_model": (["plan", "half.toml", "missing.pt"], "missing.pt: no such file"),
-    "no_model_format": (["plan", "half.toml", "half.toml"], "there are: .npz, .safetensors"),
+    "no_model_format": (["plan", "half.toml", "m.txt"], "there are: .npz, .safetensors"),
+    "two_policies": (["prune", "half.toml", "half.toml", "-o", "x.npz"], "two policies; one of"),
+    "two_models": (["plan", "model.npz", "model.npz"], "two models; one of the two must be a"),
+    "zero_bytes": (["plan", "half.toml", "zero.onnx"], "not a whole ONNX file: it is empty"),
     "no_code": (["plan", "half.toml", "os:getcwd"], "os:getcwd: no model of a known kind"),
     "no_state": (["report", "model.npz"], "not a pruning state"),
     "no_output_format": (
@@ -236,6 +239,7 @@ def test_what_is_refused_gets_one_clear_line_and_exit_code_1(run, safetensors, t
     (tmp_path / "cut.safetensors").write_bytes(safetensors.read_bytes()[:-1])
     for name in ("bad.npz", "bad.safetensors", "bad.keras"):
         (tmp_path / name).write_bytes(b"\xff" * 40)
+    (tmp_path / "zero.onnx").touch()
     (tmp_path / "code.pt").write_bytes(pickle.dumps(print))
     words, message = REFUSED[case]
     if case == "pickle":

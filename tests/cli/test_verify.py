@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import secateur
+
 DENSE = """
 [[rules]]
 match = { kind = "embedding" }
@@ -37,6 +39,8 @@ def test_a_pruned_file_obeys_and_the_file_before_does_not(run, half, request, tm
         proven = run("verify", pruned, "--policy", half, *proof, "--json")
         assert proven.code == 0, proven.out
         assert proven.json["proven_by"] == ["masks.npz"]
+        said = any("is no state of a run: it holds" in note for note in proven.json["notes"])
+        assert said == ("--state" in proof)
         assert [weight["asked"] for weight in proven.json["weights"]].count(0) == 1
     bad = run("verify", source, "--policy", half)
     assert (bad.code, bad.err) == (1, "")
@@ -68,7 +72,8 @@ def test_what_cannot_be_verified_is_refused_in_one_line(run, half, npz, tmp_path
         (["--policy", "percent.toml", "--at", "3"], "length is not known"),
         (["--policy", half, "--at", "9", "--total-steps", "8"], "step 9 is beyond the end"),
         (["--policy", half, "--masks", "no-masks.npz"], "a mask is bool"),
-        (["--policy", half, "--state", "no-masks.npz"], "not a pruning state"),
+        (["--policy", half, "--state", "no-masks.npz"], "it has no 'secateur', and holds: conv"),
+        (["--policy", half, "--masks", half], "no file of masks; give what pruner.save() or"),
         (["--policy", half, "--kind", "nothing*=dense"], "fits none of"),
     ):
         outcome = run("verify", npz, *words)
@@ -76,6 +81,19 @@ def test_what_cannot_be_verified_is_refused_in_one_line(run, half, npz, tmp_path
         assert why in outcome.err
         assert len(outcome.err.splitlines()) == 1
     assert run("verify", npz).code == 2
+
+
+def test_a_state_given_as_masks_and_masks_given_as_a_state_are_named(run, npz, tmp_path):
+    policy = {"schedule": {"kind": "linear", "final_sparsity": 0.5, "end_step": 4, "frequency": 1}}
+    secateur.Policy.parse(policy).dump(tmp_path / "linear.toml")
+    weights = {name: values.copy() for name, values in np.load(npz).items() if values.ndim > 1}
+    pruner = secateur.attach(weights, policy)
+    pruner.step(2)
+    pruner.save("run.npz")
+    np.savez("now.npz", **weights)
+    at_two = run("verify", "now.npz", "--policy", "linear.toml", "--masks", "run.npz", "--json")
+    assert (at_two.code, at_two.json["holds"]) == (1, False)
+    assert any("is the state of a run at step 2" in note for note in at_two.json["notes"])
 
 
 def test_a_file_that_notes_another_policy_is_said_so_and_may_obey_this_one(run, half, npz):

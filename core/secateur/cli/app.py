@@ -27,6 +27,11 @@ def complete_policy(beginning: str) -> list[str]:
     return [name for name in (*ready.names(), *sorted(files)) if name.startswith(beginning)]
 
 
+PRUNABLE = ".safetensors, .npz, .keras, .weights.h5, .onnx, .pt or .pth"
+"""The files that are pruned, in words."""
+MODELS = f"{PRUNABLE}, a packed one, a .pt2 program"
+"""The files that are read, in words."""
+FOLDER = "a folder of .safetensors files, with its index"
 PolicyName = Annotated[
     str,
     typer.Argument(
@@ -39,7 +44,7 @@ Model = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A .safetensors, .npz, .keras, .pt, .pth or packed file.",
+        help=f"A file: {MODELS}; or {FOLDER}.",
         show_default=False,
     ),
 ]

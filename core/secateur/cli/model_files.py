@@ -72,9 +72,19 @@ def in_order(policy: str, model: Path) -> tuple[str, Path]:
         policy: What was given where the policy is expected.
         model: What was given where the model is expected.
 
+    Raises:
+        ModelError: Both are policies, or both are models.
+
     """
-    is_model = is_model_file(Path(policy)) and not is_model_file(model)
-    if is_model or (model.suffix in FORMATS and not _is_policy(policy)):
+    are_models = is_model_file(Path(policy)), is_model_file(model)
+    if all(are_models) and policy not in ready.names():
+        raise ModelError(f"{policy} and {model}: two models; one of the two must be a policy")
+    if _is_policy(policy) and _is_policy(str(model)) and not any(are_models):
+        raise ModelError(
+            f"{policy} and {model}: two policies; one of the two must be a model, and there are: "
+            f"{', '.join(model_suffixes())}"
+        )
+    if are_models == (True, False) or (model.suffix in FORMATS and not _is_policy(policy)):
         return str(model), Path(policy)
     return policy, model
 

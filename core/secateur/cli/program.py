@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import signal
 import sys
 import threading
@@ -81,7 +82,14 @@ def whole_app() -> typer.Typer:
                 warnings.warn(message, PluginWarning, stacklevel=2)
             else:
                 whole.registered_commands.append(command)
+    for command in whole.registered_commands:
+        command.help = command.help or _unwrapped(inspect.getdoc(command.callback) or "")
     return whole
+
+
+def _unwrapped(text: str) -> str:
+    """Return a text with one line for a paragraph, which the terminal's width then breaks."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 @contextmanager

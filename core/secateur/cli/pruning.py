@@ -13,7 +13,7 @@ from secateur.adapter import Checkpoint
 from secateur.checkpoints.bind import CheckpointBinding
 from secateur.checkpoints.folder import FolderCheckpoint
 from secateur.checkpoints.infer_kinds import parse_kinds
-from secateur.cli.app import Json, Kind, Set, app, load_policy
+from secateur.cli.app import FOLDER, PRUNABLE, Json, Kind, Set, app, load_policy
 from secateur.cli.model_files import in_order
 from secateur.cli.output import progress, show, show_json, transfer
 from secateur.errors import ModelError
@@ -40,7 +40,7 @@ def prune(
         str,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="A .safetensors or .npz file, or a folder of .safetensors files.",
+            help=f"A file: {PRUNABLE}; or {FOLDER}.",
         ),
     ],
     policy: Annotated[
@@ -59,10 +59,11 @@ def prune(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Prune a checkpoint to a policy's final sparsity, without a framework.
+    """Prune a checkpoint to a policy's final sparsity.
 
-    Everything else in the file stays as it is. Nothing larger than a piece of a tensor and the
-    mask of the largest is held in memory. POLICY may come first, as in the other commands.
+    Everything else in the file stays as it is. Of .safetensors, .npz and folders nothing larger
+    than a piece of a tensor and the mask of the largest is held in memory, and no framework is
+    needed. POLICY may come first, as in the other commands.
     """
     policy, path = in_order(policy, Path(checkpoint))
     output = _output(path, output, in_place)

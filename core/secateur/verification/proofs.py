@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur.checkpoints import open_checkpoint
+from secateur.checkpoints import SUFFIXES, open_checkpoint
 from secateur.errors import StateError, shown
 from secateur.layout import Array
 from secateur.run.saved import state as states
@@ -19,6 +19,17 @@ from secateur.run.saved.state import State
 
 MasksLike = str | os.PathLike[str] | Mapping[str, Any]
 """A file of masks, or masks by the name of their weight."""
+
+
+_WRITERS = "pruner.save() or `secateur prune --masks`"
+_STATE_AS_MASKS = (
+    "{path} is the state of a run at step {step}, and was given as masks, so its step counts for "
+    "nothing; give it as state (--state) to verify that step"
+)
+_MASKS_AS_STATE = (
+    "{path} is no state of a run: it holds the masks that `secateur prune --masks` wrote, "
+    "which belong to no step; give it as masks (--masks)"
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Proof:
         fingerprint: The policy's; None where it is not known.
         step: The step of a saved state; None for masks of the final sparsity.
         began: By rule, the step at which a schedule with ``begin_when`` began.
+        note: What else the file is than what was wanted, in words.
 
     """
 
@@ -39,6 +51,7 @@ class Proof:
     fingerprint: str | None = None
     step: int | None = None
     began: Mapping[int, int] = field(default_factory=dict)
+    note: str = ""
 
 
 def masks_proof(masks: MasksLike) -> Proof:
@@ -58,7 +71,10 @@ def masks_proof(masks: MasksLike) -> Proof:
     path = Path(masks)
     if _is_state(path):
         saved = states.load(path)
-        return Proof(str(path), saved.masks, saved.fingerprint)
+        note = "" if _is_one_shot(saved) else _STATE_AS_MASKS.format(path=path, step=saved.step)
+        return Proof(str(path), saved.masks, saved.fingerprint, note=note)
+    if path.suffix not in SUFFIXES and not path.is_dir():
+        raise StateError(f"{path}: no file of masks; give what {_WRITERS} wrote")
     checkpoint = open_checkpoint(path)
     if not checkpoint.tensors:
         raise StateError(f"{path}: holds no masks")
@@ -66,7 +82,7 @@ def masks_proof(masks: MasksLike) -> Proof:
         if tensor.dtype != "bool":
             raise StateError(
                 f"{path}: {tensor.name:.80} is {tensor.dtype}, and a mask is bool: give what "
-                "pruner.save() or `secateur prune --masks` wrote"
+                f"{_WRITERS} wrote"
             )
     return Proof(str(path), {name: checkpoint.read(name) for name in checkpoint.tensors})
 
@@ -87,10 +103,16 @@ def state_proof(state: MasksLike) -> Proof:
     else:
         source = str(state)
         saved = states.load(Path(state))
-    if saved.about.get("one_shot") is True:
-        return Proof(source, saved.masks, saved.fingerprint)
+    if _is_one_shot(saved):
+        note = _MASKS_AS_STATE.format(path=source)
+        return Proof(source, saved.masks, saved.fingerprint, note=note)
     step = saved.step if saved.evaluated is None else saved.evaluated
     return Proof(source, saved.masks, saved.fingerprint, step, saved.began)
+
+
+def _is_one_shot(saved: State) -> bool:
+    """Return whether these are masks of the final sparsity, which belong to no step."""
+    return saved.about.get("one_shot") is True
 
 
 def _is_state(path: Path) -> bool:

@@ -156,6 +156,7 @@ def verify_bound(
         versions=versions(binding.adapter),
         notes=(
             *plan.policy_notes,
+            *(proof.note for proof in proofs if proof.note),
             *notes_on(looks),
             *_on_growing(growing.values(), step, proofs),
             *_on_quantized(binding),

@@ -135,6 +135,8 @@ def test_what_holds_objects_or_no_state_dict_says_what_to_save(run, folder):
     torch.save({"net": network().state_dict(), "step": 3}, folder / "net.pt")
     (folder / "empty.pt").touch()
     assert run("plan", "policy.toml", "empty.pt").err.endswith("code: it is empty\n")
+    (folder / "cut.pt").write_bytes((folder / "net.pt").read_bytes()[:-1])
+    assert "its archive is cut short" in run("plan", "policy.toml", "cut.pt").err
     error = run("plan", "policy.toml", "args.pt").err
     assert "it holds a argparse.Namespace, and only code can make one; save model.state" in error
     assert (

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from secateur.components.criteria.criterion import MEMORY_DTYPES
-from secateur.errors import StateError, in_words, shown
+from secateur.errors import StateError, in_words, listed, shown
 from secateur.files import atomically
 from secateur.layout import Array
 from secateur.run.saved.about import read_about
@@ -139,6 +139,12 @@ def memory_key(name: str, weight: str) -> str:
 
 
 def _parsed(arrays: Mapping[str, Any], unpack: Unpack, place: Unpack) -> State:
+    if missing := [key for key in (_META, _STEP) if key not in arrays]:
+        raise StateError(
+            f"not a pruning state: it has no {missing[0]!r}, and holds: "
+            f"{listed(map(str, arrays), 8) or 'nothing'}. Load what pruner.state_dict() or "
+            "pruner.save() wrote."
+        )
     stored = np.asarray(arrays[_META])
     if stored.dtype != np.uint8 or stored.ndim != 1:
         raise ValueError(f"its JSON is {stored.dtype} of shape {stored.shape}")
