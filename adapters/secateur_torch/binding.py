@@ -213,7 +213,10 @@ class TorchBinding(PairedBinding[TorchWeight, Tensor]):
         then on the average of zeros is zero.
         """
         if not isinstance(average, nn.Module):
-            raise ModelError(f"a {type(average).__name__} is no average of this model")
+            raise ModelError(
+                f"a {type(average).__name__} is no average of this model; pass a module, such as "
+                "torch.optim.swa_utils.AveragedModel(model)"
+            )
         included = bind(average)
         shapes = {weight.spec.name: weight.spec.shape for weight in included.weights}
         for weight in self.weights:

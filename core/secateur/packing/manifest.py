@@ -108,7 +108,10 @@ def read_manifest(metadata: Mapping[str, str]) -> tuple[list[Entry], str]:
         raise ModelError("its metadata is not that of a packed file")
     if metadata.get("version") != VERSION:
         version = shown(metadata.get("version"))
-        raise ModelError(f"it has version {version} of the format, and {VERSION!r} can be read")
+        raise ModelError(
+            f"it has version {version} of the format; this secateur reads {VERSION!r}. "
+            "Update the older side."
+        )
     try:
         found = json.loads(metadata.get("tensors", ""))
     except (ValueError, RecursionError):

@@ -133,7 +133,8 @@ def read(path: Path) -> Content:
     header = typed(json.loads(arrays["recording"].tobytes()), dict)
     if header.get("format") != FORMAT:
         raise RecordingError(
-            f"a recording of format {shown(header.get('format'))}; this secateur reads {FORMAT}"
+            f"a recording of format {shown(header.get('format'))}; this secateur reads "
+            f"format {FORMAT}. Update the older side."
         )
     return Content(header, _rows(arrays, len(typed(header["weights"], list))))
 

@@ -77,7 +77,7 @@ def masks_proof(masks: MasksLike) -> Proof:
         raise StateError(f"{path}: no file of masks; give what {_WRITERS} wrote")
     checkpoint = open_checkpoint(path)
     if not checkpoint.tensors:
-        raise StateError(f"{path}: holds no masks")
+        raise StateError(f"{path}: holds no masks; give what {_WRITERS} wrote")
     for tensor in checkpoint.tensors.values():
         if tensor.dtype != "bool":
             raise StateError(
