@@ -44,7 +44,8 @@ def explained(run, npz, tmp_path):
 
 
 def test_each_setting_is_shown_with_its_file_and_line(explained):
-    [weight] = explained("fc", "--set", "rules.rest.schedule.end_step=40", "--json").json["weights"]
+    changes = ["--set", "rules.rest.schedule.end_step=40", "--set", "rules.rest.criterion.seed=7"]
+    [weight] = explained("fc", *changes, "--json").json["weights"]
     assert (weight["name"], weight["rule"], weight["target"]) == ("fc:kernel", "rest", 0.9)
     found = {each["key"]: each for each in weight["settings"]}
     written = {
@@ -53,7 +54,7 @@ def test_each_setting_is_shown_with_its_file_and_line(explained):
         "schedule.end_step": (40, "override", "--set", None),
         "schedule.begin_step": (0, "default", None, None),
         "criterion": ("random", "base", "base.toml", 14),
-        "criterion.seed": (0, "default", None, None),
+        "criterion.seed": (7, "override", "--set", None),
         "pattern": ("unstructured", "default", None, None),
     }
     for key, value in written.items():

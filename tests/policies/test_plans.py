@@ -503,3 +503,26 @@ def test_what_a_plan_keeps_is_what_is_kept_where_groups_have_one_size(pattern):
     plan = secateur.plan(model, policy)
     masks = secateur.prune(model, policy).masks
     assert plan.kept == sum(int(mask.sum()) for mask in masks.values())
+    assert not plan.about
+
+
+@pytest.mark.parametrize(
+    ("pattern", "distribution", "about"),
+    [
+        ({"kind": "block", "out": 4, "in": 3}, "uniform", True),  # smaller blocks at the edges
+        ("channel", "global", True),  # channels of 10 and of 27 weights
+        ({"kind": "block", "out": 2, "in": 1}, "global", False),
+        ("unstructured", "lamp", False),
+        ("n_m", "uniform", False),
+    ],
+)
+def test_a_plan_says_about_where_groups_of_other_sizes_compete(pattern, distribution, about):
+    random = np.random.default_rng(0)
+    model = {"a": random.normal(size=(8, 10)), "b": random.normal(size=(16, 27))}
+    pattern = {"kind": "n_m", "keep": 2, "of": 4} if pattern == "n_m" else pattern
+    half = {"kind": "one_shot", "final_sparsity": 0.5}
+    policy = {"schedule": half, "pattern": pattern, "distribution": distribution}
+    plan = secateur.plan(model, policy)
+    assert plan.about == about == ("about " in plan.to_text().splitlines()[-1])
+    masks = secateur.prune(model, policy).masks
+    assert about or plan.kept == sum(int(mask.sum()) for mask in masks.values())

@@ -67,14 +67,15 @@ def _plan_in_words(plans: Sequence[Plan], model: str) -> Iterator[str]:
             yield f"In {code(model)}, the values decide how many of {new.size:,} weights stay."
             return
         sparsities = (format_sparsity(each.sparsity) for each in plans)
+        about = "about " if old.about or new.about else ""
         if old.kept == new.kept:
             yield (
-                f"In {code(model)}, {new.kept:,} of {new.size:,} weights stay, as before "
+                f"In {code(model)}, {about}{new.kept:,} of {new.size:,} weights stay, as before "
                 f"(sparsity {format_sparsity(new.sparsity)})."
             )
         else:
             yield (
-                f"In {code(model)}, **{new.kept:,}** of {new.size:,} weights stay instead of "
+                f"In {code(model)}, {about}**{new.kept:,}** of {new.size:,} weights stay instead of "
                 f"{old.kept:,} ({new.kept - old.kept:+,}): sparsity {' to '.join(sparsities)}."
             )
 

@@ -86,7 +86,9 @@ def check_bound(
         read.policy.fingerprint if read.policy and not read.is_partial else None,
         tuple(sorted(dict.fromkeys(findings), key=lambda each: order.index(each.level))),
         tuple(
-            CheckedModel(each.name, each.plan.kept, each.plan.size, each.plan.at_most)
+            CheckedModel(
+                each.name, each.plan.kept, each.plan.size, each.plan.at_most, each.plan.about
+            )
             for each in reviews
         )
         if not read.is_partial

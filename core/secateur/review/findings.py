@@ -60,6 +60,7 @@ class CheckedModel:
         kept: How many elements of the prunable weights stay.
         size: How many there are.
         at_most: Whether `kept` is the most, since values decide how many stay.
+        about: Whether `kept` is about what stays, since values decide among groups of other sizes.
 
     Example:
         >>> CheckedModel("net.npz", 20, 100).sparsity
@@ -71,6 +72,7 @@ class CheckedModel:
     kept: int
     size: int
     at_most: bool = False
+    about: bool = False
 
     @property
     def sparsity(self) -> float:
@@ -158,7 +160,7 @@ class Check(Printed):
         if len(shown) < len(self.findings):
             lines.append(f"and {len(self.findings) - len(shown):,} more findings")
         lines += [
-            f"{each.name}: {stay_line(each.kept, each.size, each.at_most)}" for each in self.models
+            f"{each.name}: {stay_line(each.kept, each.size, each.at_most, each.about)}" for each in self.models
         ]
         if lines:
             parts.append(Paragraph(lines, "note"))

@@ -12,7 +12,7 @@ from secateur.adapter import Skipped, Weight, WeightSpec
 from secateur.errors import listed
 from secateur.hooks.events import ObservedRun, ObservedWeight
 from secateur.policy.policy import Policy
-from secateur.run.planned import PlannedWeight, RuleWeights, kept_elements
+from secateur.run.planned import PlannedWeight, RuleWeights, are_exact, kept_elements
 from secateur.tables import (
     Column,
     Lines,
@@ -80,15 +80,27 @@ class Plan(Printed):
     def kept(self) -> int:
         """The number of elements of prunable weights that stay in the end.
 
-        Exact where the groups of a weight have one size.  Otherwise, and where scores decide
-        among weights, it is counted in single weights, and may differ by the size of a group.
-        Where a rule prunes by a threshold, its values say how many stay, and it is the most.
+        Exact where the groups that compete with one another have one size; otherwise it is
+        counted in single weights, and `about`.  Where a rule prunes by a threshold, its values
+        say how many stay, and it is the most.
         """
-        targets = {planned.spec.name: planned.target for planned in self.weights}
+        targets = self._targets
         total = sum(planned.spec.size for planned in self.weights if not planned.pruned)
         return total + sum(
             kept_elements(rule.method, rule.specs, targets, rule.method.final)
             for rule in self.rule_weights
+        )
+
+    @property
+    def _targets(self) -> dict[str, float | None]:
+        return {planned.spec.name: planned.target for planned in self.weights}
+
+    @property
+    def about(self) -> bool:
+        """Whether `kept` is about what stays, since values decide among groups of other sizes."""
+        targets = self._targets
+        return not self.at_most and not all(
+            are_exact(rule.method, rule.specs, targets) for rule in self.rule_weights
         )
 
     @property
@@ -135,6 +147,7 @@ class Plan(Printed):
             "total_steps": self.total_steps,
             "kept_after": self.kept_after,
             **({"at_most": True} if self.at_most else {}),
+            **({"about": True} if self.about else {}),
             "rules": self._rules_as_dicts(),
             **({"memory": self.memory} if self.memory else {}),
             "weights": [
@@ -190,7 +203,7 @@ class Plan(Printed):
         return ObservedRun(self.adapter, MappingProxyType(found), self.policy.to_dict)
 
     def __repr__(self) -> str:
-        stay = stay_line(self.kept, self.size, self.at_most)
+        stay = stay_line(self.kept, self.size, self.at_most, self.about)
         return f"<Plan of {len(self.weights)} weights, policy {self.policy.title}: {stay}>"
 
     def view(self, fold: bool = True, notes: Sequence[str] = ()) -> View:
@@ -216,7 +229,11 @@ class Plan(Printed):
                 ]
             ),
             Paragraph(
-                [*self._reached_line(), stay_line(self.kept, self.size, self.at_most)], "result"
+                [
+                    *self._reached_line(),
+                    stay_line(self.kept, self.size, self.at_most, self.about),
+                ],
+                "result",
             ),
         )
         return [part for part in parts if isinstance(part, Table) or part.lines]
@@ -300,7 +317,9 @@ class Plan(Printed):
             else:
                 final = format_sparsity(self.sparsity)
                 end = f"sparsity {format_sparsity(reached)} is reached, not {final}"
-            yield f"after {self.total_steps:,} steps {self.kept_after:,} weights are left; {end}"
+            about = "about " if self.about else ""
+            steps = f"after {self.total_steps:,} steps"
+            yield f"{steps} {about}{self.kept_after:,} weights are left; {end}"
 
     def _policy_line(self) -> str:
         return f"policy {self.policy.title}, adapter {self.adapter}"

@@ -14,6 +14,7 @@ from secateur.arrays.counts import keep_count
 from secateur.components.criteria.criterion import GRADIENT
 from secateur.components.criteria.regrowth import Regrowth
 from secateur.components.method import Method
+from secateur.components.patterns import FixedPattern
 from secateur.selection.component_errors import attributed
 
 
@@ -119,6 +120,32 @@ def kept_elements(
     if not method.has_target:
         return sum(spec.size for spec in specs)
     if any(targets[spec.name] is None for spec in specs):
-        return keep_count(sum(spec.size for spec in specs), sparsity)
+        sizes = _group_sizes(method, specs)
+        size = (sizes.pop() if len(sizes) == 1 else None) or 1
+        return keep_count(sum(spec.size for spec in specs) // size, sparsity) * size
     with attributed(method.pattern, 0, [spec.name for spec in specs]):
         return sum(method.pattern.kept_elements(spec, targets[spec.name] or 0) for spec in specs)
+
+
+def are_exact(
+    method: Method, specs: Sequence[WeightSpec], targets: Mapping[str, float | None]
+) -> bool:
+    """Return whether `kept_elements` is exact: groups that compete have one size.
+
+    Args:
+        method: As in `kept_elements`, as the next two.
+        specs: The weights.
+        targets: The sparsity of each.
+
+    """
+    if not method.has_target or isinstance(method.pattern, FixedPattern):
+        return method.has_target
+    pruned = [spec for spec in specs if targets[spec.name] != 0]
+    sizes = _group_sizes(method, pruned)
+    by_score = any(targets[spec.name] is None for spec in specs)
+    return None not in sizes and not (by_score and len(sizes) > 1)
+
+
+def _group_sizes(method: Method, specs: Sequence[WeightSpec]) -> set[int | None]:
+    with attributed(method.pattern, 0, [spec.name for spec in specs]):
+        return {method.pattern.group_size(spec) for spec in specs if spec.size}

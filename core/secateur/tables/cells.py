@@ -19,7 +19,7 @@ def format_sparsity(value: float) -> str:
     return f"{value:.4f}"
 
 
-def stay_line(kept: int, size: int, at_most: bool = False) -> str:
+def stay_line(kept: int, size: int, at_most: bool = False, about: bool = False) -> str:
     """Return the line that plans and reports end with.
 
     >>> stay_line(400, 2000)
@@ -27,7 +27,7 @@ def stay_line(kept: int, size: int, at_most: bool = False) -> str:
     >>> stay_line(2000, 2000, at_most=True)
     'at most 2,000 of 2,000 weights stay'
     """
-    return f"{'at most ' if at_most else ''}{kept:,} of {size:,} weights stay"
+    return f"{'at most ' if at_most else 'about ' if about else ''}{kept:,} of {size:,} weights stay"
 
 
 def printable(text: str, most: int) -> str:

@@ -213,7 +213,8 @@ def _policies(before: Policy, after: Policy, plans: list[Plan], model: str) -> D
         + ("" if same else f" and {after.fingerprint[:12]}")
     ]
     if plans:
-        most = "at most, " if any(plan.at_most for plan in plans) else ""
+        most = "about " if any(plan.about for plan in plans) else ""
+        most = "at most, " if any(plan.at_most for plan in plans) else most
         lines.append(f"kept: {most}{kept[0]:,} before, {kept[1]:,} after ({kept[1] - kept[0]:+,})")
     words = review_comment(before, after, plans, model)
     return Difference(bool(changes) or not same, plain, [*parts, Paragraph(lines)], words)

@@ -140,12 +140,22 @@ class Pattern(Component):
             sparsity: The fraction of groups that are pruned.
 
         """
+        size = self.group_size(spec) or 1
+        return keep_count(spec.size // size, sparsity) * size
+
+    def group_size(self, spec: WeightSpec) -> int | None:
+        """Return the elements of each group of a weight; None where groups differ in size.
+
+        Args:
+            spec: The weight.
+
+        """
         if type(self).extent is Pattern.extent:  # a plugin's pattern whose groups are no tiles
-            return keep_count(spec.size, sparsity)
+            return None
         tile = tile_of(self.checked_extent(spec), spec.shape)
         if any(length % size for length, size in zip(spec.shape, tile, strict=True)):
-            return keep_count(spec.size, sparsity)
-        return keep_count(spec.size // prod(tile), sparsity) * prod(tile)
+            return None
+        return prod(tile)
 
     def group_count(self, spec: WeightSpec) -> int:
         """Return the number of groups of a weight; its size, where these are no tiles.

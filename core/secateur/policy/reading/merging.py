@@ -56,12 +56,17 @@ def own_layer(
 def places(
     table: Mapping[str, Any], file: str, above: TablePath = ()
 ) -> Iterator[tuple[TablePath, Place]]:
-    """Yield where each key of a table is written, those of tables in it included."""
+    """Yield where each key of a table is written, those of tables in it included.
+
+    The name alone of a component is its kind.
+    """
     for key, value in table.items():
         path = (*above, str(key))
         yield path, Place(file, path)
         if isinstance(value, Mapping):
             yield from places(value, file, path)
+        elif key in COMPONENTS and isinstance(value, str):
+            yield (*path, "kind"), Place(file, path)
 
 
 def _refuse_double_ids(rules: Any, name: str, refuse: Callable[[PolicyError], None]) -> None:

@@ -24,6 +24,7 @@ from secateur.policy.reading.merging import (
 
 _PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^."'\s]+))\s*(\.|\Z)""")
 _ASSIGNMENT = re.compile(r"""((?:"[^"]*"|'[^']*'|[^="'])+)=(.*)""", re.DOTALL)
+_QUOTED = """Texts in a list, and those with blanks, are quoted: '["conv", "dense"]', '"a b"'"""
 _WORD = re.compile(r"[^\s\"'\[\]{}=,#]+")
 
 
@@ -92,7 +93,8 @@ def _value(text: str, where: str) -> Any:
     except tomllib.TOMLDecodeError as error:
         if _WORD.fullmatch(text):
             return text
-        raise PolicyError(f"{where}: {shown(text)} is no value of TOML: {error!s:.100}") from None
+        why = f"{shown(text)} is no value of TOML: {error!s:.100}"
+        raise PolicyError(f"{where}: {why}. {_QUOTED}") from None
     except RecursionError:
         raise PolicyError(f"{where}: {shown(text)} is nested too deeply") from None
     if len(table) > 1:
@@ -166,14 +168,14 @@ def _check_lists(table: Any, change: Any, where: str) -> None:
 
 
 def _split(key: Any, name: str) -> Iterator[str]:
-    """Yield the parts of a dotted key; a part with a dot in it is quoted."""
+    """Yield the parts of a dotted key; a part with a dot or a blank in it is quoted."""
     at, more = 0, True
     while more:
         found = _PART.match(key, at) if isinstance(key, str) else None
         if found is None:
             raise PolicyError(
                 f"{name} {shown(key)}: wanted a dotted key, such as schedule.final_sparsity or "
-                "rules.ID.prune"
+                'rules.ID.prune; a part with a blank or a dot in it is quoted: rules."my id".prune'
             )
         yield next(part for part in found.groups() if part is not None)
         at, more = found.end(), bool(found[4])
@@ -196,31 +198,30 @@ def _override_rules(
         _check_lists(rules[index], change, f"{name} rules.{label:.80}.")
         if not isinstance(rules[index], Mapping):
             continue  # which is an error of the file
-        inherited = {
-            key: base.table[key]
-            for key in COMPONENTS
-            if key in change and key in base.table and key not in rules[index]
-        }
-        for path, _ in places(inherited, name):
-            settings["rules", index, *path] = base.origins.place(path)
-        for path, place in places(change, name, ("rules", label)):
-            settings["rules", index, *path[2:]] = place
-        rules[index] = _changed_rule(rules[index], change, inherited)
+        place: TablePath = ("rules", index)
+        kept = _kept_below(change, rules[index], base.table)
+        for path, _ in places(kept, name):
+            above = place if path[0] in rules[index] else ()
+            settings[*place, *path] = base.origins.place((*above, *path))
+        for path, written in places(change, name, ("rules", label)):
+            settings[*place, *path[2:]] = written
+        others = {key: value for key, value in rules[index].items() if key not in change}
+        rules[index] = deep_merge({**others, **kept}, change)
     return rules, settings
 
 
-def _changed_rule(
-    rule: Mapping[str, Any], change: Mapping[str, Any], inherited: Mapping[str, Any]
+def _kept_below(
+    change: Mapping[str, Any], rule: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    changed = dict(rule)
+    """Return the tables that a change of a rule is laid on, key by key; it replaces the others."""
+    kept: dict[str, Any] = {}
     for key, value in change.items():
-        both = None
-        if key in COMPONENTS:
-            both = merge_component(rule.get(key, inherited.get(key)), value)
-        elif isinstance(rule.get(key), Mapping) and isinstance(value, Mapping):
-            both = deep_merge(rule[key], value)
-        changed[key] = value if both is None else both
-    return changed
+        below = rule.get(key, defaults.get(key) if key in COMPONENTS else None)
+        if key in COMPONENTS and merge_component(below, value) is not None:
+            kept[key] = {"kind": below} if isinstance(below, str) else below
+        elif key not in COMPONENTS and isinstance(below, Mapping):
+            kept[key] = below
+    return kept
 
 
 def vain(overrides: Overrides, rules: Sequence[Any]) -> Iterator[str]:
