@@ -25,6 +25,52 @@ def texts(findings: tuple[secateur.Finding, ...]) -> str:
     return "\n".join(each.text for each in findings)
 
 
+HIDDEN = """
+[schedule]
+kind = "polynomial"
+final_sparsity = 80
+begin_step = "90%"
+end_step = "10%"
+
+[[rules]]
+match = { position = "middle", depth = [0.8, 0.2] }
+pattern = { kind = "n_m", keep = 2, of = 4 }
+distribution = { kind = "threshold", value = "x" }
+
+[[rules]]
+
+[[rules]]
+id = "late"
+match = { kind = "dens" }
+schedule = { kind = "linear", final_sparsity = 0.5, end_step = 50, begin_step = "10%" }
+pattern = { kind = "n_m", keep = 2, of = 4 }
+
+[[rules]]
+id = "never"
+match = { kind = "conv" }
+schedule = { kind = "linear" }
+"""
+
+
+def test_a_fault_does_not_hide_another_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.toml").write_text(HIDDEN)
+    found = secateur.check("p.toml", total_steps=1000)
+    at = [(each.line, each.text.partition(": ")[2][:25]) for each in found.problems]
+    assert at == [
+        (4, "80: input should be less "),
+        (6, 'end_step = "10%" is befor'),
+        (9, "'middle': input should be"),
+        (9, "depth = [0.8, 0.2] is emp"),
+        (11, "'x': input should be a va"),
+        (17, "'dens': input should be '"),
+        (24, "field required"),
+        (24, "field required"),
+        (15, "pattern 'n_m' has a fixed"),
+        (21, "decides no weight: all th"),
+    ]
+
+
 BAD = """
 nam = "x"
 verson = 1
@@ -56,7 +102,7 @@ def test_every_fault_is_found_with_its_line(tmp_path, monkeypatch):
     assert at == [
         ("gone.toml", None, "no such policy file; bad.toml "),
         ("bad.toml", None, "extends: no ready policy 'cnn-"),
-        ("bad.toml", None, "rule 4, id: 'a' is the id of r"),
+        ("bad.toml", 20, "rule 4, id: 'a' is the id of r"),
         ("bad.toml", 2, "unknown key 'nam': did you mea"),
         ("bad.toml", 3, "unknown key 'verson': did you "),
         ("bad.toml", 6, "schedule: unknown key 'final_s"),
@@ -64,10 +110,11 @@ def test_every_fault_is_found_with_its_line(tmp_path, monkeypatch):
         ("bad.toml", 10, "rule 1, match.kind[0]: 'dens':"),
         ("bad.toml", 10, "rule 1, match.role[0]: 'x': in"),
         ("bad.toml", 12, "rule 2: pattern 'n_m' has a fi"),
+        ("bad.toml", 16, "rule 'a': decides no weight: a"),
         ("bad.toml", 19, "rule 'a': decides no weight: a"),
     ]
     assert (found.ok, found.fingerprint) == (False, None)
-    assert "bad.toml: 11 problems" in str(found)
+    assert "bad.toml: 12 problems" in str(found)
 
 
 @pytest.mark.parametrize("name", ready.names())

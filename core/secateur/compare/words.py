@@ -75,8 +75,8 @@ def _plan_in_words(plans: Sequence[Plan], model: str) -> Iterator[str]:
             )
         else:
             yield (
-                f"In {code(model)}, {about}**{new.kept:,}** of {new.size:,} weights stay instead of "
-                f"{old.kept:,} ({new.kept - old.kept:+,}): sparsity {' to '.join(sparsities)}."
+                f"In {code(model)}, {about}**{new.kept:,}** of {new.size:,} weights stay instead "
+                f"of {old.kept:,} ({new.kept - old.kept:+,}): sparsity {' to '.join(sparsities)}."
             )
 
 

@@ -7,14 +7,16 @@ strictly (unknown keys, wrong types and values out of range are errors).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic_core import ErrorDetails, InitErrorDetails
 
-from secateur.components.values import Percent, checked_total_steps
+from secateur.components.values import MeantError, Percent, checked_total_steps
 from secateur.errors import PluginCode, PolicyError, closest, listed, shown
 
+_T = TypeVar("_T", bound="Table")
 _MOST_UNKNOWN = 12
 """How many unknown keys of one table an error lists."""
 
@@ -51,7 +53,7 @@ class Table(BaseModel):
         fields = {field.alias or name for name, field in cls.model_fields.items()}
         unknown = [key for key in value if key not in fields]
         if not unknown:
-            return handler(value)
+            return _validated(cls, value, handler)
         known, listed_keys = fields | set(cls.keys_of_files), unknown[:_MOST_UNKNOWN]
         mistakes: list[ValueError] = [
             UnknownKeyError(str(key), known, number == 0) for number, key in enumerate(listed_keys)
@@ -61,10 +63,61 @@ class Table(BaseModel):
         meant = {key: meant_key(str(key), fields - set(value)) for key in listed_keys}
         repaired = {meant.get(key, key): each for key, each in value.items()}
         try:  # so that the mistakes of the other keys are found, too
-            handler({key: each for key, each in repaired.items() if key in fields})
+            _validated(cls, {k: each for k, each in repaired.items() if k in fields}, handler)
         except ValidationError as error:
             mistakes.append(error)
         raise mistakes[0] if len(mistakes) == 1 else SeveralError(mistakes)
+
+
+def _validated(
+    table: type[_T], value: Mapping[str, Any], handler: ModelWrapValidatorHandler[_T]
+) -> _T:
+    try:
+        return handler(value)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)
+        hidden = _hidden(table, value, handler, wrong)
+        if not hidden:
+            raise
+        details = [
+            InitErrorDetails(
+                type=each["type"], loc=each["loc"], input=each["input"], ctx=each.get("ctx", {})
+            )
+            for each in [*wrong, *hidden]
+        ]
+        raise ValidationError.from_exception_data(error.title, details) from None
+
+
+def _hidden(
+    table: type[_T],
+    value: Mapping[str, Any],
+    handler: ModelWrapValidatorHandler[_T],
+    wrong: Sequence[ErrorDetails],
+) -> list[ErrorDetails]:
+    """Return what else is wrong: keys that do not fit together, beside values that are wrong.
+
+    A value is replaced by the one that was meant, or left out where nobody knows; what
+    speaks of a key that is left out is not said.
+    """
+    causes = {each["loc"][0]: each.get("ctx", {}).get("error") for each in wrong if each["loc"]}
+    meant = {str(k): e.meant for k, e in causes.items() if isinstance(e, MeantError)}
+    left_out = {str(key) for key in causes} - set(meant)
+    repaired = {**{k: each for k, each in value.items() if k not in left_out}, **meant}
+    try:
+        handler(repaired)
+    except ValidationError:
+        return []  # a key without a default
+    try:
+        table.model_validate(repaired)
+    except ValidationError as error:
+        return [
+            each
+            for each in error.errors(include_url=False)
+            if "error" in each.get("ctx", {})
+            and not each["loc"]
+            and not any(key in each["msg"] for key in left_out)
+        ]
+    return []
 
 
 class UnknownKeyError(ValueError):

@@ -14,6 +14,20 @@ from secateur.errors import PolicyError, shown
 _QUOTED_NUMBER = re.compile(r"\s*(\d{0,3}\.?\d{1,12}(?:[eE]-?\d{1,2})?)\s*(%?)\s*", re.ASCII)
 
 
+class MeantError(ValueError):
+    """A value is wrong, and another one was meant.
+
+    Args:
+        text: What is wrong.
+        meant: The value that was meant.
+
+    """
+
+    def __init__(self, text: str, meant: Any) -> None:
+        super().__init__(text)
+        self.meant = meant
+
+
 def _fraction(value: Any) -> Any:
     """Refuse a sparsity that is written as a percentage, and name the fraction."""
     if isinstance(value, str) and (parts := _QUOTED_NUMBER.fullmatch(value)):
@@ -26,9 +40,10 @@ def _fraction(value: Any) -> Any:
     if meant > 1:
         return value
     wrong = "a valid number" if isinstance(value, str) else "less than or equal to 1"
-    raise ValueError(
+    raise MeantError(
         f"{shown(value)}: input should be {wrong}; a sparsity is a fraction: "
-        f"write {meant.normalize():f}"
+        f"write {meant.normalize():f}",
+        float(meant),
     )
 
 

@@ -51,14 +51,24 @@ def parse(content: bytes, suffix: str, name: str) -> dict[str, Any]:
     except _TooManyError as error:
         raise too_many_values(name, *error.args) from None
     except Exception as error:  # each parser has an error class of its own
-        why = " ".join(str(error).split())[:300]
-        if "integer string conversion" in why:
-            why = "it holds an integer of thousands of digits"
-        raise PolicyError(f"{name}: not well formed: {why}") from error
+        raise PolicyError(f"{name}: not well formed: {_why(error)}") from error
     if not isinstance(table, dict):
         given = "nothing" if table is None else type(table).__name__
         raise PolicyError(f"{name}: wanted a table of settings, got {given}")
     return table
+
+
+def _why(error: Exception) -> str:
+    """Return what a parser found, in one line, with the line and column in the file."""
+    mark, problem = (getattr(error, key, None) for key in ("problem_mark", "problem"))
+    if mark is not None and problem:  # of YAML, whose own words show the text around it
+        why = f"{problem} (at line {mark.line + 1}, column {mark.column + 1})"
+    else:
+        why = str(error)
+    if "integer string conversion" in why:
+        return "it holds an integer of thousands of digits"
+    why = why.replace("Cannot overwrite a value", "a key is written twice")
+    return " ".join(why.split())[:300]
 
 
 class _TooDeepError(Exception):
@@ -74,7 +84,7 @@ def _parse(text: str, suffix: str) -> Any:
         _check_dotted_keys(text)
         return tomllib.loads(text)
     if suffix == ".json":
-        table = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+        table = _json_parse(text)
         if isinstance(table, dict):
             table.pop("$schema", None)  # where editors look for the schema of a JSON file
         return table
@@ -116,13 +126,24 @@ def _check_dotted_keys(text: str) -> None:
             raise _TooDeepError
 
 
-def _distinct(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    table: dict[Any, Any] = {}
-    for key, value in pairs:
-        if key in table:
-            raise PolicyError(f"the key {key!r:.80} is written twice in one table")
-        table[key] = value
-    return table
+def _json_parse(text: str) -> Any:
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in table:
+                written = re.escape(json.dumps(key, ensure_ascii=False))
+                found = [each.start() for each in re.finditer(rf"{written}\s*:", text)]
+                # more of them may be in other tables
+                raise _twice(key, text.count("\n", 0, found[1]) + 1 if len(found) == 2 else None)
+            table[key] = value
+        return table
+
+    return json.loads(text, object_pairs_hook=distinct, parse_constant=_refuse_constant)
+
+
+def _twice(key: Any, line: int | None) -> PolicyError:
+    where = f" (line {line})" if line else ""
+    return PolicyError(f"the key {key!r:.80} is written twice in one table{where}")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -161,8 +182,12 @@ def _yaml_parse(text: str) -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             if any(key.tag == _MERGE for key, _ in node.value):
                 raise PolicyError("a merge key, <<, is not read: write the keys, or use extends")
-            pairs = [(self.construct_object(key, deep=True), None) for key, _ in node.value]
-            _distinct(pairs)
+            known: set[Any] = set()
+            for key, _ in node.value:
+                name = self.construct_object(key, deep=True)
+                if name in known:
+                    raise _twice(name, key.start_mark.line + 1)
+                known.add(name)
             mapping: dict[Any, Any] = super().construct_mapping(node, deep)
             return mapping
 

@@ -104,7 +104,7 @@ def _remarks(
         return
     shadows = list(shadowed(policy.resolved_rules))
     yield from rule_remarks(policy, shadows, read.is_partial)
-    if not read.is_partial:
+    if read.knows_schedule:
         yield from schedule_remarks(policy, total_steps)
     yield from model_remarks(policy, reviews, shadows, read.is_partial)
     yield from layer_remarks(read.layers)

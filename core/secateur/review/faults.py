@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,9 +21,13 @@ from secateur.policy.reading.overrides import Overrides, override, vain
 from secateur.policy.sources import FORMATS
 from secateur.review.findings import PROBLEM, WARNING, Finding
 
+_CONDITIONS = ("match", "id", "required")
+"""Keys of a rule that do not say how it prunes."""
 _PASSES = 8
 """How often what is faulty is left out, and the rest read once more."""
 _LINE = re.compile(r"\bline (\d+)")
+_KEY_FIRST = re.compile(r"([a-z_.]+) = ")
+"""What a fault begins with that is about one key of a table."""
 _STAND_IN = {"kind": "one_shot", "final_sparsity": 0.5}
 
 
@@ -36,6 +40,7 @@ class Reading:
         findings: The faults.
         layers: The files that it is made of.
         is_partial: Whether something was left out.
+        knows_schedule: Whether the default schedule is that of the policy.
 
     """
 
@@ -43,6 +48,7 @@ class Reading:
     findings: tuple[Finding, ...]
     layers: tuple[Layer, ...] = ()
     is_partial: bool = False
+    knows_schedule: bool = True
 
 
 def read_all(policy: PolicyLike, overrides: Overrides) -> Reading:
@@ -82,9 +88,17 @@ def read_all(policy: PolicyLike, overrides: Overrides) -> Reading:
         found.append(_at(whole, place, note.removeprefix(f"{place.file}: ")))
     rest, more = _without_faults(whole)
     found += more
-    if rest is not None:
-        found += [Finding(WARNING, note) for note in vain(overrides, rest.rules)]
-    return Reading(rest, tuple(found), tuple(layers), is_partial=bool(errors or more))
+    if rest is None:
+        return Reading(None, tuple(found), tuple(layers), is_partial=True)
+    read = validated(rest)
+    found += [Finding(WARNING, note) for note in vain(overrides, read.rules)]
+    return Reading(
+        read,
+        tuple(found),
+        tuple(layers),
+        is_partial=bool(errors or more),
+        knows_schedule=rest.table.get("schedule") is not _STAND_IN,
+    )
 
 
 def _without_parts_of_bases(whole: Merged) -> Merged:
@@ -114,37 +128,80 @@ def _at(whole: Merged, place: Place, text: str) -> Finding:
     return Finding(PROBLEM, text, place.file)
 
 
-def _without_faults(whole: Merged) -> tuple[Policy | None, list[Finding]]:
+def _without_faults(whole: Merged) -> tuple[Merged | None, list[Finding]]:
+    """Return a table without what is faulty in it, None where nothing is left, and the faults.
+
+    A rule whose `match` alone is faulty stays to the end, so that what else is wrong is found.
+    """
     found: list[Finding] = []
+    unmatched: set[Place] = set()
     for _ in range(_PASSES):
         try:
-            return validated(whole), found
+            validated(whole)
         except ValidationError as error:
             wrong = faults(error)
-        for fault in wrong:
-            where = fault.where if fault.key is None else (*fault.where, fault.key)
-            written = written_at(whole.origins, where)
-            file = whole.origins.place(where).file
-            text = fault.line(whole.origins).removeprefix(f"{file}: ")
-            found.append(Finding(PROBLEM, text, written.file, written.line))
-        rest = _left_out(whole, wrong)
+        else:
+            places = enumerate(whole.origins.rules)
+            return _left_out(whole, set(), {n for n, at in places if at in unmatched}), found
+        found += (_as_finding(fault, whole) for fault in wrong)
+        paths = [fault.where if fault.key is None else (*fault.where, fault.key) for fault in wrong]
+        rest = _without_parts(whole, paths, unmatched)
         if rest is None:
             break
         whole = rest
     return None, found
 
 
-def _left_out(whole: Merged, wrong: Sequence[Fault]) -> Merged | None:
-    """Return a table without its faulty keys and rules; None where nothing would be left."""
-    keys, indices = set(), set()
-    for fault in wrong:
-        path: TablePath = fault.where if fault.key is None else (*fault.where, fault.key)
-        if len(path) > 1 and path[0] == "rules" and isinstance(path[1], int):
-            indices.add(path[1])
-        elif path:
+def _as_finding(fault: Fault, whole: Merged) -> Finding:
+    where = fault.where if fault.key is None else (*fault.where, fault.key)
+    file = whole.origins.place(where).file
+    text = fault.line(whole.origins).removeprefix(f"{file}: ")
+    if key := _KEY_FIRST.match(fault.text):
+        where = (*where, *key[1].split("."))
+    written = written_at(whole.origins, where)
+    return Finding(PROBLEM, text, written.file, written.line)
+
+
+def _without_parts(
+    whole: Merged, paths: Sequence[TablePath], unmatched: set[Place]
+) -> Merged | None:
+    """Return a table without its faulty parts; None where nothing would be left.
+
+    A rule that does not say how it prunes, or wrongly, prunes nothing, and decides what it matches.
+
+    Args:
+        whole: The table.
+        paths: Where the faults are.
+        unmatched: Gets the places of rules that stay, without their faulty `match`.
+
+    """
+    if () in paths:
+        return None
+    rules = whole.table.get("rules")
+    rules = list(rules) if isinstance(rules, (list, tuple)) else []
+    keys: set[Any] = set()
+    indices: set[int] = set()
+    for path in paths:
+        index = path[1] if len(path) > 1 and path[0] == "rules" else None
+        if index is None:
             keys.add(path[0])
+        elif not isinstance(index, int) or not isinstance(rules[index], Mapping):
+            indices.add(int(index))
+        elif path[2:3] and path[2] in _CONDITIONS:
+            rules[index] = {k: each for k, each in rules[index].items() if k != path[2]}
+            if path[2] == "match":
+                unmatched.add(whole.origins.place(path[:2]))
         else:
-            return None
+            known = {k: each for k, each in rules[index].items() if k in _CONDITIONS}
+            rules[index] = {**known, "prune": False}
+    table = {**whole.table, "rules": rules} if rules else whole.table
+    return _left_out(replace(whole, table=table), keys, indices)
+
+
+def _left_out(whole: Merged, keys: Collection[Any], indices: Collection[int]) -> Merged | None:
+    """Return a table without some keys and rules; None where nothing would be left."""
+    if not keys and not indices:
+        return whole
     table: dict[str, Any] = {key: each for key, each in whole.table.items() if key not in keys}
     if "schedule" in keys:
         table["schedule"] = _STAND_IN

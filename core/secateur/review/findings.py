@@ -160,7 +160,8 @@ class Check(Printed):
         if len(shown) < len(self.findings):
             lines.append(f"and {len(self.findings) - len(shown):,} more findings")
         lines += [
-            f"{each.name}: {stay_line(each.kept, each.size, each.at_most, each.about)}" for each in self.models
+            f"{each.name}: {stay_line(each.kept, each.size, each.at_most, each.about)}"
+            for each in self.models
         ]
         if lines:
             parts.append(Paragraph(lines, "note"))

@@ -27,7 +27,9 @@ def stay_line(kept: int, size: int, at_most: bool = False, about: bool = False) 
     >>> stay_line(2000, 2000, at_most=True)
     'at most 2,000 of 2,000 weights stay'
     """
-    return f"{'at most ' if at_most else 'about ' if about else ''}{kept:,} of {size:,} weights stay"
+    return (
+        f"{'at most ' if at_most else 'about ' if about else ''}{kept:,} of {size:,} weights stay"
+    )
 
 
 def printable(text: str, most: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from secateur.errors import PolicyError
 from secateur.policy.origins import Origins, Place, TablePath
+from secateur.policy.reading.lines import written_at
 
 COMPONENTS = ("schedule", "criterion", "pattern", "distribution")
 """The keys whose tables are merged key by key."""
@@ -47,7 +48,7 @@ def own_layer(
     own = {key: value for key, value in table.items() if key != "extends"}
     rules = own.get("rules", ())
     numbers = range(len(rules)) if isinstance(rules, (list, tuple)) else ()
-    _refuse_double_ids(rules, origins.name, refuse)
+    _refuse_double_ids(rules, origins, refuse)
     settings = dict(places(own, origins.name))
     written = [Place(origins.name, ("rules", number)) for number in numbers]
     return Merged(own, replace(origins, settings=settings, rules=written))
@@ -69,16 +70,15 @@ def places(
             yield (*path, "kind"), Place(file, path)
 
 
-def _refuse_double_ids(rules: Any, name: str, refuse: Callable[[PolicyError], None]) -> None:
+def _refuse_double_ids(rules: Any, origins: Origins, refuse: Callable[[PolicyError], None]) -> None:
     first: dict[str, int] = {}
     for number, rule in enumerate(rules if isinstance(rules, (list, tuple)) else (), 1):
         known = rule_id(rule)
         if known is not None and first.setdefault(known, number) != number:
-            refuse(
-                PolicyError(
-                    f"{name}: rule {number}, id: {known!r:.80} is the id of rule {first[known]} too"
-                )
-            )
+            line = written_at(origins, ("rules", number - 1, "id")).line
+            words = f"{known!r:.80} is the id of rule {first[known]} too"
+            words += f" (line {line})" if line else ""
+            refuse(PolicyError(f"{origins.name}: rule {number}, id: {words}"))
 
 
 def rule_id(rule: Any) -> str | None:
