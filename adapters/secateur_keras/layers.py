@@ -114,7 +114,7 @@ def _shape(layer: Any, attribute: str) -> tuple[int, ...]:
 
 
 def _gated_shape(layer: Any, attribute: str, gates: int, outputs: str) -> tuple[int, ...]:
-    """Return a shape whose last axis is that many gates of as many outputs as the layer says."""
+    """Return the shape of a weight, whose last axis must hold all outputs of every gate."""
     shape, each = _shape(layer, attribute), attrgetter(outputs)(layer)
     if shape[-1] != gates * each:
         raise ValueError(f"its {attribute} {shape} is not for {gates} gates of {each}")

@@ -24,7 +24,7 @@ class HasFrequency(Protocol):
 
 
 def fill_frequency(schedule: HasFrequency, length: int) -> None:
-    """Set a frequency that was left open, for a schedule over so many steps; 0 is no end."""
+    """Set a frequency that was left open, given the length in steps; 0 means no end."""
     if schedule.frequency is None:
         suitable = min(FREQUENCY, max(1, length // 10)) if length else FREQUENCY
         object.__setattr__(schedule, "frequency", suitable)  # frozen, and not yet handed out

@@ -37,7 +37,7 @@ def about(plan: Plan, one_shot: bool = False) -> dict[str, Array]:
 
 
 def read_about(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what `about` wrote; nothing for files of before it, or of another form.
+    """Return what `about` wrote; nothing for an older file, or for content of another form.
 
     Args:
         arrays: The arrays of a file.

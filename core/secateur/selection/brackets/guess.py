@@ -91,7 +91,8 @@ def _sample(groups: Sequence[RankedGroups], stride: int) -> Array:
         if group.size:
             run = group.run if group.size >= LEAST_RUNS * group.run * stride else 1
             starts = np.arange(0, group.size, stride * run)
-            starts += chance.integers(0, stride * run, len(starts))  # a fixed step could meet
-            starts = np.minimum(starts, group.size - run)  # a period
+            # a fixed step could meet a period in the weight
+            starts += chance.integers(0, stride * run, len(starts))
+            starts = np.minimum(starts, group.size - run)
             drawn.append(group.keys((starts[:, None] + np.arange(run)).reshape(-1)))
     return np.concatenate(drawn)

@@ -65,7 +65,7 @@ class Cut(NamedTuple):
     def apply_to_part(
         self, number: int, group: RankedGroups, start: int, keys: Array, mask: Array
     ) -> None:
-        """Do so in a part of its mask, whose first position is `start`, given the keys there."""
+        """Take them out of a part of its mask, from position `start` on, given the keys there."""
         if not group.is_part and group.order.is_canonical:  # then positions are indices
             after = max(0, self.last + 1 - start)
             np.greater(keys[after:], self.key, out=mask[after:])
