@@ -82,9 +82,9 @@ if TYPE_CHECKING:
     from secateur.packing.sizes import WeightSizes as WeightSizes
     from secateur.policy.policy import Policy as Policy
     from secateur.policy.rule import Rule as Rule
+    from secateur.recording.recorded import RecordedUpdate as RecordedUpdate
+    from secateur.recording.recorded import RecordedWeight as RecordedWeight
     from secateur.recording.recorder import Recorder as Recorder
-    from secateur.recording.recording import RecordedUpdate as RecordedUpdate
-    from secateur.recording.recording import RecordedWeight as RecordedWeight
     from secateur.recording.recording import Recording as Recording
     from secateur.review.check import check as check
     from secateur.review.explain import explain as explain
@@ -220,12 +220,9 @@ _NAMES_OF = {
     ),
     "policy.policy": ("Policy",),
     "policy.rule": ("Rule",),
+    "recording.recorded": ("RecordedUpdate", "RecordedWeight"),
     "recording.recorder": ("Recorder",),
-    "recording.recording": (
-        "RecordedUpdate",
-        "RecordedWeight",
-        "Recording",
-    ),
+    "recording.recording": ("Recording",),
     "review.check": ("check",),
     "review.explain": ("explain",),
     "review.findings": (

@@ -17,7 +17,8 @@ from secateur.hooks.hookspecs import hookimpl
 from secateur.layout import Array
 from secateur.recording import bits
 from secateur.recording.measures import deflated_size, histogram
-from secateur.recording.recording import RecordedUpdate, RecordedWeight, Recording
+from secateur.recording.recorded import RecordedUpdate, RecordedWeight
+from secateur.recording.recording import Recording
 from secateur.recording.snapshot import recorded_weight, versions
 
 IfExists = Literal["refuse", "resume", "replace"]

@@ -4,116 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
-
-import numpy as np
 
 from secateur.errors import RecordingError, nearest, shown
 from secateur.files import check_output, write_atomically
 from secateur.hooks.at_work import page
 from secateur.layout import Array
 from secateur.recording import bits, file
-from secateur.recording.plane import Plane
-
-
-@dataclass(frozen=True)
-class RecordedWeight:
-    """One prunable weight of a recorded run.
-
-    Attributes:
-        name: Its name in the plan.
-        kind: Its kind, such as ``conv``.
-        role: Its role in its layer, such as ``kernel``.
-        dtype: NumPy's name of its dtype.
-        shape: Its canonical shape.
-        rule: The number of the rule that decides it; None where no rule matches.
-        target: The final sparsity; None where the scores decide it.
-        method: The schedule, criterion, pattern and distribution as tables of a policy file,
-            every step as an integer; None for a weight that stays dense.
-        tile: How far a group of the pattern reaches along each canonical axis, None being all of
-            it; None for a weight that stays dense, or a pattern whose groups are no tiles.
-        plane: How it is laid flat, and which rows and columns of it are recorded.
-        deflated: About how many bytes its values take when they are compressed by DEFLATE once
-            the final sparsity is reached, from a sample of them; None before that.
-
-    Example:
-        >>> import secateur, tempfile
-        >>> path = Path(tempfile.mkdtemp(), "run.npz")
-        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
-        >>> weights = {"fc": np.ones((8, 16), np.float32)}
-        >>> report = secateur.prune(weights, half, observers=[secateur.Recorder(path)])
-        >>> recording = secateur.Recording.load(path)
-        >>> weight = recording.weights["fc"]
-        >>> weight.shape, weight.method["pattern"]["kind"], weight.tile, weight.raw_bytes
-        ((8, 16), 'unstructured', (1, 1), 512)
-
-    """
-
-    name: str
-    kind: str
-    role: str
-    dtype: str
-    shape: tuple[int, ...]
-    rule: int | None
-    target: float | None
-    method: Mapping[str, Any] | None
-    tile: tuple[int | None, ...] | None
-    plane: Plane
-    deflated: int | None = None
-
-    @property
-    def size(self) -> int:
-        """The number of elements; of a sharded weight, those of the process that recorded it."""
-        return self.plane.rows * self.plane.columns
-
-    @property
-    def raw_bytes(self) -> int:
-        """The number of bytes of its values, zeros included."""
-        return -(-self.size * file.bits_of(self.dtype) // 8)
-
-
-@dataclass(frozen=True)
-class RecordedUpdate:
-    """One new mask of one weight.
-
-    Attributes:
-        step: The number of optimizer updates finished.
-        weight: The name of the weight.
-        kept: How many elements the mask keeps.
-        sparsity: The fraction that it prunes.
-        target: The target sparsity at this step.
-        threshold: The smallest magnitude that is kept: where single weights are ranked by
-            magnitude, the threshold itself. None where nothing is kept.
-        largest: The largest magnitude of a sample of the values.
-        histogram: How many of that sample lie in each of equal bins from 0 to `largest`; those
-            that are zero are not counted.
-        resumed: Whether it is the mask of a saved state that the run went on from.
-
-    Example:
-        >>> import secateur, tempfile
-        >>> path = Path(tempfile.mkdtemp(), "run.npz")
-        >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
-        >>> weights = {"fc": np.ones((8, 16), np.float32)}
-        >>> report = secateur.prune(weights, half, observers=[secateur.Recorder(path)])
-        >>> recording = secateur.Recording.load(path)
-        >>> [(update.step, update.sparsity, update.kept) for update in recording.updates("fc")]
-        [(0, 0.5, 64)]
-
-    """
-
-    step: int
-    weight: str
-    kept: int
-    sparsity: float
-    target: float
-    threshold: float | None
-    largest: float
-    histogram: Array = field(repr=False, compare=False)
-    resumed: bool = False
-    stored: bytes = field(default=b"", repr=False)
+from secateur.recording.parsed import parsed
+from secateur.recording.recorded import RecordedUpdate, RecordedWeight
 
 
 @dataclass(frozen=True)
@@ -129,8 +31,8 @@ class Recording:
         history: Every update, in the order of the run.
 
     Example:
-        >>> import secateur, tempfile
-        >>> path = Path(tempfile.mkdtemp(), "run.npz")
+        >>> import numpy as np, secateur, tempfile
+        >>> path = f"{tempfile.mkdtemp()}/run.npz"
         >>> half = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
         >>> weights = {"fc": np.ones((8, 16), np.float32)}
         >>> report = secateur.prune(weights, half, observers=[secateur.Recorder(path)])
@@ -165,7 +67,7 @@ class Recording:
         """
         where = Path(path)
         try:
-            return cls(**_parsed(file.read(where)))
+            return cls(**parsed(file.read(where)))
         except RecordingError as error:
             raise RecordingError(f"{where}: {error}") from None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -310,77 +212,7 @@ class Recording:
 def _header(recording: Recording) -> dict[str, Any]:
     """Return all but the updates as plain values, for JSON."""
     weights = [
-        {**vars(weight), "method": weight.method, "plane": vars(weight.plane)}
-        for weight in recording.weights.values()
+        {**vars(weight), "plane": vars(weight.plane)} for weight in recording.weights.values()
     ]
     names = ("adapter", "fingerprint", "policy", "versions")
     return {**{name: getattr(recording, name) for name in names}, "weights": weights}
-
-
-def _parsed(found: file.Content) -> dict[str, Any]:
-    """Return the attributes of a recording from the content of its file, checked."""
-    header = found.header
-    weights = [_weight(table) for table in file.typed(header["weights"], list)]
-    by_name = {weight.name: weight for weight in weights}
-    if len(by_name) < len(weights):
-        raise ValueError("two weights have one name")
-    versions = file.typed(header["versions"], dict)
-    return {
-        "adapter": file.typed(header["adapter"], str),
-        "fingerprint": file.typed(header["fingerprint"], str),
-        "policy": file.typed(header["policy"], dict),
-        "versions": {name: file.typed(version, str) for name, version in versions.items()},
-        "weights": by_name,
-        "history": tuple(_update(row, weights) for row in found.rows),
-    }
-
-
-def _weight(table: Any) -> RecordedWeight:
-    known = file.typed(table, dict)
-    words = {key: file.typed(known[key], str) for key in ("name", "kind", "role", "dtype")}
-    shape = tuple(map(file.count, file.typed(known["shape"], list)))
-    plane = Plane(**{key: file.count(value) for key, value in dict(known["plane"]).items()})
-    file.check_plane(plane)
-    tile = known["tile"]
-    if tile is not None:
-        tile = tuple(None if reach is None else file.count(reach) for reach in tile)
-        if len(tile) != len(shape) or 0 in tile:
-            raise ValueError(f"a tile of {tile!s:.80} does not fit the shape {shape!s:.80}")
-    target, method = known["target"], known["method"]
-    weight = RecordedWeight(
-        **words,
-        shape=shape,
-        rule=None if known["rule"] is None else file.count(known["rule"]),
-        target=None if target is None else file.sparsity(target),
-        method=None if method is None else _method(method),
-        tile=tile,
-        plane=plane,
-        deflated=None if known["deflated"] is None else file.count(known["deflated"]),
-    )
-    file.bits_of(weight.dtype)
-    return weight
-
-
-def _method(table: Any) -> dict[str, Any]:
-    method: dict[str, Any] = file.typed(table, dict)
-    for part in ("schedule", "criterion", "pattern", "distribution"):
-        file.typed(file.typed(method[part], dict)["kind"], str)
-    return method
-
-
-def _update(row: file.Row, weights: list[RecordedWeight]) -> RecordedUpdate:
-    weight = weights[row.weight]
-    if row.kept > weight.size:
-        raise ValueError(f"{weight.name:.80} keeps {row.kept} of {weight.size}")
-    return RecordedUpdate(
-        row.step,
-        weight.name,
-        row.kept,
-        1 - row.kept / weight.size if weight.size else 0.0,
-        row.target,
-        None if np.isnan(row.threshold) else row.threshold,
-        row.largest,
-        row.histogram,
-        row.resumed,
-        row.stored,
-    )

@@ -17,7 +17,8 @@ from secateur.layout import Array
 from secateur.recording import bits
 from secateur.recording.file import BINS
 from secateur.recording.plane import Plane
-from secateur.recording.recording import RecordedUpdate, RecordedWeight, Recording
+from secateur.recording.recorded import RecordedUpdate, RecordedWeight
+from secateur.recording.recording import Recording
 from secateur.version import __version__
 
 _FRAMEWORKS = ("flax", "jax", "keras", "tensorflow", "torch")
