@@ -84,6 +84,7 @@ def test_a_glob_explains_several_weights_and_no_more_than_eight(explained, run, 
     [
         ("fx.kernel", "no weight of this numpy model is 'fx.kernel': did you mean"),
         ("conv.bias", "'conv.bias' is left dense, whatever a policy says: float32 of rank 1"),
+        ("conv.b*", "'conv.b*' is left dense, whatever a policy says: conv.bias: float32"),
         ("", "no weight of this numpy model is '': there are: conv:kernel"),
         ("[" * 500, "no weight of this numpy model is '[["),
     ],
@@ -113,6 +114,7 @@ def test_a_rule_that_a_file_cannot_answer_is_not_said_to_pass_a_weight_by(run, s
     shown = run("explain", "ends.toml", safetensors, "fc").out
     assert "rule 1 may decide it; only the model says its position" in " ".join(shown.split())
     assert "may match: a file does not say the position of a weight" in shown
+    assert "decides, unless an earlier rule does" in shown
     shown = run("explain", "ends.toml", safetensors, "conv").out
     assert "rule 2 (ends.toml:5) decides" in shown
     assert "does not match: kind is conv" in shown

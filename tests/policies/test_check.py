@@ -219,6 +219,13 @@ def test_a_misspelt_id_and_a_rule_that_replaces_nothing_are_problems(tmp_path, m
     assert "give that rule the id 'stem'" in found.problems[1].text
     [warning] = found.warnings  # a rule without an id cannot be replaced, only preceded
     assert (warning.file, warning.line) == ("base.toml", 6)
+    (tmp_path / "last.toml").write_text(
+        'extends = "edge.toml"\n[[rules]]\nid = "stem"\nmatch = { kind = "dense" }'
+    )
+    [problem] = secateur.check("last.toml").problems[-1:]  # which replaces a rule in its place
+    assert problem.text.endswith("all that it matches, rule 'stm' (edge.toml:2) decides before")
+    [problem] = secateur.check("../" + tmp_path.name).problems
+    assert "this is a folder; give the policy files in it" in problem.text
 
 
 def test_what_a_missing_base_would_hold_is_not_missed_besides(tmp_path, monkeypatch):

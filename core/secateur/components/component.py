@@ -242,8 +242,9 @@ class Component(Table):
         if total is None:
             raise PolicyError(
                 f"{self.kind} {self.family}: {shares[0]} is a percentage of the run, whose "
-                "length is not known. Pass total_steps=, the number of optimizer updates "
-                "(epochs times batches per epoch), or give the step as an integer."
+                "length is not known. Pass total_steps= (--total-steps at the command line), the "
+                "number of optimizer updates, which is epochs times batches per epoch, or give "
+                "the step as an integer."
             )
         try:
             with PluginCode(self._worded, ValidationError):

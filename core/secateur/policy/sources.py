@@ -18,6 +18,7 @@ from secateur.policy import ready
 from secateur.policy.limits import MAX_BYTES
 
 FORMATS = (".toml", ".yaml", ".yml", ".json")
+_FOLDER = "this is a folder; give the policy files in it"
 _LONGEST = 200
 _PACKAGE = "package:"
 _SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -79,9 +80,10 @@ def _read_regular(path: Path) -> bytes:
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(0, "not a regular file")
+        raise OSError(0, _FOLDER if stat.S_ISDIR(mode) else "not a regular file")
     with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor, not of a path
         return file.read(MAX_BYTES + 1)
 
@@ -184,6 +186,8 @@ def _refuse_what_is_no_path(reference: str) -> None:
 
 def _ready(name: str) -> PackageSource:
     if name not in ready.names():
+        if len(name) < _LONGEST and Path(name).is_dir():
+            raise PolicyError(f"{name:.80}: {_FOLDER}")
         raise PolicyError(
             f"no ready policy {name[:80]!r}: {nearest(name, ready.names())}. The name of a file "
             f"ends in {', '.join(FORMATS)}."

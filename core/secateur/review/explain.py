@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic import BaseModel
@@ -86,11 +87,18 @@ _OF_LIVE_MODELS = ("position", "depth", "trainable")
 """What only a model knows of its weights, and not a file."""
 
 
+def _is_of(name: str, weight: str) -> bool:
+    """Return whether a layer or parameter is what was asked for, a part of it, or fits a glob."""
+    asked = weight.removesuffix(":kernel")
+    return name.startswith(f"{asked}.") or fnmatchcase(name, asked)
+
+
 def _unknown(weight: str, specs: Sequence[WeightSpec], binding: Binding) -> ModelError:
-    for skipped in binding.skipped:
-        if weight in (skipped.name, f"{skipped.name}:kernel"):
-            return ModelError(f"{shown(weight)} is left dense, whatever a policy says: "
-                              f"{skipped.reason}")  # fmt: skip
+    if dense := [each for each in binding.skipped if _is_of(each.name, weight)]:
+        which = "" if dense[0].name == weight else f"{listed((each.name for each in dense), 3)}: "
+        return ModelError(
+            f"{shown(weight)} is left dense, whatever a policy says: {which}{dense[0].reason}"
+        )
     guess = nearest_name(weight, specs)
     hint = f"did you mean {shown(guess)}? There are" if guess else "there are"
     names = listed((spec.name for spec in specs), 8)

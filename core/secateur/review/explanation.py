@@ -260,10 +260,13 @@ def _value(value: Any) -> str:
 
 def _rows(rules: Sequence[RuleVerdict], fold: bool) -> Iterator[tuple[str, str, str]]:
     shown = {True: 0, False: 0}
+    is_open = False
     for rule in rules:
+        is_open = is_open or rule.unanswered is not None
         shown[rule.matches] += 1
         if not fold or shown[rule.matches] <= _MOST_RULES or rule.decides:
-            yield rule.label, str(rule.written), str(rule)
+            sure = "" if not (rule.decides and is_open) else ", unless an earlier rule does"
+            yield rule.label, str(rule.written), f"{rule}{sure}"
     for matches, count in shown.items():
         if fold and count > _MOST_RULES:
             word = "match" if matches else "do not match"

@@ -57,7 +57,8 @@ def _shadows(policy: Policy, shadows: Sequence[Shadow]) -> Iterator[Remark]:
         elsewhere = policy.written_at(path).file not in files
         where = ", ".join(_with_line(policy, each) for each in others[:3])
         text = f"decides no weight: all that it matches, {where} decides before"
-        if elsewhere and rule.id is not None:
+        replaces_nothing = policy.source in files and rule.id is not None
+        if elsewhere and replaces_nothing:
             text += f"; to replace it, give that rule the id {rule.id!r}"
         level = WARNING if elsewhere and rule.id is None else PROBLEM
         yield Remark(level, path, text, rule)
