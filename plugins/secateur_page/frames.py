@@ -60,7 +60,7 @@ class Frames:
 
 
 def all_frames(recording: Recording, against: Recording | None) -> dict[str, Frames]:
-    """Return the pictures of every weight that has a mask, all of them within `_MOST_BYTES`.
+    """Return the pictures of every weight that has a mask: coarser if they exceed `_MOST_BYTES`.
 
     Args:
         recording: The run.
