@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class OnnxCheckpoint(Checkpoint):
         for tensor in graph.initializer:
             if tensor.name in self._tensors or any(length < 0 for length in tensor.dims):
                 raise ModelError(f"{path}: {tensor.name!r:.80} is declared twice, or has no shape")
+            _check_size(tensor, path)
             self._tensors[tensor.name] = tensor
         self.tensors = {
             name: Tensor(name, _dtype(tensor.data_type), tuple(tensor.dims))
@@ -71,6 +73,8 @@ class OnnxCheckpoint(Checkpoint):
                 content = np.frombuffer(external_bytes(tensor, self.path), dtype)
                 return content.reshape(tuple(tensor.dims))
             values: Array = numpy_helper.to_array(tensor)
+        except ModelError:
+            raise
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ModelError(
                 f"{self.path}: {name:.80} cannot be read: {in_words(error, 200)}"
@@ -98,6 +102,18 @@ class OnnxCheckpoint(Checkpoint):
             )
         with atomically(path) as file:
             file.write(copy.SerializeToString())
+
+
+def _check_size(tensor: Any, path: Path) -> None:
+    """Check that a tensor with raw bytes has as many as its shape takes."""
+    if not tensor.HasField("raw_data") or tensor.data_type not in _TYPES:
+        return
+    wanted = prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    if len(tensor.raw_data) != wanted:
+        raise ModelError(
+            f"{path}: {tensor.name:.80} cannot be read: it holds {len(tensor.raw_data):,} bytes, "
+            f"and its shape takes {wanted:,}"
+        )
 
 
 def _constants(graph: Any) -> Iterator[Skipped]:

@@ -140,6 +140,19 @@ def test_twins_in_another_order_are_paired_by_their_names(run, tmp_path):
     assert "every weight has its twin, and the policy treats both alike" in outcome.out
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_weights_of_one_twin_alone_are_shown_on_their_side(run, npz, tmp_path, swapped):
+    weights = dict(np.load(npz))
+    np.savez(tmp_path / "part.npz", **{name: weights[name] for name in ("conv.weight",)})
+    (tmp_path / "names.toml").touch()
+    files = [npz.name, "part.npz"][:: -1 if swapped else 1]
+    outcome = run("diff", *files, "--map", "names.toml", "--exit-code", "--json")
+    assert outcome.code == 1
+    sides = [(change["name"], change["other"]) for change in outcome.json]
+    here = [("conv:kernel", "conv:kernel"), ("embed:embedding", None), ("fc:kernel", None)]
+    assert sides == [pair[:: -1 if swapped else 1] for pair in here]
+
+
 def test_a_policy_that_fits_one_of_two_models_only_names_the_other(run, npz, safetensors, tmp_path):
     (tmp_path / "p.toml").write_text(SCHEDULE + '[[rules]]\nmatch = { position = "first" }')
     outcome = run("diff", "p.toml", "--model", npz, "--model", safetensors)

@@ -173,10 +173,10 @@ def test_a_report_says_how_much_of_the_whole_model_is_zero():
     weights = {"a": random(), "bias": random((7,)), "ids": np.arange(5)}
     report = secateur.prune(weights, HALF)
     assert (report.zeros, report.parameters, report.left_dense) == (40, 92, 12)
-    assert "40 of 92 parameters are zero; 12 are in layers left dense" in str(report)
+    assert "40 of 92 parameters are pruned; 12 are in layers left dense" in str(report)
     assert report.to_dict()["parameters"] == 92
     pruner = secateur.attach({"a": random()}, LATER)
-    assert "0 of 80 parameters are zero\n" in str(pruner.report())
+    assert "0 of 80 parameters are pruned\n" in str(pruner.report())
 
 
 def test_a_model_whose_arrays_are_made_anew_at_each_look_is_not_said_to_be_pruned(tmp_path):

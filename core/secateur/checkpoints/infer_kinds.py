@@ -43,7 +43,7 @@ SKIP = "skip"
 _STATISTICS = ("running_mean", "running_var")
 """What PyTorch keeps in a file, and does not train."""
 _FUSED = "dense: query, key and value in one weight, one below the other, by the layer's name"
-_QUANTIZED = re.compile(r"u?int8|F[46].*|quantized .*")
+_QUANTIZED = re.compile(r"u?int[248]|F[46].*|float[48]e.*|quantized .*")
 _SHOWN = 8
 """How many names an error lists."""
 
@@ -199,8 +199,11 @@ def _known(checkpoint: Checkpoint, weights: Sequence[KnownWeight], kinds: Kinds)
         )
     for skipped in checkpoint.skipped:
         said = _said(others[skipped.name], kinds)
-        if said in (None, SKIP) or skipped.name not in checkpoint.tensors:
+        if skipped.name not in checkpoint.tensors:
             found.skipped.append(skipped)
+        elif said in (None, SKIP):
+            counted = min(skipped.size, parameters_of(checkpoint.tensors[skipped.name]))
+            found.skipped.append(replace(skipped, size=counted))
         else:
             layout = checkpoint.layout_as(skipped.name, said)
             name = weight_name(skipped.name, said)
@@ -248,8 +251,7 @@ def _refusal(
     if not 2 <= len(tensor.shape) <= 5:
         return f"{described}: not a kernel"
     if tensor.dtype not in (*FLOATS, *FLOAT8):
-        is_quantized = _QUANTIZED.fullmatch(tensor.dtype) and is_kernel(tensor.name, framework)
-        why = "quantized; prune the weights before" if is_quantized else "not a kernel"
+        why = _why_dense(tensor.dtype) if is_kernel(tensor.name, framework) else "not a kernel"
         return f"{described}: {why}"
     if said or packed:
         return None
@@ -262,6 +264,17 @@ def _refusal(
     if _is_normalization(tensor, tensors):
         return f"{described}: parameters of normalization are never pruned; see --kind"
     return None
+
+
+def _why_dense(dtype: str) -> str:
+    """Return why a kernel of a dtype that is never pruned is left dense."""
+    if _QUANTIZED.fullmatch(dtype):
+        return "quantized; prune the weights before"
+    if dtype.startswith("void"):
+        return ".npz keeps no bfloat16 or float8; save it as .safetensors"
+    if dtype.startswith(("float", "complex")):
+        return "of no dtype that is pruned"
+    return "not a kernel"
 
 
 def _is_normalization(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:

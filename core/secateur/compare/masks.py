@@ -6,7 +6,7 @@ A file holds weights, not masks; what is zero counts as pruned.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,14 +22,14 @@ class MaskChange:
     """The difference between the masks of one weight in two models.
 
     Attributes:
-        name: Its name in the first model.
-        other: Its name in the second; None where that has no such weight of its shape.
+        name: Its name in the first model; None where that has no such weight of its shape.
+        other: Its name in the second; None likewise.
         size: The number of its elements.
-        differing: How many of them are zero in one of the models only; None as `other`.
+        differing: How many of them are zero in one of the models only; None without a twin.
 
     """
 
-    name: str
+    name: str | None
     other: str | None
     size: int
     differing: int | None
@@ -69,7 +69,7 @@ class ModelWeights:
 def mask_changes(
     first: ModelWeights, second: ModelWeights, names: Mapping[str, str] | None = None
 ) -> list[MaskChange]:
-    """Compare every weight of the first model with its twin in the second.
+    """Compare every weight of two models with its twin.
 
     Twins have one name; weights that are left over are twins where both models have as many of
     their kind, role and shape, and then in the order of the models.
@@ -100,7 +100,29 @@ def mask_changes(
     for weight, twin in _alike(left, unnamed):
         number = next(n for n, change in enumerate(changes) if change.name == weight.spec.name)
         changes[number] = _change(weight, twin.spec.name, twin.read())
-    return changes
+    paired = {change.other for change in changes}
+    known = {name for w in second.binding.weights for name in (w.spec.name, *w.spec.aliases)}
+    in_tensors = {_layer(name) for name in taken - known}  # of kinds that the file does not know
+    alone = [
+        weight
+        for weight in unnamed
+        if weight.spec.name not in paired and _layer(weight.spec.name) not in in_tensors
+    ]
+    return [*changes, *(_change_of_one(weight, first) for weight in alone)]
+
+
+def _layer(name: str) -> str:
+    """Return the layer of a weight, or of a tensor."""
+    return name.rpartition(":")[0] or name.rpartition(".")[0]
+
+
+def _change_of_one(weight: Weight, first: ModelWeights) -> MaskChange:
+    """Return the change of a weight of the second model alone; the first may tie it to another."""
+    spec = weight.spec
+    for tied in first.binding.weights:
+        if spec.name in tied.spec.aliases and tied.spec.shape == spec.shape:
+            return replace(_change(tied, spec.name, weight.read()), name=spec.name)
+    return MaskChange(None, spec.name, spec.size, None)
 
 
 def _change(weight: Weight, other: str, found: Array) -> MaskChange:
@@ -121,8 +143,6 @@ def _alike(first: Sequence[Weight], second: Sequence[Weight]) -> Iterator[tuple[
 
 
 def _turned(change: MaskChange) -> MaskChange:
-    if change.other is None:
-        return change
     return MaskChange(change.other, change.name, change.size, change.differing)
 
 

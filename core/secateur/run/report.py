@@ -285,7 +285,7 @@ class Report(Printed):
         """Yield the figures for the whole model, as a line."""
         parts = []
         if self.parameters is not None:
-            parts.append(f"{self.zeros:,} of {self.parameters:,} parameters are zero")
+            parts.append(f"{self.zeros:,} of {self.parameters:,} parameters are pruned")
         if self.left_dense:
             which = "are" if parts else "parameters are"
             parts.append(f"{self.left_dense:,} {which} in layers left dense")

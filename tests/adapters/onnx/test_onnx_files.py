@@ -163,6 +163,7 @@ def test_twins_in_three_formats_differ_in_no_bit(run, folder):
     for name, changes in outcome.items():
         found = {change["name"]: change["differing"] for change in changes}
         kinds = names[1:2] if name == "net.onnx" else ()  # depthwise only where a graph says so
+        found.pop(None, None)  # the weights of net.onnx alone
         assert all(count == 0 for each, count in found.items() if each not in kinds), name
 
 
@@ -205,7 +206,7 @@ def test_a_file_that_is_no_onnx_file_or_lies_about_its_sizes_is_refused(run, fol
     model.graph.initializer[0].dims[0] = 1 << 40
     (folder / "lies.onnx").write_bytes(model.SerializeToString())
     for name, why in (("bad.onnx", "not a whole ONNX file"), ("lies.onnx", "cannot be read")):
-        outcome = run("inspect", name)
+        outcome = run("prune", name, "policy.toml", "-o", "out.onnx")
         assert (outcome.code, len(outcome.err.splitlines())) == (1, 1)
         assert why in outcome.err
 
@@ -237,6 +238,27 @@ def test_an_export_of_torch_is_known_by_the_names_of_its_modules(run, folder):
         ("body.0:kernel", 0),
         ("body.1:kernel", 0),
     ]
+
+
+def test_integers_are_no_parameters_unless_they_are_quantized_weights(run, tmp_path):
+    (tmp_path / "policy.toml").write_text(POLICY)
+    held = {
+        "w": made(6, 4),
+        "q": np.ones((6, 4), np.int8),
+        "scale": np.float32(0.1),
+        "shape": np.array([1, 6]),
+    }
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["y"], transB=1),
+        helper.make_node("Reshape", ["y", "shape"], ["flat"]),
+        helper.make_node("DequantizeLinear", ["q", "scale"], ["k"]),
+        helper.make_node("MatMul", ["flat", "k"], ["z"]),
+    ]
+    tensors = [numpy_helper.from_array(np.asarray(each), name) for name, each in held.items()]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [], [], tensors)), "m.onnx")
+    shown = run("plan", "policy.toml", "m.onnx", "--all").out
+    assert "q: int8 of rank 2: quantized; prune the weights before (24 parameters)" in shown
+    assert "25 of 49 parameters are in layers left dense" in shown
 
 
 def test_a_kernel_in_a_constant_node_is_listed_as_left_dense(run, tmp_path):
