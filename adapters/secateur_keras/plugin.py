@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from secateur_keras.binding import KerasBinding
 
 OLDEST = (3, 5)
+_HDF5 = (".h5", ".hdf5")
+"""A file of weights, or a whole model in the old format, which is told to be one."""
 
 
 class KerasAdapter(Adapter):
@@ -41,7 +43,7 @@ class KerasAdapter(Adapter):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        return (".keras", ".h5")
+        return (".keras", *_HDF5)
 
     def read_file(self, path: Path) -> Any:
         """Return the model in a .keras file, without running its code; or a .weights.h5 file.
@@ -50,7 +52,7 @@ class KerasAdapter(Adapter):
             ModelError: Keras, or h5py, is missing, or cannot load the file.
 
         """
-        return _weights_file(path) if path.suffix == ".h5" else _load(path)
+        return _weights_file(path) if path.suffix in _HDF5 else _load(path)
 
     def checkpoint(self, path: Path) -> Checkpoint:
         """Return the model in a .keras file as a checkpoint; or a .weights.h5 file.
@@ -59,7 +61,7 @@ class KerasAdapter(Adapter):
             ModelError: As `read_file`.
 
         """
-        if path.suffix == ".h5":
+        if path.suffix in _HDF5:
             return _weights_file(path)
         model = _load(path)
         from secateur_keras.stored.keras_file import KerasFile
@@ -70,7 +72,7 @@ class KerasAdapter(Adapter):
         """Return what a .keras file holds of the optimizer, which no one needs who predicts."""
         from secateur_keras.archive import optimizer_bytes
 
-        if path.suffix == ".h5":
+        if path.suffix in _HDF5:
             return []
 
         size, whole = optimizer_bytes(path), path.stat().st_size

@@ -47,7 +47,8 @@ def test_the_example_is_shown_by_help(run):
 
 def test_the_help_names_every_file_that_is_read():
     for suffix in model_suffixes():
-        assert suffix.removeprefix("." if suffix == ".packed" else "") in MODELS
+        if suffix != ".hdf5":  # no kind of its own: read only to say that the format is too old
+            assert suffix.removeprefix("." if suffix == ".packed" else "") in MODELS
 
 
 @pytest.mark.slow

@@ -185,6 +185,7 @@ def _known(checkpoint: Checkpoint, weights: Sequence[KnownWeight], kinds: Kinds)
     others = {s.name: [s.name, weight_name(s.name)] for s in checkpoint.skipped}
     _check_globs(kinds, {**names, **others})
     found = Inferred()
+    left: list[Skipped] = []
     for weight in weights:
         said = _said(names[weight.name], kinds)
         tensor = checkpoint.tensors[weight.tensor]
@@ -202,12 +203,15 @@ def _known(checkpoint: Checkpoint, weights: Sequence[KnownWeight], kinds: Kinds)
         if skipped.name not in checkpoint.tensors:
             found.skipped.append(skipped)
         elif said in (None, SKIP):
-            counted = min(skipped.size, parameters_of(checkpoint.tensors[skipped.name]))
-            found.skipped.append(replace(skipped, size=counted))
+            left.append(skipped)
         else:
             layout = checkpoint.layout_as(skipped.name, said)
             name = weight_name(skipped.name, said)
             found.parts.append(Part(name, skipped.name, said, layout=layout))
+    layers = _layers_of(found.parts)
+    for skipped in left:
+        size = min(skipped.size, _size_left(checkpoint.tensors[skipped.name], layers))
+        found.skipped.append(replace(skipped, size=size))
     return found
 
 
@@ -311,15 +315,15 @@ def _is_depthwise(tensor: Tensor, layer: str) -> bool:
 
 
 def _skipped(left: Sequence[tuple[Tensor, str]], parts: Sequence[Part]) -> list[Skipped]:
-    """Return what is left dense; the bias of a layer that is pruned is no layer left dense."""
-    layers = {split_name(part.tensor)[0] for part in parts}
-    return [
-        Skipped(
-            tensor.name,
-            reason,
-            0
-            if len(tensor.shape) < 2 and split_name(tensor.name)[0] in layers
-            else parameters_of(tensor),
-        )
-        for tensor, reason in left
-    ]
+    layers = _layers_of(parts)
+    return [Skipped(tensor.name, reason, _size_left(tensor, layers)) for tensor, reason in left]
+
+
+def _layers_of(parts: Sequence[Part]) -> set[str]:
+    return {split_name(part.tensor)[0] for part in parts}
+
+
+def _size_left(tensor: Tensor, pruned: set[str]) -> int:
+    """Return the parameters of a tensor left dense; a pruned layer's bias is no such layer."""
+    is_of_pruned = len(tensor.shape) < 2 and split_name(tensor.name)[0] in pruned
+    return 0 if is_of_pruned else parameters_of(tensor)
