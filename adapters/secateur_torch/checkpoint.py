@@ -193,6 +193,8 @@ def _why(path: Path, error: Exception) -> str:
         return f"it holds a {found[1]}, and only code can make one; save model.state_dict() alone"
     if path.is_file() and not path.stat().st_size:
         return "it is empty"
+    if "TorchScript" in text:
+        return "it is a program of TorchScript; save model.state_dict() alone"
     if _is_cut_short(path):
         return "its archive is cut short or damaged"
     if isinstance(error, KeyError):  # what torch.load raises at a byte that begins nothing

@@ -115,6 +115,17 @@ def test_in_place_replaces_the_checkpoint(run, words):
 
 
 @pytest.mark.usefixtures("names")
+def test_an_empty_argument_is_not_the_current_folder(run, tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"fc.weight": np.ones((4, 4), np.float32)}, tmp_path / "model.safetensors")
+    before = (tmp_path / "model.safetensors").read_bytes()
+    outcome = run("prune", "", "half.toml", "--in-place")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "an argument is empty" in outcome.err
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 def test_in_place_is_for_the_checkpoint_itself_and_no_excuse_for_other_outputs(run, tmp_path):
     before = contents(tmp_path)
     for other in ("x.npz", "hard.npz"):  # the second name of a file would keep the old content

@@ -61,7 +61,11 @@ class CheckpointBinding:
         self.binding.adapter = checkpoint.adapter
         self.binding.ordered = checkpoint.ordered
         self.binding.knows_trainable = False
-        self.binding.parameters = sum(map(parameters_of, checkpoint.tensors.values()))
+        self.binding.parameters = sum(
+            parameters_of(tensor)
+            for name, tensor in checkpoint.tensors.items()
+            if name not in checkpoint.tied
+        )
         self.reasons = {part.weight: part.reason for part in inferred.parts if part.reason}
         self.notes = assumptions(self.reasons, checkpoint.weights is not None)
         if checkpoint.untouched:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -164,7 +164,7 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
             parts += found
             taken.update(part.weight for part in found)
     _check_taken(kinds, names, {tensor.name: reason for tensor, reason in left})
-    return Inferred(parts, _skipped(left, parts))
+    return Inferred(parts, _skipped(left, parts, checkpoint.tied))
 
 
 def _check_taken(kinds: Kinds, names: Mapping[str, Sequence[str]], left: Mapping[str, str]) -> None:
@@ -276,8 +276,8 @@ def _why_dense(dtype: str) -> str:
         return "quantized; prune the weights before"
     if dtype.startswith("void"):
         return ".npz keeps no bfloat16 or float8; save it as .safetensors"
-    if dtype.startswith(("float", "complex")):
-        return "of no dtype that is pruned"
+    if re.search("float|complex", dtype):
+        return "its dtype, or how it is stored, is none that is pruned"
     return "not a kernel"
 
 
@@ -314,9 +314,14 @@ def _is_depthwise(tensor: Tensor, layer: str) -> bool:
     return is_fitting and names_depthwise(layer)
 
 
-def _skipped(left: Sequence[tuple[Tensor, str]], parts: Sequence[Part]) -> list[Skipped]:
+def _skipped(
+    left: Sequence[tuple[Tensor, str]], parts: Sequence[Part], tied: Container[str]
+) -> list[Skipped]:
     layers = _layers_of(parts)
-    return [Skipped(tensor.name, reason, _size_left(tensor, layers)) for tensor, reason in left]
+    return [
+        Skipped(tensor.name, reason, 0 if tensor.name in tied else _size_left(tensor, layers))
+        for tensor, reason in left
+    ]
 
 
 def _layers_of(parts: Sequence[Part]) -> set[str]:

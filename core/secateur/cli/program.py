@@ -53,6 +53,9 @@ def main() -> None:
     """
     if isinstance(sys.stdout, TextIOWrapper):  # a name need not fit the terminal's encoding
         sys.stdout.reconfigure(errors="backslashreplace")
+    # As a path it would be the current folder; explain takes names, too, and changes nothing.
+    if "" in sys.argv[1:] and sys.argv[1] != "explain":
+        _refuse("an argument is empty: is it a variable of the shell without a value?", code=2)
     with warnings.catch_warnings(), _cleaning_up():
         warnings.simplefilter("ignore")  # a user cannot fix those of other libraries
         warnings.simplefilter("always", PluginWarning)
@@ -113,9 +116,9 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)  # what a shell reports for a process that a signal ended
 
 
-def _refuse(why: str) -> NoReturn:
+def _refuse(why: str, code: int = 1) -> NoReturn:
     sys.stderr.write(f"secateur: {printable('; '.join(why.splitlines()), _LONGEST_ERROR)}\n")
-    sys.exit(1)
+    sys.exit(code)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
