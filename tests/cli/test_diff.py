@@ -153,6 +153,13 @@ def test_weights_of_one_twin_alone_are_shown_on_their_side(run, npz, tmp_path, s
     assert sides == [pair[:: -1 if swapped else 1] for pair in here]
 
 
+def test_a_model_beside_a_policy_is_said_to_be_one(run, npz, half):
+    for files in ((npz.name, half.name), (half.name, npz.name), (npz.name,)):
+        outcome = run("diff", *files)
+        assert outcome.code == 2
+        assert "model.npz is a model, where a policy" in " ".join(outcome.err.split())
+
+
 def test_a_policy_that_fits_one_of_two_models_only_names_the_other(run, npz, safetensors, tmp_path):
     (tmp_path / "p.toml").write_text(SCHEDULE + '[[rules]]\nmatch = { position = "first" }')
     outcome = run("diff", "p.toml", "--model", npz, "--model", safetensors)

@@ -26,6 +26,7 @@ from secateur.compare.tensors import tensor_change
 from secateur.compare.words import review_comment
 from secateur.errors import PolicyError
 from secateur.files import read_bounded
+from secateur.policy import ready
 from secateur.policy.formats import parse
 from secateur.policy.limits import MAX_BYTES
 from secateur.policy.policy import Policy
@@ -61,6 +62,10 @@ _TENSORS = (
     Column("changed", right=True),
 )
 
+_WANTED = (
+    "wanted two policies (and a --model), one policy and two --model, one policy and --set, or "
+    "two model files or more"
+)
 EVERYTHING = {"schedule": {"kind": "one_shot", "final_sparsity": 0.5}}
 """The policy of twins that are compared without one: every weight is matched."""
 
@@ -160,6 +165,8 @@ def _found(
         return _masks(Path(given[0]), Path(given[1]), _read_names(names))
     if len(given) > 2 and not models and all(is_model_file(Path(f)) for f in given):
         return _several([Path(f) for f in given], _read_names(names))
+    if held := [name for name in given if is_model_file(Path(name)) and name not in ready.names()]:
+        raise typer.BadParameter(f"{held[0]} is a model, where a policy is compared; {_WANTED}")
     if len(models) <= 1 and (len(given) == 2 or (len(given) == 1 and settings)):
         before = load_policy(given[0], settings if len(given) == 2 else None)
         after = load_policy(given[-1], settings)
@@ -171,10 +178,7 @@ def _found(
     if len(given) <= 1 and len(models) == 2:
         policy = _optional(load_policy(given[0], settings) if given else Policy.parse(EVERYTHING))
         return _twins([_plan_of(path, policy, kind, total_steps) for path in models])
-    raise typer.BadParameter(
-        "wanted two policies (and a --model), one policy and two --model, one policy and --set, or "
-        "two model files or more"
-    )
+    raise typer.BadParameter(_WANTED)
 
 
 def _plan_of(path: Path, policy: Policy, kind: Kind, total_steps: int | None) -> Plan:
