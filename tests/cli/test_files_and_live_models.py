@@ -15,6 +15,8 @@ from torch import nn  # noqa: E402
 import secateur  # noqa: E402
 from secateur.checkpoints import open_checkpoint  # noqa: E402
 from secateur.checkpoints.bind import CheckpointBinding  # noqa: E402
+from secateur.cli.model_files import open_model  # noqa: E402
+from secateur.hooks.dispatch import bind  # noqa: E402
 
 pytestmark = pytest.mark.framework
 
@@ -142,8 +144,6 @@ def described(weights) -> dict:
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pt"])
 def test_a_file_has_the_weights_of_the_live_model(model, tmp_path, suffix):
-    from secateur.cli.model_files import open_model
-
     live = secateur.plan(model, HALF)
     binding = open_model(saved(model, tmp_path / f"model{suffix}"), None).binding
     found = described(binding.weights)
@@ -154,11 +154,19 @@ def test_a_file_has_the_weights_of_the_live_model(model, tmp_path, suffix):
     assert binding.ordered == (suffix != ".safetensors")
     if binding.ordered:  # and in the order of the model
         assert list(found) == [planned.spec.name for planned in live.weights]
+        assert list(binding.layers) == list(bind(model).layers)
+
+
+def test_a_tied_head_is_the_last_layer_of_a_file_as_it_is_of_the_model(tmp_path):
+    model = nested(emb=nn.Embedding(5, 4), fc=nn.Linear(4, 4), head=nn.Linear(4, 5, bias=False))
+    model.head.weight = model.emb.weight
+    torch.save(model.state_dict(), tmp_path / "tied.pt")
+    binding, live = open_model(tmp_path / "tied.pt", None).binding, bind(model)
+    assert list(binding.layers) == list(live.layers) == ["emb", "fc", "head"]
+    assert [weight.spec.alias_layers for weight in binding.weights] == [("head",), ()]
 
 
 def live_weights(model):
-    from secateur.hooks.dispatch import bind
-
     return bind(model).weights
 
 

@@ -60,6 +60,7 @@ class KerasFile(Checkpoint):
         names = dict(_named(model.variables))
         self._variables = {name: variable for variable, name in names.values()}
         self.weights = [_stored(weight, names) for weight in binding.weights]
+        self.layers = binding.layers
         self.skipped = list(binding.skipped)
         held = {weight.tensor for weight in self.weights}
         self.tensors = {
@@ -139,4 +140,5 @@ def _named(variables: Any) -> Iterator[tuple[int, tuple[Any, str]]]:
 def _stored(weight: KerasWeight, names: Mapping[int, tuple[Any, str]]) -> KnownWeight:
     spec = weight.spec
     name = names[id(weight.variable)][1]
-    return KnownWeight(spec.name, name, spec.kind, spec.layer, weight.layout, aliases=spec.aliases)
+    fields = (spec.name, name, spec.kind, spec.layer, weight.layout)
+    return KnownWeight(*fields, aliases=spec.aliases, alias_layers=spec.alias_layers)

@@ -58,6 +58,7 @@ class KnownWeight:
         rows: The rows of the tensor that it takes, from the first to before the last; or all.
         reason: From what this is known, where the file does not say it outright.
         aliases: Its other names.
+        alias_layers: The other layers that it belongs to.
 
     Example:
         >>> KnownWeight("fc:kernel", "layers/dense/vars/0", "dense", "fc").layout.steps
@@ -73,6 +74,7 @@ class KnownWeight:
     rows: tuple[int, int] | None = None
     reason: str = ""
     aliases: tuple[str, ...] = ()
+    alias_layers: tuple[str, ...] = ()
 
 
 class Checkpoint(ABC):
@@ -97,6 +99,8 @@ class Checkpoint(ABC):
             it; None where the format has no place for it, or it was not pruned.
         tied: The names of tensors that the file holds under an earlier name too, such as the head
             of a language model and its embedding, with that name.
+        layers: With `weights`, every layer that holds one, in the order of the model, as
+            `Binding.layers`; None for the order of the weights.
         untouched: What else holds weights, and is copied as it is: other files of a folder, a
             second state dict.
 
@@ -117,6 +121,7 @@ class Checkpoint(ABC):
     skipped: Sequence[Skipped] = ()
     noted_policy: str | None = None
     tied: Mapping[str, str] = MappingProxyType({})
+    layers: Sequence[str] | None = None
     untouched: Sequence[str] = ()
 
     @abstractmethod

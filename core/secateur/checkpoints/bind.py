@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from secateur.adapter import Checkpoint
-from secateur.checkpoints.infer_kinds import Kinds, assumptions, infer, parameters_of
+from secateur.checkpoints.infer_kinds import Inferred, Kinds, assumptions, infer, parameters_of
 from secateur.checkpoints.parts import Part
 from secateur.errors import listed
 from secateur.layout import Array
 from secateur.numpy_adapter import ArrayBinding, NumpyAdapter
 
 _MOST_NAMES = 8
+
+
+def _layers(checkpoint: Checkpoint, found: Inferred, binding: ArrayBinding) -> tuple[str, ...]:
+    """Return every layer that holds a weight, in the order of the file."""
+    specs = {weight.spec.name: weight.spec for weight in binding.weights}
+    if checkpoint.layers is not None:
+        known = {layer for spec in specs.values() for layer in (spec.layer, *spec.alias_layers)}
+        return tuple(layer for layer in checkpoint.layers if layer in known)
+    met = (each if isinstance(each, str) else specs[each.weight].layer for each in found.layers)
+    return tuple(dict.fromkeys(met))
 
 
 class CheckpointBinding:
@@ -56,7 +66,14 @@ class CheckpointBinding:
             dtype = checkpoint.tensors[part.tensor].dtype
             layer = part.layer or weight.spec.layer
             aliases = (*weight.spec.aliases, *part.aliases)
-            weight.spec = replace(weight.spec, layer=layer, dtype=dtype, aliases=aliases)
+            weight.spec = replace(
+                weight.spec,
+                layer=layer,
+                dtype=dtype,
+                aliases=aliases,
+                alias_layers=part.alias_layers,
+            )
+        self.binding.layers = _layers(checkpoint, inferred, self.binding)
         self.binding.skipped = [*self.binding.skipped, *inferred.skipped]
         self.binding.adapter = checkpoint.adapter
         self.binding.ordered = checkpoint.ordered

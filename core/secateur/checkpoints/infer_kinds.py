@@ -117,10 +117,18 @@ def parameters_of(tensor: Tensor) -> int:
 
 @dataclass(frozen=True)
 class Inferred:
-    """The prunable weights of a checkpoint, in its order, and what is left dense."""
+    """The prunable weights of a checkpoint, in its order, and what is left dense.
+
+    Attributes:
+        parts: The weights.
+        skipped: What is left dense.
+        layers: Every layer that holds one, in order; a weight stands for its own layer.
+
+    """
 
     parts: list[Part] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    layers: list[Part | str] = field(default_factory=list)
 
 
 def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
@@ -146,9 +154,11 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
     hints = hints_of_biases(tensors)
     parts: list[Part] = []
     left: list[tuple[Tensor, str]] = []
+    layers: list[Part | str] = []
     taken: set[str] = set()
     for name, tensor in tensors.items():
-        if _add_alias(parts, name, checkpoint.tied.get(name)):
+        if alias_layer := _add_alias(parts, name, checkpoint.tied.get(name)):
+            layers.append(alias_layer)
             continue
         said = _said(names[name], kinds)
         reason = _refusal(tensor, said, tensors, framework, bool(packed.get(name)))
@@ -162,9 +172,10 @@ def infer(checkpoint: Checkpoint, kinds: Kinds = ()) -> Inferred:
             left.append((tensor, reason))
         else:
             parts += found
+            layers += found
             taken.update(part.weight for part in found)
     _check_taken(kinds, names, {tensor.name: reason for tensor, reason in left})
-    return Inferred(parts, _skipped(left, parts, checkpoint.tied))
+    return Inferred(parts, _skipped(left, parts, checkpoint.tied), layers)
 
 
 def _check_taken(kinds: Kinds, names: Mapping[str, Sequence[str]], left: Mapping[str, str]) -> None:
@@ -195,8 +206,9 @@ def _known(checkpoint: Checkpoint, weights: Sequence[KnownWeight], kinds: Kinds)
             continue
         fields = (weight.layer, weight.layout, weight.rows)
         reason = "" if said else weight.reason
+        tied = (weight.aliases, weight.alias_layers)
         found.parts.append(
-            Part(weight.name, weight.tensor, said or weight.kind, *fields, reason, weight.aliases)
+            Part(weight.name, weight.tensor, said or weight.kind, *fields, reason, *tied)
         )
     for skipped in checkpoint.skipped:
         said = _said(others[skipped.name], kinds)
@@ -219,15 +231,18 @@ def _said(names: Sequence[str], kinds: Kinds) -> str | None:
     return next((kind for glob, kind in kinds if _fits(names, glob)), None)
 
 
-def _add_alias(parts: list[Part], name: str, tied_to: str | None) -> bool:
-    """Return whether a tensor is the memory of one that is a weight already; add its name then."""
+def _add_alias(parts: list[Part], name: str, tied_to: str | None) -> str | None:
+    """Add the name of a tensor that is the memory of a weight already; return its layer then."""
     for number, part in enumerate(parts):
         if tied_to is not None and part.tensor == tied_to:
             is_embedding = names_embedding(split_name(name)[0])
             alias = weight_name(name, "embedding" if is_embedding else None)
-            parts[number] = replace(part, aliases=(*part.aliases, alias))
-            return True
-    return False
+            layer = alias.rpartition(":")[0] or alias
+            parts[number] = replace(
+                part, aliases=(*part.aliases, alias), alias_layers=(*part.alias_layers, layer)
+            )
+            return layer
+    return None
 
 
 def _weight_names(name: str, parts: Sequence[Part]) -> list[str]:

@@ -25,6 +25,7 @@ class Part:
         rows: The rows of the tensor that it takes, from the first to before the last; or all.
         reason: Why it is of this kind, where it is not its rank or ``--kind`` that says so.
         aliases: Its other names.
+        alias_layers: The other layers that it belongs to.
 
     """
 
@@ -36,6 +37,7 @@ class Part:
     rows: tuple[int, int] | None = None
     reason: str = ""
     aliases: tuple[str, ...] = ()
+    alias_layers: tuple[str, ...] = ()
 
     def shape_in(self, tensor: Tensor) -> tuple[int, ...]:
         """Return the shape that the weight has in the file."""
