@@ -67,6 +67,7 @@ def test_the_tables_name_the_rule_and_what_else_would_have_matched(explained):
     assert "conv:kernel (conv, 8x3x3x3, 216 weights): rule stem (base.toml:7) decides" in text
     assert "prune    false  base.toml:10 (base)" in text
     assert "rest  base.toml:12  would match; an earlier rule decides" in text
+    assert "schedule.frequency open default" in " ".join(explained("fc").out.split())
     assert "by score" not in explained("embed.weight").out
     assert "edge.toml:5" in explained("embed.weight").out
 

@@ -175,7 +175,7 @@ def _of_part(
             yield from _of_part(policy, value, inner, f"{name}.{key}", (*path, key))
         elif field in written:
             yield Setting(f"{name}.{key}", value, *_source(policy, (*path, key)))
-        elif value is not None:
+        elif value is not None or key == "frequency":  # which the length of the run decides then
             yield Setting(f"{name}.{key}", value, "default", _DEFAULT)
 
 

@@ -31,7 +31,7 @@ class Setting:
 
     Attributes:
         key: Its dotted key, such as ``schedule.final_sparsity``.
-        value: Its value.
+        value: Its value; None for a `frequency` that is left open.
         source: ``file``: the policy's own file; ``base``: a file that it extends; ``override``;
             ``default``; ``code``: a policy that was made in code.
         written: The file and the line, where there is one.
@@ -253,6 +253,8 @@ def _headline(each: ExplainedWeight) -> str:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "open"
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if not isinstance(value, tuple) else str([*value])
