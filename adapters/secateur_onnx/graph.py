@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,8 +22,6 @@ _GATES = {"LSTM": (4, (0, 2, 3, 1)), "GRU": (3, (1, 0, 2)), "RNN": (1, ())}
 _PASSING = ("Identity", "Cast", "Transpose")
 _DIRECTIONS = {"bidirectional": ("forward", "backward"), "reverse": ("",), "forward": ("",)}
 _PROJECTIONS = {"query": "query", "key": "key", "value": "value", "attention_output": "output"}
-
-_QUANTIZED = re.compile(r"u?int[248]|float[48]e.*")
 
 
 @dataclass(frozen=True)
@@ -80,18 +77,11 @@ def weights_of(
                 name, f"{described}: input {use.position} of {use.node.op_type:.40}: not a kernel"
             )
     left = [
-        Skipped(name, reasons.get(name) or _why_dense(tensor), tensor.size)
+        Skipped(name, reasons.get(name) or tensor.why_dense, tensor.size)
         for name, tensor in tensors.items()
         if name not in found
     ]
     return _distinct(_attention([each for group in found.values() for each in group])), left
-
-
-def _why_dense(tensor: Tensor) -> str:
-    rank = len(tensor.shape)
-    is_quantized = rank > 1 and _QUANTIZED.fullmatch(tensor.dtype)
-    why = "quantized; prune the weights before" if is_quantized else "not a kernel"
-    return f"{tensor.dtype} of rank {rank}: {why}"
 
 
 def _uses(graph: Any, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, _Use]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ ReadElements = Callable[[int, int], Array]
 """Returns the elements of a tensor from one flat index to before another, in the file's order."""
 Pieces = Callable[[], Iterator[Array]]
 """Yields the new values of a tensor, flat pieces in the file's order; called once."""
+_QUANTIZED = re.compile(r"u?int[248]|F[46].*|float[48]e.*|quantized .*")
+"""Dtypes of quantized values: NumPy's, those of safetensors, ONNX and torch."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,23 @@ class Tensor:
     def size(self) -> int:
         """The number of elements."""
         return prod(self.shape)
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its dtype is one of quantized values, which are never pruned."""
+        return bool(_QUANTIZED.fullmatch(self.dtype))
+
+    @property
+    def why_dense(self) -> str:
+        """Why it is left dense where it is no weight, as far as its dtype and rank tell.
+
+        >>> Tensor("fc.weight", "int8", (4, 3)).why_dense
+        'int8 of rank 2: quantized; prune the weights before'
+        """
+        rank = len(self.shape)
+        is_quantized = self.is_quantized and rank > 1
+        why = "quantized; prune the weights before" if is_quantized else "not a kernel"
+        return f"{self.dtype} of rank {rank}: {why}"
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,6 @@ SKIP = "skip"
 _STATISTICS = ("running_mean", "running_var")
 """What PyTorch keeps in a file, and does not train."""
 _FUSED = "dense: query, key and value in one weight, one below the other, by the layer's name"
-_QUANTIZED = re.compile(r"u?int[248]|F[46].*|float[48]e.*|quantized .*")
 _SHOWN = 8
 """How many names an error lists."""
 
@@ -111,7 +110,7 @@ def parameters_of(tensor: Tensor) -> int:
     >>> parameters_of(Tensor("bn.num_batches_tracked", "int64", ()))
     0
     """
-    is_number = tensor.dtype in (*FLOATS, *FLOAT8) or _QUANTIZED.fullmatch(tensor.dtype)
+    is_number = tensor.dtype in (*FLOATS, *FLOAT8) or tensor.is_quantized
     return tensor.size if is_number and split_name(tensor.name)[1] not in _STATISTICS else 0
 
 
@@ -267,33 +266,32 @@ def _refusal(
     described = f"{tensor.dtype} of rank {len(tensor.shape)}"
     if said == SKIP:
         return "left out by --kind"
+    is_named = is_kernel(tensor.name, framework)
     if not 2 <= len(tensor.shape) <= 5:
         return f"{described}: not a kernel"
     if tensor.dtype not in (*FLOATS, *FLOAT8):
-        why = _why_dense(tensor.dtype) if is_kernel(tensor.name, framework) else "not a kernel"
-        return f"{described}: {why}"
+        return _unpruned(tensor) if is_named else f"{described}: not a kernel"
     if said or packed:
         return None
     if is_packed(tensor.name):
         return f"{described}: packed, and its shape does not tell the parts; see --kind"
     if is_parametrized(tensor.name):
         return f"{described}: a weight is computed from it; prune the model that computes it"
-    if not is_kernel(tensor.name, framework):
+    if not is_named:
         return f"{described}: not named as a kernel; see --kind"
     if _is_normalization(tensor, tensors):
         return f"{described}: parameters of normalization are never pruned; see --kind"
     return None
 
 
-def _why_dense(dtype: str) -> str:
+def _unpruned(tensor: Tensor) -> str:
     """Return why a kernel of a dtype that is never pruned is left dense."""
-    if _QUANTIZED.fullmatch(dtype):
-        return "quantized; prune the weights before"
-    if dtype.startswith("void"):
-        return ".npz keeps no bfloat16 or float8; save it as .safetensors"
-    if re.search("float|complex", dtype):
-        return "its dtype, or how it is stored, is none that is pruned"
-    return "not a kernel"
+    described = f"{tensor.dtype} of rank {len(tensor.shape)}"
+    if tensor.dtype.startswith("void"):
+        return f"{described}: .npz keeps no bfloat16 or float8; save it as .safetensors"
+    if not tensor.is_quantized and re.search("float|complex", tensor.dtype):
+        return f"{described}: its dtype, or how it is stored, is none that is pruned"
+    return tensor.why_dense
 
 
 def _is_normalization(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:

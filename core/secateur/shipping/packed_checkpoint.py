@@ -34,8 +34,8 @@ class PackedCheckpoint(Checkpoint):
         except (ValueError, IndexError) as error:
             raise ModelError(f"{path}: its parts do not make it up: {error}") from error
         self.skipped = [
-            Skipped(entry.name, _why_dense(entry), parameters_of(self.tensors[entry.name]))
-            for entry in entries
+            Skipped(entry.name, tensor.why_dense, parameters_of(tensor))
+            for entry, tensor in zip(entries, self.tensors.values(), strict=True)
             if not entry.parts
         ]
 
@@ -44,12 +44,6 @@ class PackedCheckpoint(Checkpoint):
 
     def write(self, path: Path, changed: Mapping[str, Array], fingerprint: str) -> None:
         raise ModelError(f"{path}: a packed file is not pruned; unpack it first: secateur unpack")
-
-
-def _why_dense(entry: Entry) -> str:
-    is_quantized = entry.dtype in ("int8", "uint8") and len(entry.shape) > 1
-    why = "quantized; prune the weights before" if is_quantized else "not a kernel"
-    return f"{entry.dtype} of rank {len(entry.shape)}: {why}"
 
 
 def _weights(entry: Entry) -> Iterator[KnownWeight]:
